@@ -1,0 +1,39 @@
+"""Traffic, signatures and the bandit: everything below the graph, without Ray and torch."""
+
+from envs.bandit import (
+    Counters,
+    FlowSet,
+    Suggestion,
+    ThreatMitigationEnv,
+    ThreatMitigationVectorEnv,
+    observation_space,
+    observe,
+    register,
+)
+from envs.catalogue import PAPER, Catalogue
+from envs.errors import InputError
+from envs.flows import FEATURES, Flows
+from envs.interactions import InteractionTable
+from envs.scenario import Scenario
+from envs.signatures import BetaPrior
+
+register()
+
+__all__ = [
+    "FEATURES",
+    "PAPER",
+    "BetaPrior",
+    "Catalogue",
+    "Counters",
+    "FlowSet",
+    "Flows",
+    "InputError",
+    "InteractionTable",
+    "Scenario",
+    "Suggestion",
+    "ThreatMitigationEnv",
+    "ThreatMitigationVectorEnv",
+    "observation_space",
+    "observe",
+    "register",
+]

@@ -1,0 +1,459 @@
+"""The paper's one-step environment (section III-A), as a scalar and as a vector environment.
+
+Both step the same rules: :class:`Situation` says what is observed, the catalogue says
+what an action earns, :class:`Counters` how confidence grows. The classes only wire these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from envs.catalogue import MISS_REWARD, TOP_REWARD, Catalogue
+from envs.signatures import BetaPrior
+from envs.stream import FlowStream
+
+Observations = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FlowSet:
+    """All that the environment needs to know of a set of flows.
+
+    Attributes:
+        signature: int32 [flows], the signature each flow matches.
+        actual: int8 [flows], its true class, never shown to the agent before it acts.
+        predicted: int8 [signatures], the class each signature predicts.
+        catalogue: classes, actions, rewards.
+    """
+
+    signature: NDArray[np.int32]
+    actual: NDArray[np.int8]
+    predicted: NDArray[np.int8]
+    catalogue: Catalogue
+
+    def __len__(self) -> int:
+        return len(self.signature)
+
+
+@dataclass
+class Counters:
+    """N and C of every signature, and the prior that turns them into B (eq. 1).
+
+    Attributes:
+        seen: N, int64 [signatures].
+        correct: C, int64 [signatures].
+    """
+
+    seen: NDArray[np.int64]
+    correct: NDArray[np.int64]
+    prior: BetaPrior = field(default_factory=BetaPrior)
+
+    @classmethod
+    def zeros(cls, signatures: int, prior: BetaPrior | None = None) -> Counters:
+        """Counters of a database that has met no flow yet (B = 0.5 with the uniform prior)."""
+        return cls(
+            np.zeros(signatures, np.int64), np.zeros(signatures, np.int64), prior or BetaPrior()
+        )
+
+    def copy(self) -> Counters:
+        """An independent copy."""
+        return Counters(self.seen.copy(), self.correct.copy(), self.prior)
+
+    def add(self, signature: NDArray[np.int32], correct: NDArray[np.bool_]) -> None:
+        """Counts flows by signature, and those of them that were detected correctly."""
+        size = len(self.seen)
+        self.seen += np.bincount(signature, minlength=size)
+        self.correct += np.bincount(signature[correct], minlength=size)
+
+    def confidence(self) -> NDArray[np.float64]:
+        """B of every signature, float64 [signatures]."""
+        return self.prior.confidence(self.seen, self.correct)
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What the state is augmented with (eq. 4), per signature.
+
+    Attributes:
+        action: A_LLM, int16 [signatures], index of the suggested action.
+        reward: R_LLM, float32 [signatures], its historic reward for the predicted class.
+    """
+
+    action: NDArray[np.int16]
+    reward: NDArray[np.float32]
+
+
+def observe(
+    signature: NDArray[np.integer[Any]],
+    predicted: NDArray[np.int8],
+    counters: Counters,
+    suggestion: Suggestion | None = None,
+) -> Observations:
+    """Observation vectors by eq. 2, or by eq. 4 when there is a suggestion.
+
+    Args:
+        signature: [n], the signatures matched.
+        predicted: int8 [signatures], class of each signature.
+        counters: the state of N and C.
+        suggestion: adds the columns A_LLM and R_LLM.
+
+    Returns:
+        float32 [n, 5] with columns y, ID(sig), N, C, B, or [n, 7] with A_LLM, R_LLM behind
+        them. Counts above 2**24 are rounded to the nearest float32.
+    """
+    columns = 5 if suggestion is None else 7
+    table = np.empty((len(signature), columns), dtype=np.float32)
+    seen, correct = counters.seen[signature], counters.correct[signature]
+    table[:, 0] = predicted[signature]
+    table[:, 1] = signature
+    table[:, 2] = seen
+    table[:, 3] = correct
+    table[:, 4] = counters.prior.confidence(seen, correct)
+    if suggestion is not None:
+        table[:, 5] = suggestion.action[signature]
+        table[:, 6] = suggestion.reward[signature]
+    return table
+
+
+def observation_space(signatures: int, catalogue: Catalogue, *, suggestion: bool) -> gym.spaces.Box:
+    """The space of :func:`observe`'s rows."""
+    classes, actions = len(catalogue.classes), len(catalogue.actions)
+    high = [classes - 1, signatures - 1, np.inf, np.inf, 1.0]
+    low = [0.0, 0.0, 0.0, 0.0, 0.0]
+    if suggestion:
+        high += [actions - 1, TOP_REWARD]
+        low += [0.0, MISS_REWARD]
+    return gym.spaces.Box(np.array(low, np.float32), np.array(high, np.float32), dtype=np.float32)
+
+
+class Situation:
+    """A stretch of the flow stream under given counters and suggestions."""
+
+    def __init__(
+        self, flows: FlowSet, prior: BetaPrior, *, augmented: bool, seed: int, start: int
+    ) -> None:
+        self.flows = flows
+        self.augmented = augmented
+        self.prior = prior
+        self.suggestion = _silent(len(flows.predicted)) if augmented else None
+        self.restart(seed, start)
+
+    def restart(self, seed: int, start: int) -> None:
+        """Back to the first flow of a seeded stream, with nothing counted yet."""
+        self.stream = FlowStream(len(self.flows), seed)
+        self.counters = Counters.zeros(len(self.flows.predicted), self.prior)
+        self.position = start
+
+    def draw(self, count: int, stride: int) -> NDArray[np.int32]:
+        """The next ``count`` flows; the position moves on by ``stride``."""
+        indices = self.stream.take(self.position, count)
+        self.position += stride
+        return indices
+
+    def observe(self, signature: NDArray[np.int32]) -> Observations:
+        """What the agent sees of flows that match these signatures."""
+        return observe(signature, self.flows.predicted, self.counters, self.suggestion)
+
+    def detected(self, flow: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Whether the detector was right, bool [n]."""
+        signature = self.flows.signature[flow]
+        right: NDArray[np.bool_] = self.flows.predicted[signature] == self.flows.actual[flow]
+        return right
+
+
+def _silent(signatures: int) -> Suggestion:
+    return Suggestion(np.zeros(signatures, np.int16), np.zeros(signatures, np.float32))
+
+
+def _flow_set(scenario: FlowSet | str | Path, split: str) -> FlowSet:
+    if isinstance(scenario, FlowSet):
+        return scenario
+    # Reading a scenario is not the environment's business; only gym.make() by path needs it.
+    from envs.scenario import Scenario
+
+    return Scenario.load(Path(scenario)).flow_set(split)
+
+
+class ThreatMitigationEnv(gym.Env[Observations, np.int64]):
+    """One network flow, one decision: a contextual bandit (paper, section III-A).
+
+    **Situation.** An intrusion detector has matched a flow to one of its signatures and
+    predicted a traffic class, sometimes wrongly. The agent sees the prediction, not the truth,
+    and picks one mitigation.
+
+    **Actions.** ``Discrete(15)`` with the paper's catalogue: an index into
+    ``catalogue.actions``, the 14 mitigations of Table II in order of first mention, then
+    'No Action'.
+
+    **Observation.** float32 vector, eq. 2 (eq. 4 with ``augmented=True``):
+
+    === ======= ================================================ ================
+    no. symbol  meaning                                          range
+    === ======= ================================================ ================
+    0   y       index of the predicted class                     0 .. classes-1
+    1   ID(sig) the signature that matched                       0 .. signatures-1
+    2   N       flows this signature has matched so far          0 ..
+    3   C       those of them detected correctly                 0 .. N
+    4   B       (alpha + C) / (alpha + beta + N), eq. 1          0 .. 1
+    5   A_LLM   suggested action (``augmented`` only)            0 .. actions-1
+    6   R_LLM   its historic reward (``augmented`` only)         -5 .. 5
+    === ======= ================================================ ================
+
+    **Starting state.** The next flow of a seeded pass over the set; each pass is a new
+    permutation and holds every flow exactly once. ``reset(seed=s)`` begins pass 0 of seed s
+    with all counters at 0; ``reset()`` goes on with the next flow and keeps the counters.
+
+    **Reward** (eq. 3). 6 - k for the k-th ranked mitigation of the *actual* class, k = 1 .. 5;
+    -5 for any other action. For benign traffic 'No Action' earns 5, all else -5.
+
+    **Episode end.** Always after one step (``terminated``, never ``truncated``). The step's
+    observation is that of the same signature with this flow counted. ``info`` then holds the
+    flow's ``actual`` class; ``signature``, ``predicted`` and ``flow`` (its index) are in both
+    infos.
+
+    Args:
+        scenario: a :class:`FlowSet`, or the path of a prepared scenario.
+        split: which of the scenario's splits to use when ``scenario`` is a path.
+        prior: of the signatures' confidence.
+        augmented: adds A_LLM and R_LLM; until :meth:`set_suggestion` both are 0.
+        seed: of the first stream, when reset() is never given one.
+        worker_index: this copy's number among those that share the passes, from 0.
+        num_workers: how many copies share the passes; no flow of a pass goes to two of them.
+
+    Reference: Towhid et al., "Cyber Threat Mitigation with Knowledge-Infused Reinforcement
+    Learning and LLM-Guided Policies", section III-A.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (as declared by gymnasium)
+
+    def __init__(
+        self,
+        scenario: FlowSet | str | Path,
+        *,
+        split: str = "train",
+        prior: BetaPrior | None = None,
+        augmented: bool = False,
+        seed: int = 0,
+        worker_index: int = 0,
+        num_workers: int = 1,
+    ) -> None:
+        flows = _flow_set(scenario, split)
+        self.catalogue = flows.catalogue
+        self._start, self._stride = worker_index, num_workers
+        self.situation = Situation(
+            flows, prior or BetaPrior(), augmented=augmented, seed=seed, start=self._start
+        )
+        self.observation_space = observation_space(
+            len(flows.predicted), flows.catalogue, suggestion=augmented
+        )
+        self.action_space = gym.spaces.Discrete(len(flows.catalogue.actions))
+        self._flow: NDArray[np.int32] | None = None
+
+    def set_suggestion(self, suggestion: Suggestion) -> None:
+        """Replaces A_LLM and R_LLM; needs ``augmented=True``."""
+        _require_augmented(self.situation)
+        self.situation.suggestion = suggestion
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observations, dict[str, Any]]:
+        """Goes to the next flow; with a seed, to the first flow of that seed's stream."""
+        super().reset(seed=seed)
+        if seed is not None:
+            self.situation.restart(seed, self._start)
+        self._flow = self.situation.draw(1, self._stride)
+        return self._observe(), self._info()
+
+    def step(
+        self, action: np.int64 | int
+    ) -> tuple[Observations, float, bool, bool, dict[str, Any]]:
+        """Applies one mitigation and ends the episode.
+
+        Raises:
+            gymnasium.error.InvalidAction: the action is outside the action space.
+            gymnasium.error.ResetNeeded: the episode is over.
+        """
+        if self._flow is None:
+            raise gym.error.ResetNeeded("an episode is one step; call reset() for the next flow")
+        if not self.action_space.contains(action):
+            raise gym.error.InvalidAction(f"{action!r} is not in {self.action_space}")
+        flows = self.situation.flows
+        actual = flows.actual[self._flow]
+        reward = float(self.catalogue.rewards[actual[0], action])
+        self.situation.counters.add(
+            flows.signature[self._flow], self.situation.detected(self._flow)
+        )
+        observation = self._observe()
+        info = self._info() | {"actual": int(actual[0])}
+        self._flow = None
+        return observation, reward, True, False, info
+
+    def _observe(self) -> Observations:
+        assert self._flow is not None  # noqa: S101 (for the type checker)
+        row: Observations = self.situation.observe(self.situation.flows.signature[self._flow])[0]
+        return row
+
+    def _info(self) -> dict[str, Any]:
+        assert self._flow is not None  # noqa: S101 (for the type checker)
+        signature = int(self.situation.flows.signature[self._flow[0]])
+        return {
+            "flow": int(self._flow[0]),
+            "signature": signature,
+            "predicted": int(self.situation.flows.predicted[signature]),
+        }
+
+
+class ThreatMitigationVectorEnv(
+    VectorEnv[Observations, NDArray[np.integer[Any]], NDArray[np.float64]]
+):
+    """n flows at a time: :class:`ThreatMitigationEnv`, vectorised truly rather than by loop.
+
+    Every sub-environment follows the scalar environment's specification, with these additions:
+
+    * The n sub-environments share one set of counters. They are frozen while n flows are
+      decided and grow by all n at once, so the order within a step does not matter.
+    * Episodes end at every step, so the vector resets in the same step
+      (``AutoresetMode.SAME_STEP``): ``step`` returns the next n flows' observations, and
+      ``infos["final_obs"]`` holds the finished ones', float32 [n, columns].
+    * Infos are struct-of-arrays with gymnasium's masks: ``flow``, ``signature``, ``predicted``
+      describe the observations returned; ``final_info`` holds the same and ``actual`` for the
+      flows just decided.
+
+    Rewards are float64 [n]; terminations are all true, truncations all false.
+
+    Args:
+        num_envs: n, flows per step. Other arguments are the scalar environment's.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012 (as declared by gymnasium)
+        "render_modes": [],
+        "autoreset_mode": AutoresetMode.SAME_STEP,
+    }
+
+    def __init__(
+        self,
+        scenario: FlowSet | str | Path,
+        num_envs: int = 1,
+        *,
+        split: str = "train",
+        prior: BetaPrior | None = None,
+        augmented: bool = False,
+        seed: int = 0,
+        worker_index: int = 0,
+        num_workers: int = 1,
+    ) -> None:
+        flows = _flow_set(scenario, split)
+        self.num_envs = num_envs
+        self.catalogue = flows.catalogue
+        self._start, self._stride = worker_index * num_envs, num_workers * num_envs
+        self.situation = Situation(
+            flows, prior or BetaPrior(), augmented=augmented, seed=seed, start=self._start
+        )
+        self.single_observation_space = observation_space(
+            len(flows.predicted), flows.catalogue, suggestion=augmented
+        )
+        self.single_action_space = gym.spaces.Discrete(len(flows.catalogue.actions))
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._flow: NDArray[np.int32] | None = None
+        self._all = np.ones(num_envs, dtype=np.bool_)
+
+    def set_suggestion(self, suggestion: Suggestion) -> None:
+        """Replaces A_LLM and R_LLM from the next observation on; needs ``augmented=True``."""
+        _require_augmented(self.situation)
+        self.situation.suggestion = suggestion
+
+    def set_counters(self, counters: Counters) -> None:
+        """Replaces N and C from the next observation on, by a graph's counts for example."""
+        self.situation.counters = counters.copy()
+
+    def seek(self, position: int) -> None:
+        """Makes the next flows drawn those at ``position`` of the stream."""
+        self.situation.position = position
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observations, dict[str, Any]]:
+        """Goes to the next n flows; with a seed, to the first n of that seed's stream.
+
+        The sub-environments share one stream, so of a list of seeds the first one counts.
+        """
+        first = seed[0] if isinstance(seed, list) else seed
+        super().reset(seed=first)
+        if first is not None:
+            self.situation.restart(first, self._start)
+        self._flow = self.situation.draw(self.num_envs, self._stride)
+        signature = self.situation.flows.signature[self._flow]
+        return self.situation.observe(signature), self._infos(self._flow, signature)
+
+    def step(  # type: ignore[override]  # gymnasium types terminations as if they were rewards
+        self, actions: NDArray[np.integer[Any]]
+    ) -> tuple[
+        Observations, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]
+    ]:
+        """Decides n flows and draws the next n.
+
+        Raises:
+            gymnasium.error.InvalidAction: wrong shape, or an action outside the action space.
+            gymnasium.error.ResetNeeded: reset() was never called.
+        """
+        if self._flow is None:
+            raise gym.error.ResetNeeded("call reset() before the first step()")
+        self._check(actions)
+        situation, flows = self.situation, self.situation.flows
+        signature, actual = flows.signature[self._flow], flows.actual[self._flow]
+        rewards = self.catalogue.rewards[actual, actions].astype(np.float64)
+        situation.counters.add(signature, flows.predicted[signature] == actual)
+        final_info = self._infos(self._flow, signature) | {"actual": actual, "_actual": self._all}
+        final_obs = situation.observe(signature)
+        self._flow = situation.draw(self.num_envs, self._stride)
+        signature = flows.signature[self._flow]
+        infos = self._infos(self._flow, signature) | {
+            "final_obs": final_obs,
+            "_final_obs": self._all,
+            "final_info": final_info,
+            "_final_info": self._all,
+        }
+        return situation.observe(signature), rewards, self._all.copy(), ~self._all, infos
+
+    def _check(self, actions: NDArray[np.integer[Any]]) -> None:
+        count = len(self.catalogue.actions)
+        if np.shape(actions) != (self.num_envs,):
+            raise gym.error.InvalidAction(
+                f"expected {self.num_envs} actions, got shape {np.shape(actions)}"
+            )
+        if self.num_envs and not (np.min(actions) >= 0 and np.max(actions) < count):
+            raise gym.error.InvalidAction(f"actions must be in 0 .. {count - 1}")
+
+    def _infos(self, flow: NDArray[np.int32], signature: NDArray[np.int32]) -> dict[str, Any]:
+        fields: Mapping[str, NDArray[Any]] = {
+            "flow": flow,
+            "signature": signature,
+            "predicted": self.situation.flows.predicted[signature],
+        }
+        return dict(fields) | {f"_{name}": self._all for name in fields}
+
+
+def _require_augmented(situation: Situation) -> None:
+    if not situation.augmented:
+        raise ValueError("suggestions need an environment made with augmented=True")
+
+
+def register() -> None:
+    """Registers ``kirl/ThreatMitigation-v0`` with gymnasium; calling it again does nothing."""
+    if "kirl/ThreatMitigation-v0" in gym.registry:
+        return
+    gym.register(
+        id="kirl/ThreatMitigation-v0",
+        entry_point="envs.bandit:ThreatMitigationEnv",
+        vector_entry_point="envs.bandit:ThreatMitigationVectorEnv",
+    )

@@ -1,0 +1,311 @@
+"""The scenario: flows reduced to what learning needs, written once and read by everything.
+
+A scenario is a folder:
+
+=================== ==========================================================
+``manifest.json``   provenance, counts, split, catalogue, versions, fingerprint
+``signatures.parquet`` id, predicted class, rule, training support
+``train.parquet``   signature (int32), actual (int8) of each training flow
+``test.parquet``    the same for the test flows
+``detector.skops``  the fitted decision tree
+=================== ==========================================================
+
+Files never change after they are written; the manifest holds their hashes. The fingerprint
+names the content (catalogue, splits, signatures, detector): the same flows and seed give
+the same one, and artifacts that name another do not belong to the scenario.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import shutil
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from sklearn.model_selection import train_test_split
+
+from envs.bandit import FlowSet
+from envs.catalogue import PAPER, Catalogue
+from envs.detector import Detector, detection_report, report_to_json
+from envs.errors import InputError
+from envs.files import link_or_copy, replacing, write_json
+from envs.flows import Flows
+from envs.signatures import SignatureTable
+
+FORMAT = 1
+TEST_SHARE = 0.3
+"""Share of flows held out for testing (paper, section IV-A: 70/30)."""
+
+SPLITS = ("train", "test")
+_FILES = ("signatures.parquet", "train.parquet", "test.parquet", "detector.skops")
+
+
+def split(
+    actual: NDArray[np.int8], *, seed: int, test_share: float = TEST_SHARE
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """A seeded stratified split; with Table I's counts it gives Table V's supports.
+
+    Args:
+        actual: int8 [n], class indices.
+        seed: of the shuffle.
+        test_share: share of the test part.
+
+    Returns:
+        Row numbers of the training and of the test part, each shuffled.
+    """
+    train, test = train_test_split(
+        np.arange(len(actual)), test_size=test_share, stratify=actual, random_state=seed
+    )
+    return train, test
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A prepared scenario in memory. Make one with :meth:`prepare` or :meth:`load`."""
+
+    path: Path
+    manifest: dict[str, Any]
+    signatures: SignatureTable
+    train: tuple[NDArray[np.int32], NDArray[np.int8]]
+    test: tuple[NDArray[np.int32], NDArray[np.int8]]
+
+    @classmethod
+    def prepare(
+        cls, flows: Flows, out: Path, *, seed: int = 0, catalogue: Catalogue = PAPER
+    ) -> Scenario:
+        """Splits flows, fits the detector on the training part and writes the scenario.
+
+        Args:
+            flows: labelled flows.
+            out: the folder to write; what stood there is replaced once all is written.
+            seed: of split and tree.
+            catalogue: the classes that ``flows.actual`` refers to.
+
+        Raises:
+            InputError: only one class, or a class with too few flows to be split.
+        """
+        _check_classes(flows, catalogue)
+        train_rows, test_rows = split(flows.actual, seed=seed)
+        train_features, train_actual = flows.features[train_rows], flows.actual[train_rows]
+        detector = Detector.fit(train_features, train_actual, seed=seed)
+        train = (detector.match(train_features), train_actual)
+        del train_features
+        test = (detector.match(flows.features[test_rows]), flows.actual[test_rows])
+        size = int(train[0].max()) + 1
+        signatures = detector.signatures(np.bincount(train[0], minlength=size))
+        report = detection_report(signatures.predicted[test[0]], test[1], catalogue)
+        manifest: dict[str, Any] = {
+            "format": FORMAT,
+            "source": asdict(flows.provenance),
+            "flows": {"train": len(train[1]), "test": len(test[1])},
+            "classes": {
+                name: int(count)
+                for name, count in zip(
+                    catalogue.class_names,
+                    np.bincount(flows.actual, minlength=len(catalogue.classes)),
+                    strict=True,
+                )
+            },
+            "split": {"seed": seed, "test_share": TEST_SHARE},
+            "signatures": len(signatures),
+            "detection": report_to_json(report),
+            "catalogue": catalogue.to_json(),
+            "versions": _versions(),
+        }
+        with replacing(out) as folder:
+            folder.mkdir()
+            detector.save(folder / "detector.skops")
+            _write_signatures(folder / "signatures.parquet", signatures)
+            _write_split(folder / "train.parquet", train)
+            _write_split(folder / "test.parquet", test)
+            manifest["fingerprint"] = _fingerprint(catalogue, detector, signatures, train, test)
+            manifest["sha256"] = {name: _sha256(folder / name) for name in _FILES}
+            write_json(folder / "manifest.json", manifest)
+        return cls(out, manifest, signatures, train, test)
+
+    @classmethod
+    def load(cls, path: Path) -> Scenario:
+        """Reads a scenario and checks that nothing in it has changed since it was written.
+
+        Raises:
+            InputError: not a scenario, of another format, incomplete, or changed.
+        """
+        manifest = _read_manifest(path)
+        for name in _FILES:
+            if not (path / name).is_file():
+                raise InputError(
+                    f"{name} is missing", where=str(path), mend="Run kirl prepare again"
+                )
+            if _sha256(path / name) != manifest["sha256"].get(name):
+                raise InputError(
+                    "has changed since the scenario was written",
+                    where=str(path / name),
+                    expected="the file as kirl prepare wrote it",
+                    mend="Run kirl prepare again",
+                )
+        return cls(
+            path,
+            manifest,
+            _read_signatures(path / "signatures.parquet"),
+            _read_split(path / "train.parquet"),
+            _read_split(path / "test.parquet"),
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Names this scenario's content."""
+        return str(self.manifest["fingerprint"])
+
+    @property
+    def kind(self) -> str:
+        """``"cicids2017"`` or ``"synthetic"``."""
+        return str(self.manifest["source"]["kind"])
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The catalogue that the scenario was prepared with."""
+        return Catalogue.from_json(self.manifest["catalogue"])
+
+    def detector(self) -> Detector:
+        """The fitted detector, read from its file."""
+        return Detector.load(self.path / "detector.skops")
+
+    def flow_set(self, name: str = "train") -> FlowSet:
+        """One split as the environment takes it.
+
+        Raises:
+            InputError: there is no such split.
+        """
+        if name not in SPLITS:
+            raise InputError(f"no split called {name!r}", expected=" or ".join(SPLITS))
+        signature, actual = self.train if name == "train" else self.test
+        return FlowSet(signature, actual, self.signatures.predicted, self.catalogue)
+
+    def copy_to(self, folder: Path) -> None:
+        """Puts the same scenario into another folder, by hard links where they can be made."""
+        with replacing(folder) as temporary:
+            shutil.copytree(self.path, temporary, copy_function=link_or_copy)
+
+
+def _fingerprint(
+    catalogue: Catalogue,
+    detector: Detector,
+    signatures: SignatureTable,
+    *splits: tuple[NDArray[np.int32], NDArray[np.int8]],
+) -> str:
+    digest = hashlib.sha256(json.dumps(catalogue.to_json(), sort_keys=True).encode())
+    digest.update(detector.digest().encode())
+    for array in (signatures.predicted, signatures.support, *(a for part in splits for a in part)):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_classes(flows: Flows, catalogue: Catalogue) -> None:
+    counts = np.bincount(flows.actual, minlength=len(catalogue.classes))
+    present = np.flatnonzero(counts)
+    if len(present) < 2:
+        found = catalogue.class_names[int(present[0])] if len(present) else "none"
+        raise InputError(
+            f"all flows are of one class ({found})",
+            expected="flows of at least two classes, so that there is something to detect",
+            mend="Give the files that hold the attacks, too",
+        )
+    for index in present:
+        if counts[index] < 2:
+            raise InputError(
+                f"class {catalogue.class_names[int(index)]} has only one flow",
+                expected="at least 2 flows of every class that occurs, one to train and one to "
+                "test on",
+                mend="Add flows of that class or leave it out",
+            )
+    if len(flows) * TEST_SHARE < len(present) + 1:
+        raise InputError(
+            f"only {len(flows)} flows of {len(present)} classes",
+            expected=f"enough for a test part of {TEST_SHARE:.0%} that holds every class",
+            mend="Give more flows",
+        )
+
+
+def _versions() -> dict[str, str]:
+    names = ("kirl", "numpy", "scikit-learn", "pyarrow", "gymnasium")
+    return {"python": platform.python_version()} | {
+        name: importlib.metadata.version(name) for name in names
+    }
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    file = path / "manifest.json"
+    if not file.is_file():
+        raise InputError(
+            "not a scenario (it has no manifest.json)",
+            where=str(path),
+            expected="a folder written by kirl prepare",
+            mend="Run kirl prepare --out with this name first",
+        )
+    try:
+        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        known = manifest["format"] == FORMAT and isinstance(manifest["fingerprint"], str)
+        dict(manifest["sha256"])
+        Catalogue.from_json(manifest["catalogue"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"not a readable manifest ({error})",
+            where=str(file),
+            mend="Run kirl prepare again",
+        ) from error
+    if not known:
+        raise InputError(
+            f"scenario format {manifest['format']!r}",
+            where=str(file),
+            expected=f"format {FORMAT}, which this version of kirl writes",
+            mend="Run kirl prepare again",
+        )
+    return manifest
+
+
+def _write_signatures(path: Path, signatures: SignatureTable) -> None:
+    table = pa.table(
+        {
+            "id": pa.array(np.arange(len(signatures), dtype=np.int32)),
+            "predicted": pa.array(signatures.predicted),
+            "rule": pa.array(list(signatures.rule), type=pa.string()),
+            "support": pa.array(signatures.support.astype(np.int64)),
+        }
+    )
+    pq.write_table(table, path)
+
+
+def _read_signatures(path: Path) -> SignatureTable:
+    table = pq.read_table(path)
+    return SignatureTable(
+        table["predicted"].to_numpy().astype(np.int8),
+        tuple(table["rule"].to_pylist()),
+        table["support"].to_numpy().astype(np.int64),
+    )
+
+
+def _write_split(path: Path, flows: tuple[NDArray[np.int32], NDArray[np.int8]]) -> None:
+    table = pa.table({"signature": pa.array(flows[0]), "actual": pa.array(flows[1])})
+    pq.write_table(table, path, compression="zstd")
+
+
+def _read_split(path: Path) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
+    table = pq.read_table(path)
+    return (
+        table["signature"].to_numpy().astype(np.int32),
+        table["actual"].to_numpy().astype(np.int8),
+    )
