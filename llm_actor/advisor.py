@@ -1,0 +1,89 @@
+"""Advisors: prompts and candidate actions in, log-probabilities out.
+
+The interface, and its first member, which reads the graph without any language model.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+
+from llm_actor.prompts import Prompts
+
+FLOOR = 1e-4
+"""Probability that an action filtered out of a prompt keeps in the reference policy."""
+
+
+class Advisor(Protocol):
+    """Anything that can weigh actions given a prompt."""
+
+    @property
+    def name(self) -> str:
+        """A short name that reports show."""
+        ...
+
+    def log_probabilities(self, prompts: Prompts) -> NDArray[np.float32]:
+        """Natural log-probabilities of all actions, float32 [prompts, actions].
+
+        Each row is normalised; actions outside of ``prompts.candidates`` keep :data:`FLOOR`.
+        """
+        ...
+
+
+class GraphReader:
+    """Weighs actions by the reward that the records promise, without a language model.
+
+    A signature's flows are of the predicted type, or of the types it was confused with, in
+    the shares on record. Each type's action records say what an action earns there, so the
+    promise is their average by share. An action without a record promises 0, midway between
+    the best and the worst reward; a signature without flows counts as never wrong.
+
+    Args:
+        temperature: of the softmax over promised rewards, in reward units. Small values
+            advise one action; large values say 'any of the good ones'.
+    """
+
+    def __init__(self, temperature: float = 0.25) -> None:
+        if temperature <= 0:
+            raise ValueError("temperature must be above 0")
+        self._temperature = temperature
+
+    @property
+    def name(self) -> str:
+        """``graph-reader``."""
+        return "graph-reader"
+
+    def promised(self, prompts: Prompts) -> NDArray[np.float32]:
+        """Expected reward of every action by the records, float32 [prompts, actions]."""
+        shares = prompts.shares.copy()
+        unseen = shares.sum(axis=1) == 0
+        shares[unseen, prompts.predicted[unseen]] = 1.0
+        shares /= shares.sum(axis=1, keepdims=True)
+        promised: NDArray[np.float32] = shares @ np.nan_to_num(prompts.rewards, nan=0.0)
+        return promised
+
+    def log_probabilities(self, prompts: Prompts) -> NDArray[np.float32]:
+        """See :class:`Advisor`."""
+        return with_floor(self.promised(prompts) / self._temperature, prompts.candidates)
+
+
+def with_floor(scores: NDArray[np.floating], candidates: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Softmax over each row's candidates; every other action gets :data:`FLOOR`.
+
+    Args:
+        scores: [prompts, actions], unnormalised log-probabilities.
+        candidates: bool [prompts, actions], at least one per row.
+
+    Returns:
+        Normalised log-probabilities, float32 [prompts, actions].
+    """
+    left_out = np.count_nonzero(~candidates, axis=1, keepdims=True)
+    inside = log_softmax(np.where(candidates, scores, -np.inf), axis=1)
+    total = np.log1p(-FLOOR * left_out)
+    # Candidates keep at least the floor, too: a reference policy must not forbid anything.
+    result = np.where(candidates, np.maximum(inside + total, np.log(FLOOR)), np.log(FLOOR))
+    normalised: NDArray[np.float32] = log_softmax(result, axis=1).astype(np.float32)
+    return normalised

@@ -1,0 +1,115 @@
+"""What an advisor is told about each signature: the graph's records, rounded and filtered.
+
+Numbers are rounded (:data:`REWARD_STEP`, :data:`SHARE_STEP`) so that a prompt changes only
+when its meaning does, and signatures with the same records share one prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs import Catalogue
+from kg_actor import Records
+
+REWARD_STEP = 0.1
+"""Mean rewards are told to this precision."""
+
+SHARE_STEP = 0.01
+"""Shares of true classes and confidences are told to this precision."""
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """A batch of questions, one per row (paper, section III-C: attack, records, actions).
+
+    Attributes:
+        predicted: int8 [prompts], index of the predicted class.
+        confidence: float32 [prompts], B of the signature.
+        shares: float32 [prompts, classes], share of each true class among the signature's
+            flows so far; all 0 when it has met none.
+        rewards: float32 [classes, actions], mean reward of each action under each predicted
+            class, shared by all prompts; NaN where there is no record.
+        candidates: bool [prompts, actions], the actions that may be chosen. Left out are those
+            whose record for the predicted type is negative unless a type that the signature
+            is confused with supports them.
+        catalogue: names of classes and actions.
+    """
+
+    predicted: NDArray[np.int8]
+    confidence: NDArray[np.float32]
+    shares: NDArray[np.float32]
+    rewards: NDArray[np.float32]
+    candidates: NDArray[np.bool_]
+    catalogue: Catalogue
+
+    def __len__(self) -> int:
+        return len(self.predicted)
+
+    def keys(self) -> list[bytes]:
+        """One key per prompt; equal keys are equal questions.
+
+        Only the reward records that the prompt can show count: those of the predicted class
+        and of the classes the signature is confused with.
+        """
+        told = np.zeros((len(self), len(self.catalogue.classes)), dtype=np.bool_)
+        told[np.arange(len(self)), self.predicted] = True
+        told |= self.shares > 0
+        records = [row.tobytes() for row in self.rewards]
+        own = np.concatenate(
+            [self.predicted[:, None].astype(np.float32), self.confidence[:, None], self.shares],
+            axis=1,
+        )
+        shown = [b"".join(records[i] for i in np.flatnonzero(row)) for row in told]
+        return [row.tobytes() + text for row, text in zip(own, shown, strict=True)]
+
+    def take(self, rows: Sequence[int] | NDArray[np.integer]) -> Prompts:
+        """Some of the prompts."""
+        return Prompts(
+            self.predicted[rows],
+            self.confidence[rows],
+            self.shares[rows],
+            self.rewards,
+            self.candidates[rows],
+            self.catalogue,
+        )
+
+
+def compose(records: Records, catalogue: Catalogue) -> Prompts:
+    """One prompt for every signature, from the graph's records."""
+    seen = records.signature_actual.sum(axis=1, keepdims=True)
+    shares = records.signature_actual / np.maximum(seen, 1)
+    rounded = _rounded(shares, SHARE_STEP)
+    # A confusion that rounding hides from the prompt must not decide over its candidates.
+    rewards = _rounded(records.action_reward, REWARD_STEP)
+    return Prompts(
+        records.predicted,
+        _rounded(records.confidence, SHARE_STEP),
+        rounded,
+        rewards,
+        _candidates(records.predicted, rounded, rewards),
+        catalogue,
+    )
+
+
+def _rounded(values: NDArray[np.float64], step: float) -> NDArray[np.float32]:
+    # Adding 0 turns -0.0 into 0.0, which would be another key.
+    rounded: NDArray[np.float32] = (np.round(values / step) * step + 0.0).astype(np.float32)
+    return rounded
+
+
+def _candidates(
+    predicted: NDArray[np.int8], shares: NDArray[np.float32], rewards: NDArray[np.float32]
+) -> NDArray[np.bool_]:
+    refuted = rewards < 0
+    supported = (rewards > 0).astype(np.float32)
+    confused = shares.copy()
+    confused[np.arange(len(predicted)), predicted] = 0
+    rescued = (confused > 0).astype(np.float32) @ supported > 0
+    candidates: NDArray[np.bool_] = ~refuted[predicted] | rescued
+    # With nothing left to choose from, everything is open again.
+    candidates[~candidates.any(axis=1)] = True
+    return candidates

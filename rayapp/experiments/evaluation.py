@@ -1,0 +1,167 @@
+"""The scorecard: a policy on a whole split, exactly, beside the bounds of what is possible.
+
+A policy's decision depends on the signature alone (counters and advice are frozen), so
+every metric follows from how often each (signature, true class) occurs in the split.
+Nothing is sampled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs import Catalogue, FlowSet, InteractionTable
+
+
+@dataclass(frozen=True)
+class Score:
+    """Rewards of one way to act.
+
+    Attributes:
+        average_reward: per flow.
+        class_mean_reward: mean over the classes that occur of their average reward.
+        per_class: average reward by name of the true class.
+    """
+
+    average_reward: float
+    class_mean_reward: float
+    per_class: dict[str, float]
+
+
+@dataclass(frozen=True)
+class CorrectAction:
+    """Share of flows whose action was the top-ranked one of their true class (paper, Fig. 5).
+
+    ``None`` where there are no such flows.
+    """
+
+    all: float | None
+    detected_correctly: float | None
+    misdetected: float | None
+
+
+@dataclass(frozen=True)
+class Scorecard:
+    """A policy's results on a set of flows.
+
+    Attributes:
+        score: of the policy.
+        correct_action: share of top-ranked actions, overall and by whether detection was right.
+        predicted_class: bound 'best action for the class that the detector predicts'.
+        signature_oracle: bound 'best action per signature, knowing these flows' labels'.
+        flows: number of flows.
+        misdetected: those of them whose class the detector got wrong.
+        flows_per_class: number of flows by true class.
+    """
+
+    score: Score
+    correct_action: CorrectAction
+    predicted_class: Score
+    signature_oracle: Score
+    flows: int
+    misdetected: int
+    flows_per_class: dict[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that ``kirl evaluate --json`` prints."""
+        return asdict(self.score) | {
+            "correct_action": asdict(self.correct_action),
+            "bounds": {
+                "predicted_class": asdict(self.predicted_class),
+                "signature_oracle": asdict(self.signature_oracle),
+            },
+            "flows": self.flows,
+            "misdetected": self.misdetected,
+            "flows_per_class": self.flows_per_class,
+        }
+
+
+def evaluate(actions: NDArray[np.integer[Any]], flows: FlowSet) -> Scorecard:
+    """Scores a policy on all flows of a set.
+
+    Args:
+        actions: [signatures], the action the policy takes on each signature.
+        flows: the flows, with their true classes.
+
+    Raises:
+        ValueError: there are no flows.
+    """
+    if not len(flows):
+        raise ValueError("a scorecard needs at least one flow")
+    counts = _signature_counts(flows)
+    catalogue, predicted = flows.catalogue, flows.predicted
+    signatures, classes = np.nonzero(counts)
+    table = InteractionTable.tally(
+        signatures, actions[signatures], classes, counts[signatures, classes]
+    )
+    right = predicted[table.signature] == table.actual
+    return Scorecard(
+        score=score(table, catalogue),
+        correct_action=_correct_action(table, right, catalogue),
+        predicted_class=_acting(catalogue.best_actions[predicted], counts, catalogue),
+        signature_oracle=_acting(best_actions(counts, catalogue), counts, catalogue),
+        flows=table.flows,
+        misdetected=int(table.count[~right].sum()),
+        flows_per_class={
+            catalogue.class_names[i]: int(n) for i, n in enumerate(counts.sum(axis=0)) if n
+        },
+    )
+
+
+def score(table: InteractionTable, catalogue: Catalogue) -> Score:
+    """Average rewards of the interactions in a table."""
+    size = len(catalogue.classes)
+    flows = np.bincount(table.actual, weights=table.count, minlength=size)
+    earned = np.bincount(
+        table.actual, weights=table.rewards(catalogue) * table.count, minlength=size
+    )
+    present = np.flatnonzero(flows)
+    per_class = earned[present] / flows[present]
+    return Score(
+        float(earned.sum() / flows.sum()),
+        float(per_class.mean()),
+        {catalogue.class_names[i]: float(r) for i, r in zip(present, per_class, strict=True)},
+    )
+
+
+def best_actions(counts: NDArray[np.int64], catalogue: Catalogue) -> NDArray[np.int64]:
+    """The action of highest total reward per signature, int64 [signatures].
+
+    Args:
+        counts: int64 [signatures, classes], flows by true class.
+        catalogue: rewards.
+    """
+    return (counts @ catalogue.rewards.astype(np.int64)).argmax(axis=1)
+
+
+def _signature_counts(flows: FlowSet) -> NDArray[np.int64]:
+    shape = (len(flows.predicted), len(flows.catalogue.classes))
+    flat = np.bincount(
+        flows.signature.astype(np.int64) * shape[1] + flows.actual, minlength=shape[0] * shape[1]
+    )
+    return flat.reshape(shape)
+
+
+def _acting(
+    actions: NDArray[np.integer[Any]], counts: NDArray[np.int64], catalogue: Catalogue
+) -> Score:
+    signatures, classes = np.nonzero(counts)
+    table = InteractionTable.tally(
+        signatures, actions[signatures], classes, counts[signatures, classes]
+    )
+    return score(table, catalogue)
+
+
+def _correct_action(
+    table: InteractionTable, right: NDArray[np.bool_], catalogue: Catalogue
+) -> CorrectAction:
+    top = catalogue.best_actions[table.actual] == table.action
+
+    def share(rows: NDArray[np.bool_]) -> float | None:
+        total = int(table.count[rows].sum())
+        return int(table.count[rows & top].sum()) / total if total else None
+
+    return CorrectAction(share(np.ones_like(right)), share(right), share(~right))

@@ -1,0 +1,412 @@
+"""The algorithm: RLlib's PPO whose iterations run on interaction tables.
+
+The only place that sees all parts. One iteration: runners step slices of the flow stream
+under frozen knowledge; the sum of their tables goes to the knowledge graph and to the
+learner; the graph's new records become the next iteration's counters and advice.
+"""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import ray
+from numpy.typing import NDArray
+from ray.rllib.algorithms.ppo import PPO, PPOConfig
+from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+from ray.rllib.utils.metrics import (
+    ENV_RUNNER_RESULTS,
+    ENV_RUNNER_SAMPLING_TIMER,
+    LEARNER_RESULTS,
+    LEARNER_UPDATE_TIMER,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    TIMERS,
+)
+
+from envs import BetaPrior, InteractionTable, Scenario, observation_space
+from envs.bandit import observe
+from kg_actor import GraphCounts, MergeKey, counters_of, records_of
+from kg_actor import actor as graph_actor
+from llm_actor import AdviceDesk, Advisor, GraphReader
+from rayapp.rl.env_runner import Assignment, Fragment, InteractionRunner, Knowledge, Slice
+from rayapp.rl.learner import REFERENCE_LOGP, WEIGHTS, Direction, ReferencePPOLearner
+from rayapp.rl.module import EncoderKind, MitigationModule
+from rayapp.rl.schedules import Schedule
+
+GRAPH_MERGE_TIMER = "graph_merge"
+ADVICE_TIMER = "advice"
+KNOWLEDGE_STATE = "knowledge"
+
+
+class KnowledgePPOConfig(PPOConfig):
+    """PPO's configuration plus what knowledge infusion needs.
+
+    ``KnowledgePPOConfig().scenario(path).knowledge(infuse=True).build_algo()`` is a complete
+    PPO-KG; with ``infuse=False`` it is plain PPO on the same code.
+    """
+
+    def __init__(self, algo_class: type[PPO] | None = None) -> None:
+        super().__init__(algo_class=algo_class or KnowledgePPO)
+        self.scenario_path: str = ""
+        self.run_name: str = f"run-{uuid.uuid4().hex[:8]}"
+        self.total_env_steps: int = 1_000_000
+        self.prior: BetaPrior = BetaPrior()
+        self.infuse: bool = True
+        self.advisor: Advisor = GraphReader()
+        self.kl_direction: Direction = "reference_to_policy"
+        self.kl_schedule: Schedule = Schedule()
+        self.env_runner_cls = InteractionRunner
+        # RLlib's own KL penalty is between successive policies and plays no part in eq. 6.
+        self.use_kl_loss = False
+        self.train_batch_size_per_learner = 65_536
+
+    def scenario(
+        self,
+        path: str | Path,
+        *,
+        encoder: EncoderKind = "embedding",
+        hidden: tuple[int, ...] = (64, 64),
+        embedding_dim: int = 16,
+        infuse: bool = True,
+    ) -> KnowledgePPOConfig:
+        """Sets environment, spaces and network for a prepared scenario.
+
+        Args:
+            path: folder written by ``kirl prepare``; only the driver reads it.
+            encoder: how observations enter the network.
+            hidden: layer widths of the policy and value networks.
+            embedding_dim: length of a signature's learnt vector.
+            infuse: PPO-KG (state augmented by advice, KL term) or plain PPO.
+        """
+        scenario = Scenario.load(Path(path))
+        self.scenario_path = str(path)
+        self.infuse = infuse
+        catalogue = scenario.catalogue
+        signatures = len(scenario.signatures)
+        self.environment(
+            "kirl/ThreatMitigation-v0",
+            env_config={"scenario": str(path), "augmented": infuse},
+            observation_space=observation_space(signatures, catalogue, suggestion=infuse),
+            action_space=gym.spaces.Discrete(len(catalogue.actions)),
+        )
+        self.rl_module(
+            rl_module_spec=RLModuleSpec(
+                module_class=MitigationModule,
+                model_config={
+                    "encoder": encoder,
+                    "hidden": list(hidden),
+                    "embedding_dim": embedding_dim,
+                    "signatures": signatures,
+                    "classes": len(catalogue.classes),
+                },
+            )
+        )
+        return self
+
+    def knowledge(
+        self,
+        *,
+        run_name: str | None = None,
+        total_env_steps: int | None = None,
+        prior: BetaPrior | None = None,
+        advisor: Advisor | None = None,
+        kl_direction: Direction | None = None,
+        kl_schedule: Schedule | None = None,
+    ) -> KnowledgePPOConfig:
+        """Sets graph, advice and KL term; what is ``None`` stays as it is.
+
+        Args:
+            run_name: names the run's graph actor.
+            total_env_steps: flows the training is meant to last; schedules refer to it.
+            prior: of the signatures' confidence.
+            advisor: who turns the graph's records into advice.
+            kl_direction: of the KL term (eq. 5 is ``policy_to_reference``).
+            kl_schedule: lambda over environment steps.
+        """
+        given = {
+            "run_name": run_name,
+            "total_env_steps": total_env_steps,
+            "prior": prior,
+            "advisor": advisor,
+            "kl_direction": kl_direction,
+            "kl_schedule": kl_schedule,
+        }
+        for name, value in given.items():
+            if value is not None:
+                setattr(self, name, value)
+        return self
+
+    def get_default_learner_class(self) -> type[ReferencePPOLearner]:
+        """The learner that knows weights and reference policies."""
+        return ReferencePPOLearner
+
+    def validate(self) -> None:
+        """RLlib's checks, and this algorithm's own.
+
+        Raises:
+            ValueError: no scenario, or more learners than the counted batch can be split over.
+        """
+        super().validate()
+        if not self.scenario_path:
+            self._value_error("Set a scenario: config.scenario(path).")
+        if self.num_learners > 1:
+            self._value_error(
+                "An iteration's counted batch is a few thousand rows and is standardised as one; "
+                "use num_learners=0 or 1."
+            )
+
+
+@dataclass(frozen=True)
+class IterationSummary:
+    """What one iteration saw, for progress reports.
+
+    Attributes:
+        episodes: flows so far, this iteration included.
+        average_reward: over this iteration's flows.
+        class_reward: per class that occurred, by name.
+        graph_version: of the graph after the iteration.
+        prompts_asked: prompts the advisor answered after it.
+        results: the learner's metrics (loss terms, entropy, KL, lambda).
+    """
+
+    episodes: int
+    average_reward: float
+    class_reward: dict[str, float]
+    graph_version: int
+    prompts_asked: int
+    results: dict[str, float]
+
+
+class KnowledgePPO(PPO):
+    """PPO, PPO-KG and everything between them, on interaction tables."""
+
+    config: KnowledgePPOConfig
+
+    @classmethod
+    def get_default_config(cls) -> KnowledgePPOConfig:
+        """The configuration class to start from."""
+        return KnowledgePPOConfig()
+
+    def setup(self, config: Any) -> None:  # noqa: ANN401
+        """Loads the scenario, starts the graph actor, then RLlib's own parts."""
+        super().setup(config)
+        own = self.config
+        self.scenario = Scenario.load(Path(own.scenario_path))
+        flows = self.scenario.flow_set("train")
+        self._predicted, self._catalogue = flows.predicted, flows.catalogue
+        self._flows = ray.put(flows)
+        self.episodes = 0
+        self.graph = graph_actor.start(
+            own.run_name, flows.predicted, flows.catalogue, own.prior, self.scenario.fingerprint
+        )
+        self._desk = AdviceDesk(own.advisor, flows.catalogue)
+        self._asked = 0
+        self.knowledge = self._learn(ray.get(self.graph.counts.remote()))
+        self.summary: IterationSummary | None = None
+
+    def training_step(self) -> None:
+        """One iteration: sample, then graph and learner on the same tables, then advice."""
+        with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
+            fragments = self._sample()
+        table = InteractionTable.total(fragment.table for fragment in fragments)
+        keyed = [
+            graph_actor.Keyed(
+                MergeKey(self.config.run_name, self.training_iteration, number), fragment.table
+            )
+            for number, fragment in enumerate(fragments)
+        ]
+        # The graph merges while the learner learns.
+        merged = self.graph.merge.remote(keyed)
+        self.episodes += table.flows
+        self.metrics.log_value(
+            (ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), table.flows, reduce="lifetime_sum"
+        )
+        with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
+            learner_results = self._update(table)
+        with self.metrics.log_time((TIMERS, GRAPH_MERGE_TIMER)):
+            counts = ray.get(merged)
+        with self.metrics.log_time((TIMERS, ADVICE_TIMER)):
+            self.knowledge = self._learn(counts)
+        self.summary = self._summarise(table, learner_results)
+        self.metrics.log_dict(
+            {
+                "reward_mean": self.summary.average_reward,
+                "reward_per_class": self.summary.class_reward,
+                "graph_version": self.summary.graph_version,
+                "prompts_asked": self.summary.prompts_asked,
+            },
+            key=ENV_RUNNER_RESULTS,
+            window=1,
+        )
+
+    def _learn(self, counts: GraphCounts) -> Knowledge:
+        """Counters and advice from the graph's counts."""
+        counters = counters_of(counts, self._predicted, self.config.prior)
+        if not self.config.infuse:
+            return Knowledge(counters, None, None, counts.version)
+        records = records_of(counts, self._predicted, self._catalogue, self.config.prior)
+        table = self._desk.advise(records)
+        self._asked = table.asked
+        return Knowledge(counters, table.suggestion, table.log_probabilities, counts.version)
+
+    def _sample(self) -> list[Fragment]:
+        """Fragments that cover this iteration's stretch of the stream, in stream order."""
+        left = self.config.total_env_steps - self.episodes
+        count = min(self.config.train_batch_size_per_learner, left if left > 0 else 2**62)
+        weights = self.learner_group.get_state(
+            components=f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}", inference_only=True
+        )[COMPONENT_LEARNER][COMPONENT_RL_MODULE][DEFAULT_MODULE_ID]
+        shared = (self._flows, ray.put(self.knowledge), ray.put(weights))
+        runners = self.env_runner_group.healthy_env_runner_ids()
+        pieces = slices(self.episodes, count, max(1, len(runners)))
+        done: dict[Slice, Fragment] = {}
+        while len(done) < len(pieces):
+            missing = [Assignment(piece, *shared) for piece in pieces if piece not in done]
+            for fragment in self._dispatch(missing):
+                done[fragment.slice] = fragment
+        return [done[piece] for piece in pieces]
+
+    def _dispatch(self, work: list[Assignment]) -> list[Fragment]:
+        """Gives each healthy runner one assignment; the driver's own steps in for none."""
+        group = self.env_runner_group
+        runners = group.healthy_env_runner_ids()[: len(work)]
+        if not runners:
+            return [group.local_env_runner.sample(assignment=item) for item in work]
+        fragments: list[Fragment] = group.foreach_env_runner(
+            "sample",
+            kwargs=[{"assignment": item} for item in work[: len(runners)]],
+            remote_worker_ids=runners,
+            local_env_runner=False,
+        )
+        return fragments
+
+    def _update(self, table: InteractionTable) -> dict[str, Any]:
+        rows = counted_rows(table, self.knowledge, self._predicted, self._catalogue.rewards)
+        batch = MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(rows)}, env_steps=table.flows)
+        minibatch = self.config.minibatch_size
+        results = self.learner_group.update(
+            batch=batch,
+            timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: self.episodes - table.flows},
+            num_epochs=self.config.num_epochs,
+            minibatch_size=min(minibatch or len(table), len(table)),
+            shuffle_batch_per_epoch=self.config.shuffle_batch_per_epoch,
+        )
+        self.metrics.aggregate(results, key=LEARNER_RESULTS)
+        learnt: dict[str, Any] = results[0][DEFAULT_MODULE_ID]
+        return learnt
+
+    def _summarise(self, table: InteractionTable, results: dict[str, Any]) -> IterationSummary:
+        rewards = table.rewards(self._catalogue) * table.count
+        classes = len(self._catalogue.classes)
+        total = np.bincount(table.actual, weights=rewards, minlength=classes)
+        flows = np.bincount(table.actual, weights=table.count, minlength=classes)
+        return IterationSummary(
+            episodes=self.episodes,
+            average_reward=float(total.sum() / flows.sum()),
+            class_reward={
+                self._catalogue.class_names[i]: float(total[i] / flows[i])
+                for i in np.flatnonzero(flows)
+            },
+            graph_version=self.knowledge.version,
+            prompts_asked=self._asked,
+            results=_numbers(results),
+        )
+
+    def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
+        """RLlib's state, the graph's snapshot and the position in the flow stream."""
+        state: dict[str, Any] = super().get_state(*args, **kwargs)
+        counts, merged = ray.get(self.graph.snapshot.remote())
+        state[KNOWLEDGE_STATE] = {
+            "episodes": self.episodes,
+            "fingerprint": self.scenario.fingerprint,
+            "signature_actual": counts.signature_actual,
+            "type_action": counts.type_action,
+            "merged": [list(key) for key in merged],
+        }
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restores algorithm and graph together; merges later than the checkpoint are dropped.
+
+        Raises:
+            ValueError: the checkpoint belongs to another scenario.
+        """
+        super().set_state(state)
+        saved = state.get(KNOWLEDGE_STATE)
+        if saved is None:
+            return
+        if saved["fingerprint"] != self.scenario.fingerprint:
+            raise ValueError(
+                f"the checkpoint belongs to scenario {saved['fingerprint'][:12]}, this is "
+                f"{self.scenario.fingerprint[:12]}"
+            )
+        counts = GraphCounts(
+            np.array(saved["signature_actual"]),
+            np.array(saved["type_action"]),
+            len(saved["merged"]),
+        )
+        merged = [MergeKey(*key) for key in saved["merged"]]
+        ray.get(self.graph.restore.remote(counts, merged))
+        self.episodes = int(saved["episodes"])
+        self.knowledge = self._learn(counts)
+
+    def cleanup(self) -> None:
+        """Stops runners, learner and the graph actor."""
+        super().cleanup()
+        ray.kill(self.graph)
+
+
+def slices(start: int, count: int, parts: int) -> list[Slice]:
+    """A stretch of the stream, cut into ``parts`` contiguous slices of nearly equal length."""
+    edges = [start + count * part // parts for part in range(parts + 1)]
+    return [Slice(a, b - a) for a, b in itertools.pairwise(edges) if b > a]
+
+
+def counted_rows(
+    table: InteractionTable,
+    knowledge: Knowledge,
+    predicted: NDArray[np.int8],
+    rewards: NDArray[np.int8],
+) -> dict[str, NDArray[Any]]:
+    """The learner's columns for a table: one row per distinct transition, weighted by count.
+
+    Args:
+        table: an iteration's interactions.
+        knowledge: what they were sampled with.
+        predicted: int8 [signatures].
+        rewards: int8 [classes, actions], eq. 3.
+
+    Returns:
+        Columns ``obs`` float32 [rows, 5 or 7], ``actions`` int64, ``rewards`` float32,
+        ``weights`` float32 with mean 1 and, with advice, ``reference_logp`` float32
+        [rows, actions].
+    """
+    rows: dict[str, NDArray[Any]] = {
+        Columns.OBS: observe(table.signature, predicted, knowledge.counters, knowledge.suggestion),
+        Columns.ACTIONS: table.action.astype(np.int64),
+        Columns.REWARDS: rewards[table.actual, table.action].astype(np.float32),
+        WEIGHTS: (table.count / table.count.mean()).astype(np.float32),
+    }
+    if knowledge.reference_logp is not None:
+        rows[REFERENCE_LOGP] = knowledge.reference_logp[table.signature]
+    return rows
+
+
+def _numbers(results: dict[str, Any]) -> dict[str, float]:
+    numbers = {}
+    for name, value in results.items():
+        peek = getattr(value, "peek", None)
+        number = peek() if callable(peek) else value
+        try:
+            numbers[name] = float(number)
+        except (TypeError, ValueError):
+            continue
+    return numbers

@@ -1,0 +1,206 @@
+"""RLlib's environment runner for the bandit: steps the vector environment, returns a table.
+
+A runner keeps no state of its own between calls. Which flows it meets and which random
+numbers pick its actions follow from the run's seed and the flows' places in the stream
+alone; weights, counters and advice come with each call. So the same run gives the same
+interactions with any number of runners, after a restart of one, and after a resume.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import ray
+import torch
+from numpy.typing import NDArray
+from ray.rllib.core import COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+from ray.rllib.env.env_runner import EnvRunner
+
+from envs import Counters, FlowSet, InteractionTable, Suggestion, ThreatMitigationVectorEnv
+from envs.bandit import observe
+
+_STREAM_OF_ACTIONS = 1
+"""Sets the actions' random numbers apart from those that shuffle the flows."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A stretch of the flow stream: ``count`` flows from place ``start`` on."""
+
+    start: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What a fragment is sampled with, frozen for its length.
+
+    Attributes:
+        counters: N and C of every signature.
+        suggestion: A_LLM and R_LLM; ``None`` for plain PPO.
+        reference_logp: float32 [signatures, actions], the reference policy; ``None`` likewise.
+        version: of the graph all this came from.
+    """
+
+    counters: Counters
+    suggestion: Suggestion | None
+    reference_logp: NDArray[np.float32] | None
+    version: int
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One call's work. References are resolved by the runner, big objects stay where they are.
+
+    Attributes:
+        piece: the slice to step.
+        flows: refers to the training flows (:class:`FlowSet`).
+        knowledge: refers to :class:`Knowledge`.
+        weights: refers to the policy network's state.
+    """
+
+    piece: Slice
+    flows: ray.ObjectRef[FlowSet]
+    knowledge: ray.ObjectRef[Knowledge]
+    weights: ray.ObjectRef[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """What sampling a slice returns."""
+
+    slice: Slice
+    table: InteractionTable
+
+
+def action_noise(seed: int, piece: Slice) -> NDArray[np.float64]:
+    """One uniform random number in [0, 1) per place of the stream, float64 [count].
+
+    A counter-based generator gives each place its own number, whoever asks for it.
+    """
+    # Philox makes four numbers per counter step.
+    block, offset = divmod(piece.start, 4)
+    generator = np.random.Philox(key=[seed, _STREAM_OF_ACTIONS])
+    generator.advance(block)
+    return np.random.Generator(generator).random(offset + piece.count)[offset:]
+
+
+def pick_actions(
+    probabilities: NDArray[np.float64], rows: NDArray[np.integer[Any]], noise: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Samples one action per flow by inverting its row's cumulative distribution.
+
+    Args:
+        probabilities: float64 [contexts, actions], rows sum to 1.
+        rows: [n], the context of each flow.
+        noise: float64 [n] in [0, 1).
+
+    Returns:
+        int64 [n], actions.
+    """
+    contexts, actions = probabilities.shape
+    cumulative = np.cumsum(probabilities, axis=1)
+    cumulative /= cumulative[:, -1:]
+    # All rows laid end to end, each shifted by its number, are one ascending sequence.
+    ladder = (cumulative + np.arange(contexts)[:, None]).ravel()
+    places = np.searchsorted(ladder, rows + noise, side="right")
+    picked: NDArray[np.int64] = np.clip(places - rows * actions, 0, actions - 1)
+    return picked
+
+
+class InteractionRunner(EnvRunner):
+    """Steps :class:`ThreatMitigationVectorEnv` and returns interaction tables."""
+
+    def __init__(self, *, config: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(config=config, **kwargs)
+        self.module: Any = None
+        self.make_module()
+        self._flows: FlowSet | None = None
+        self._flows_ref: ray.ObjectRef[FlowSet] | None = None
+        self.env: ThreatMitigationVectorEnv | None = None
+
+    def make_module(self) -> None:
+        """Builds the policy network that :meth:`sample` acts with."""
+        spec = self.config.get_multi_rl_module_spec(spaces=self.get_spaces(), inference_only=False)
+        self.module = spec.build()[DEFAULT_MODULE_ID]
+
+    def get_spaces(self) -> dict[str, tuple[gym.Space[Any], gym.Space[Any]]]:
+        """Spaces of the one module."""
+        spaces = (self.config.observation_space, self.config.action_space)
+        return {DEFAULT_MODULE_ID: spaces, "__env__": spaces, "__env_single__": spaces}
+
+    def sample(self, *, assignment: Assignment, **kwargs: Any) -> Fragment:  # noqa: ANN401
+        """Steps a slice of the flow stream once and returns the table of what happened."""
+        piece = assignment.piece
+        known: Knowledge = ray.get(assignment.knowledge)
+        self.module.set_state(ray.get(assignment.weights))
+        env = self._environment(assignment, known)
+        _, infos = env.reset()
+        probabilities = self._policy(known, env.situation.flows)
+        noise = action_noise(self.config.seed or 0, piece)
+        actions = pick_actions(probabilities, infos["signature"], noise)
+        _, _, _, _, infos = env.step(actions)
+        decided = infos["final_info"]
+        self.num_env_steps_sampled_lifetime += piece.count
+        self._log_env_steps(self._metrics_num_env_steps_sampled, piece.count)
+        return Fragment(
+            piece, InteractionTable.tally(decided["signature"], actions, decided["actual"])
+        )
+
+    def _policy(self, known: Knowledge, flows: FlowSet) -> NDArray[np.float64]:
+        """Action probabilities of every signature, float64 [signatures, actions].
+
+        Within a fragment an observation depends on its signature alone, so one row per
+        signature says what the network would say of every flow.
+        """
+        everything = np.arange(len(flows.predicted))
+        observed = observe(everything, flows.predicted, known.counters, known.suggestion)
+        with torch.no_grad():
+            out = self.module.forward_exploration({Columns.OBS: torch.from_numpy(observed)})
+            logits = out[Columns.ACTION_DIST_INPUTS].double()
+            probabilities: NDArray[np.float64] = torch.softmax(logits, dim=-1).numpy()
+        return probabilities
+
+    def _environment(self, assignment: Assignment, known: Knowledge) -> ThreatMitigationVectorEnv:
+        piece = assignment.piece
+        if self._flows is None or assignment.flows != self._flows_ref:
+            self._flows, self._flows_ref = ray.get(assignment.flows), assignment.flows
+            self.env = None
+        if self.env is None or self.env.num_envs != piece.count:
+            self.env = ThreatMitigationVectorEnv(
+                self._flows,
+                piece.count,
+                prior=self.config.prior,
+                augmented=known.suggestion is not None,
+                seed=self.config.seed or 0,
+            )
+        self.env.seek(piece.start)
+        self.env.set_counters(known.counters)
+        if known.suggestion is not None:
+            self.env.set_suggestion(known.suggestion)
+        return self.env
+
+    def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Nothing that the next call of :meth:`sample` would not bring along."""
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Accepts the weights that RLlib hands round after it restores a checkpoint."""
+        weights = state.get(COMPONENT_RL_MODULE)
+        if weights is not None:
+            if isinstance(weights, ray.ObjectRef):
+                weights = ray.get(weights)
+            self.module.set_state(weights.get(DEFAULT_MODULE_ID, weights))
+
+    def get_metrics(self) -> dict[str, Any]:
+        """RLlib's own metrics of this runner."""
+        return dict(self.metrics.reduce())
+
+    def assert_healthy(self) -> None:
+        """Raises unless the runner can act."""
+        if self.module is None:
+            raise RuntimeError("the runner has no policy network")

@@ -1,0 +1,203 @@
+"""PPO with lambda * KL to a reference policy (paper, eq. 6), on counted rows.
+
+Subclasses RLlib's PPO learner and adds two optional columns to its batches:
+
+* :data:`WEIGHTS`: how much each row counts. A row that stands for k equal flows has k times
+  the weight, and the loss is the one over the single flows.
+* :data:`REFERENCE_LOGP`: log-probabilities of the reference policy, [rows, actions]. Without
+  it there is no KL term.
+
+Batches without them are learnt from exactly as RLlib's own PPO would.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from ray.rllib.algorithms.ppo.ppo import (
+    LEARNER_RESULTS_KL_KEY,
+    LEARNER_RESULTS_VF_EXPLAINED_VAR_KEY,
+    LEARNER_RESULTS_VF_LOSS_UNCLIPPED_KEY,
+)
+from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.learner.learner import ENTROPY_KEY, POLICY_LOSS_KEY, VF_LOSS_KEY
+from ray.rllib.core.learner.training_data import TrainingData
+from ray.rllib.evaluation.postprocessing import Postprocessing
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
+from torch import Tensor
+
+WEIGHTS = "weights"
+"""Column of row weights, float32 [rows], with mean 1 over the whole batch."""
+
+REFERENCE_LOGP = "reference_logp"
+"""Column of the reference policy's log-probabilities, float32 [rows, actions]."""
+
+REFERENCE_KL_KEY = "reference_kl"
+LAMBDA_KEY = "lambda"
+
+Direction = Literal["policy_to_reference", "reference_to_policy"]
+
+
+def reference_kl(logits: Tensor, reference_logp: Tensor, direction: Direction) -> Tensor:
+    """KL divergence between policy and reference, per row.
+
+    ``policy_to_reference`` is eq. 5. Its gradient carries the factor pi(a), so it vanishes
+    once the policy has saturated. ``reference_to_policy`` is the cross-entropy to a teacher
+    up to a constant, and keeps its gradient (kickstarting: Schmitt et al. 2018,
+    arXiv 1803.03835).
+
+    Args:
+        logits: float [rows, actions], the policy's.
+        reference_logp: float [rows, actions], normalised.
+        direction: which of the two.
+
+    Returns:
+        float [rows], in nats.
+    """
+    logp = torch.log_softmax(logits, dim=-1)
+    if direction == "policy_to_reference":
+        return (logp.exp() * (logp - reference_logp)).sum(-1)
+    return (reference_logp.exp() * (reference_logp - logp)).sum(-1)
+
+
+def explained_variance(targets: Tensor, values: Tensor, weights: Tensor) -> Tensor:
+    """1 - Var[targets - values] / Var[targets] with weighted variances, at least -1."""
+    residual = _variance(targets - values, weights)
+    total = _variance(targets, weights)
+    return torch.clamp(1 - residual / torch.clamp(total, min=1e-12), min=-1.0)
+
+
+def _variance(data: Tensor, weights: Tensor) -> Tensor:
+    share = weights / weights.sum()
+    mean = (share * data).sum()
+    return (share * (data - mean) ** 2).sum()
+
+
+class ReferencePPOLearner(PPOTorchLearner):
+    """RLlib's PPO learner with row weights and a KL term to a reference policy.
+
+    Reads ``kl_direction``, ``kl_schedule`` and ``total_env_steps`` of
+    :class:`rayapp.rl.algorithm.KnowledgePPOConfig`.
+    """
+
+    current_lambda: float = 0.0
+
+    def update(
+        self,
+        batch: Any = None,  # noqa: ANN401 (RLlib's signature)
+        training_data: TrainingData | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """Completes counted batches by what only the current networks know, then updates.
+
+        A batch of counted rows comes with observations, actions, rewards and weights. Old
+        action distributions, log-probabilities, values and advantages are added here, on the
+        weights that sampled the rows.
+        """
+        data = training_data or TrainingData(batch=batch)
+        data.solve_refs()
+        if data.batch is not None:
+            for module_id, rows in data.batch.policy_batches.items():
+                if WEIGHTS in rows and Postprocessing.ADVANTAGES not in rows:
+                    self._complete(self.module[module_id].unwrapped(), rows)
+        return super().update(training_data=data, **kwargs)
+
+    def _complete(self, module: Any, rows: Any) -> None:  # noqa: ANN401
+        def tensor(column: str) -> Tensor:
+            return torch.as_tensor(rows[column], device=self._device)
+
+        with torch.no_grad():
+            observed = {Columns.OBS: tensor(Columns.OBS)}
+            logits = module.forward_train(observed)[Columns.ACTION_DIST_INPUTS]
+            actions = tensor(Columns.ACTIONS).long()
+            logp = torch.log_softmax(logits, dim=-1).gather(1, actions[:, None]).squeeze(1)
+            rewards, weights = tensor(Columns.REWARDS), tensor(WEIGHTS)
+            # Episodes are one step long: the return is the reward.
+            advantages = rewards - module.compute_values(observed)
+            share = weights / weights.sum()
+            centred = advantages - (share * advantages).sum()
+            deviation = torch.sqrt(_variance(advantages, weights))
+            # Standardised over single flows, as RLlib's PPO does over its rows.
+            rows[Postprocessing.ADVANTAGES] = centred / torch.clamp(deviation, min=1e-4)
+            rows[Postprocessing.VALUE_TARGETS] = rewards
+            rows[Columns.ACTION_DIST_INPUTS] = logits
+            rows[Columns.ACTION_LOGP] = logp
+
+    def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        """Sets lambda for the update from the schedule."""
+        super().before_gradient_based_update(timesteps=timesteps)
+        step = int(timesteps.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0))
+        self.current_lambda = self.config.kl_schedule.at(step, self.config.total_env_steps)
+
+    def compute_loss_for_module(
+        self,
+        *,
+        module_id: str,
+        config: Any,  # noqa: ANN401
+        batch: dict[str, Any],
+        fwd_out: dict[str, Tensor],
+    ) -> Tensor:
+        """PPO's clipped loss plus lambda * KL (eq. 6), averaged over single flows."""
+        module = self.module[module_id].unwrapped()
+        weights = _row_weights(batch)
+
+        def mean(data: Tensor) -> Tensor:
+            return (weights * data).mean()
+
+        distribution = module.get_train_action_dist_cls()
+        logits = fwd_out[Columns.ACTION_DIST_INPUTS]
+        current = distribution.from_logits(logits)
+        ratio = torch.exp(current.logp(batch[Columns.ACTIONS]) - batch[Columns.ACTION_LOGP])
+        advantages = batch[Postprocessing.ADVANTAGES]
+        clipped = torch.clamp(ratio, 1 - config.clip_param, 1 + config.clip_param)
+        policy_loss = -mean(torch.min(advantages * ratio, advantages * clipped))
+
+        values = module.compute_values(batch, embeddings=fwd_out.get(Columns.EMBEDDINGS))
+        targets = batch[Postprocessing.VALUE_TARGETS]
+        squared = (values - targets) ** 2
+        value_loss = mean(torch.clamp(squared, 0, config.vf_clip_param))
+        entropy = mean(current.entropy())
+        entropy_coeff = self.entropy_coeff_schedulers_per_module[module_id].get_current_value()
+        loss = policy_loss + config.vf_loss_coeff * value_loss - entropy_coeff * entropy
+
+        trust_kl = torch.zeros((), device=logits.device)
+        if config.use_kl_loss:
+            previous = distribution.from_logits(batch[Columns.ACTION_DIST_INPUTS])
+            trust_kl = mean(previous.kl(current))
+            loss = loss + self.curr_kl_coeffs_per_module[module_id] * trust_kl
+
+        to_reference = torch.zeros((), device=logits.device)
+        if REFERENCE_LOGP in batch:
+            to_reference = mean(
+                reference_kl(logits, batch[REFERENCE_LOGP], self.config.kl_direction)
+            )
+            loss = loss + self.current_lambda * to_reference
+
+        self.metrics.log_dict(
+            {
+                POLICY_LOSS_KEY: policy_loss,
+                VF_LOSS_KEY: value_loss,
+                LEARNER_RESULTS_VF_LOSS_UNCLIPPED_KEY: mean(squared),
+                LEARNER_RESULTS_VF_EXPLAINED_VAR_KEY: explained_variance(targets, values, weights),
+                ENTROPY_KEY: entropy,
+                LEARNER_RESULTS_KL_KEY: trust_kl,
+                REFERENCE_KL_KEY: to_reference,
+                LAMBDA_KEY: self.current_lambda,
+            },
+            key=module_id,
+            window=1,
+        )
+        return loss
+
+
+def _row_weights(batch: dict[str, Any]) -> Tensor:
+    """Weights with mean 1: counted rows' own, or those that leave out masked timesteps."""
+    if WEIGHTS in batch:
+        counted: Tensor = batch[WEIGHTS]
+        return counted
+    if Columns.LOSS_MASK in batch:
+        mask: Tensor = batch[Columns.LOSS_MASK].float()
+        return mask / mask.mean()
+    return torch.ones_like(batch[Postprocessing.ADVANTAGES])
