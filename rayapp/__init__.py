@@ -1,0 +1,1 @@
+"""RLlib parts, experiments, reports and the command line of kirl."""

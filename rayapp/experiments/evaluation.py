@@ -134,7 +134,8 @@ def best_actions(counts: NDArray[np.int64], catalogue: Catalogue) -> NDArray[np.
         counts: int64 [signatures, classes], flows by true class.
         catalogue: rewards.
     """
-    return (counts @ catalogue.rewards.astype(np.int64)).argmax(axis=1)
+    best: NDArray[np.int64] = (counts @ catalogue.rewards.astype(np.int64)).argmax(axis=1)
+    return best
 
 
 def _signature_counts(flows: FlowSet) -> NDArray[np.int64]:

@@ -16,9 +16,16 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import ray
+import torch
 from numpy.typing import NDArray
 from ray.rllib.algorithms.ppo import PPO, PPOConfig
-from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
+from ray.rllib.core import (
+    COMPONENT_ENV_RUNNER,
+    COMPONENT_LEARNER,
+    COMPONENT_LEARNER_GROUP,
+    COMPONENT_RL_MODULE,
+    DEFAULT_MODULE_ID,
+)
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
@@ -38,7 +45,9 @@ from kg_actor import actor as graph_actor
 from llm_actor import AdviceDesk, Advisor, GraphReader
 from rayapp.rl.env_runner import Assignment, Fragment, InteractionRunner, Knowledge, Slice
 from rayapp.rl.learner import REFERENCE_LOGP, WEIGHTS, Direction, ReferencePPOLearner
-from rayapp.rl.module import EncoderKind, MitigationModule
+from rayapp.rl.module import MitigationModule
+from rayapp.rl.networks import EncoderKind, NetworkSpec
+from rayapp.rl.saved_policy import SavedPolicy
 from rayapp.rl.schedules import Schedule
 
 GRAPH_MERGE_TIMER = "graph_merge"
@@ -90,23 +99,24 @@ class KnowledgePPOConfig(PPOConfig):
         self.scenario_path = str(path)
         self.infuse = infuse
         catalogue = scenario.catalogue
-        signatures = len(scenario.signatures)
+        network = NetworkSpec(
+            signatures=len(scenario.signatures),
+            classes=len(catalogue.classes),
+            actions=len(catalogue.actions),
+            augmented=infuse,
+            encoder=encoder,
+            embedding_dim=embedding_dim,
+            hidden=hidden,
+        )
         self.environment(
             "kirl/ThreatMitigation-v0",
             env_config={"scenario": str(path), "augmented": infuse},
-            observation_space=observation_space(signatures, catalogue, suggestion=infuse),
-            action_space=gym.spaces.Discrete(len(catalogue.actions)),
+            observation_space=observation_space(network.signatures, catalogue, suggestion=infuse),
+            action_space=gym.spaces.Discrete(network.actions),
         )
         self.rl_module(
             rl_module_spec=RLModuleSpec(
-                module_class=MitigationModule,
-                model_config={
-                    "encoder": encoder,
-                    "hidden": list(hidden),
-                    "embedding_dim": embedding_dim,
-                    "signatures": signatures,
-                    "classes": len(catalogue.classes),
-                },
+                module_class=MitigationModule, model_config={"network": network.to_json()}
             )
         )
         return self
@@ -261,10 +271,7 @@ class KnowledgePPO(PPO):
         """Fragments that cover this iteration's stretch of the stream, in stream order."""
         left = self.config.total_env_steps - self.episodes
         count = min(self.config.train_batch_size_per_learner, left if left > 0 else 2**62)
-        weights = self.learner_group.get_state(
-            components=f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}", inference_only=True
-        )[COMPONENT_LEARNER][COMPONENT_RL_MODULE][DEFAULT_MODULE_ID]
-        shared = (self._flows, ray.put(self.knowledge), ray.put(weights))
+        shared = (self._flows, ray.put(self.knowledge), ray.put(self._weights()))
         runners = self.env_runner_group.healthy_env_runner_ids()
         pieces = slices(self.episodes, count, max(1, len(runners)))
         done: dict[Slice, Fragment] = {}
@@ -273,6 +280,27 @@ class KnowledgePPO(PPO):
             for fragment in self._dispatch(missing):
                 done[fragment.slice] = fragment
         return [done[piece] for piece in pieces]
+
+    def _weights(self) -> dict[str, NDArray[np.float32]]:
+        state: dict[str, NDArray[np.float32]] = self.learner_group.get_state(
+            components=f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}", inference_only=True
+        )[COMPONENT_LEARNER][COMPONENT_RL_MODULE][DEFAULT_MODULE_ID]
+        return state
+
+    def saved_policy(self) -> SavedPolicy:
+        """The policy as it is now, with the knowledge it acts with."""
+        prefix = "policy."
+        return SavedPolicy(
+            spec=NetworkSpec.from_json(self.config.rl_module_spec.model_config["network"]),
+            weights={
+                name.removeprefix(prefix): torch.from_numpy(np.array(value))
+                for name, value in self._weights().items()
+                if name.startswith(prefix)
+            },
+            counters=self.knowledge.counters,
+            suggestion=self.knowledge.suggestion,
+            fingerprint=self.scenario.fingerprint,
+        )
 
     def _dispatch(self, work: list[Assignment]) -> list[Fragment]:
         """Gives each healthy runner one assignment; the driver's own steps in for none."""
@@ -320,10 +348,17 @@ class KnowledgePPO(PPO):
             results=_numbers(results),
         )
 
+    def graph_snapshot(self) -> tuple[GraphCounts, list[MergeKey]]:
+        """The graph's counts and the keys of all tables in them."""
+        snapshot: tuple[GraphCounts, list[MergeKey]] = ray.get(self.graph.snapshot.remote())
+        return snapshot
+
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
         """RLlib's state, the graph's snapshot and the position in the flow stream."""
         state: dict[str, Any] = super().get_state(*args, **kwargs)
-        counts, merged = ray.get(self.graph.snapshot.remote())
+        # Runners keep nothing between calls.
+        state.pop(COMPONENT_ENV_RUNNER, None)
+        counts, merged = self.graph_snapshot()
         state[KNOWLEDGE_STATE] = {
             "episodes": self.episodes,
             "fingerprint": self.scenario.fingerprint,
@@ -332,6 +367,10 @@ class KnowledgePPO(PPO):
             "merged": [list(key) for key in merged],
         }
         return state
+
+    def get_checkpointable_components(self) -> list[tuple[str, Any]]:
+        """The learner; runners are stateless and the graph is part of this object's state."""
+        return [(COMPONENT_LEARNER_GROUP, self.learner_group)]
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restores algorithm and graph together; merges later than the checkpoint are dropped.

@@ -189,7 +189,8 @@ class ReferencePPOLearner(PPOTorchLearner):
             key=module_id,
             window=1,
         )
-        return loss
+        total: Tensor = loss
+        return total
 
 
 def _row_weights(batch: dict[str, Any]) -> Tensor:

@@ -1,0 +1,44 @@
+"""The command line: ``kirl``, or ``python -m rayapp``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import typer
+
+from envs import InputError
+from rayapp.commands import console
+from rayapp.commands.demo import demo
+from rayapp.commands.evaluate import evaluate_run
+from rayapp.commands.prepare import prepare
+from rayapp.commands.train import train
+
+app = typer.Typer(
+    help="Knowledge-infused reinforcement learning for cyber threat mitigation.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+_COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
+    ("demo", demo, "kirl demo --out demo"),
+    ("prepare", prepare, "kirl prepare --data MachineLearningCVE/ --out scenario"),
+    ("train", train, "kirl train --scenario scenario --algo ppo-kg --passes 5 --out run"),
+    ("evaluate", evaluate_run, "kirl evaluate --run run --json"),
+)
+for _name, _command, _example in _COMMANDS:
+    app.command(_name, epilog=f"Example: {_example}")(_command)
+
+
+def main() -> None:
+    """Runs a command. Bad input ends with one message and exit code 2."""
+    try:
+        app(standalone_mode=True)
+    except InputError as error:
+        console.err.print(f"kirl: {error}", markup=False, soft_wrap=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

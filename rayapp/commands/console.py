@@ -1,0 +1,135 @@
+"""What all commands share: where they print, how they show progress, how Ray is started."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+err = Console(stderr=True, highlight=False)
+"""Progress and messages; results alone go to standard output."""
+
+out = Console(highlight=False)
+
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+def print_json(data: dict[str, Any]) -> None:
+    """Prints one JSON object on one line."""
+    print(json.dumps(data))
+
+
+class Reporter:
+    """Progress of one piece of work: a bar on a terminal, a line now and then elsewhere.
+
+    Args:
+        title: what is being done.
+        unit: what is counted.
+    """
+
+    def __init__(self, title: str, unit: str) -> None:
+        self._title, self._unit = title, unit
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=err,
+            transient=True,
+        )
+        self._task = self._bar.add_task(title, total=None, rate="", note="")
+        self._begun = self._printed = time.perf_counter()
+        self._first: int | None = None
+
+    def __enter__(self) -> Reporter:
+        if err.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if err.is_terminal:
+            self._bar.stop()
+
+    def show(self, done: int, total: int, note: str = "") -> None:
+        """Reports that ``done`` of ``total`` units are done."""
+        now = time.perf_counter()
+        if self._first is None:
+            self._first, self._begun = done, now
+        elapsed = now - self._begun
+        rate = (done - self._first) / elapsed if elapsed > 0 else 0.0
+        shown = f"{rate:,.0f} {self._unit}/s" if rate else ""
+        if err.is_terminal:
+            self._bar.update(self._task, completed=done, total=total, rate=shown, note=note)
+        elif now - self._printed > _SECONDS_BETWEEN_LINES:
+            self._printed = now
+            left = f", {(total - done) / rate:,.0f} s left" if rate else ""
+            err.print(f"{self._title}: {done:,} of {total:,} {self._unit}, {shown}{left} {note}")
+
+    def __call__(self, done: int, total: int) -> None:
+        """The same as :meth:`show`, in the form that readers and generators call."""
+        self.show(done, total)
+
+
+@contextlib.contextmanager
+def working(title: str) -> Iterator[None]:
+    """Shows that something without inner progress is going on, and how long it took."""
+    begun = time.perf_counter()
+    if err.is_terminal:
+        with err.status(title):
+            yield
+    else:
+        err.print(f"{title} ...")
+        yield
+    err.print(f"{title}: {time.perf_counter() - begun:.1f} s")
+
+
+@contextlib.contextmanager
+def ray_session() -> Iterator[None]:
+    """Ray for the length of a command: the job's or named cluster, else one on this machine.
+
+    A cluster is taken from ``RAY_ADDRESS``, which ``ray job submit`` sets. A local one
+    listens on the loopback interface alone and has no dashboard.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray announces a change of a default that nothing here depends on.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module="ray")
+    import ray
+
+    for name in ("ray", "ray.rllib", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+    else:
+        ray.init(
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            # The only way to keep a local Ray off the machine's other interfaces.
+            _node_ip_address="127.0.0.1",
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()

@@ -1,0 +1,57 @@
+"""``kirl demo``: everything once, on synthetic flows, with a page to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from envs import InputError, Scenario
+from rayapp import config
+from rayapp.commands import console, train
+from rayapp.commands.evaluate import scorecard, scorecard_table
+from rayapp.commands.prepare import generate_flows
+from rayapp.commands.prepare import show as show_detection
+from rayapp.experiments.runs import RunFolder
+
+ALGORITHMS = ("ppo", "ppo-kg")
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for scenario, runs and page.")] = Path("demo"),
+    rows: Annotated[int, typer.Option(help="Synthetic flows.")] = 300_000,
+    episodes: Annotated[int, typer.Option(help="Flows to train each algorithm on.")] = 4_000_000,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything.")] = 0,
+) -> None:
+    """Prepare synthetic flows, train ppo and ppo-kg, compare them, draw a page."""
+    scenario = _scenario(out / "scenario", rows, seed)
+    show_detection(scenario)
+    for algo in ALGORITHMS:
+        settings = config.load(None, [], {"algo": algo, "episodes": episodes, "seed": seed})
+        train.run(settings, scenario.path, out / algo, as_json=False)
+    folders = {algo: RunFolder(out / algo) for algo in ALGORITHMS}
+    cards = {algo: scorecard(folder) for algo, folder in folders.items()}
+    console.out.print(scorecard_table(cards, "test split, synthetic"))
+    with console.working("Drawing the page"):
+        from rayapp.experiments.page import write_page
+
+        page = write_page(out / "index.html", folders, cards)
+    console.out.print(f"Learning curves and knowledge graph: {page}")
+
+
+def _scenario(path: Path, rows: int, seed: int) -> Scenario:
+    """The demo's scenario; one made earlier from the same rows and seed is used again."""
+    if (path / "manifest.json").is_file():
+        scenario = Scenario.load(path)
+        if scenario.manifest["source"]["origin"] == {"rows": rows, "seed": seed}:
+            console.err.print(f"Using the scenario in {path}")
+            return scenario
+        raise InputError(
+            "holds another scenario",
+            where=str(path),
+            mend="Choose another --out or remove the folder",
+        )
+    flows = generate_flows(rows, seed)
+    with console.working(f"Fitting a decision tree on 70 % of {len(flows):,} flows"):
+        return Scenario.prepare(flows, path, seed=seed)

@@ -1,0 +1,81 @@
+"""``kirl evaluate``: a trained policy's scorecard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from envs import FlowSet
+from rayapp.commands import console
+from rayapp.commands.prepare import read_flows
+from rayapp.experiments.evaluation import Scorecard, evaluate
+from rayapp.experiments.runs import RunFolder
+
+
+def evaluate_run(
+    run: Annotated[Path, typer.Option(help="Folder of a finished run.")],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Flows to score instead of the test split, in any form prepare reads."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Score a run's policy on its test split, or on flows it has never seen."""
+    card = scorecard(RunFolder(run), data)
+    if as_json:
+        console.print_json(card.to_json())
+        return
+    manifest = RunFolder(run).manifest()
+    where = "given flows" if data else f"test split, {manifest.kind}"
+    console.out.print(scorecard_table({manifest.settings.algo: card}, where))
+
+
+def scorecard(folder: RunFolder, data: list[Path] | None = None) -> Scorecard:
+    """Scores a run's policy on its test split, or on flows read from files.
+
+    Files are matched to signatures by the run's own detector.
+    """
+    policy, scenario = folder.policy(), folder.scenario()
+    flows = scenario.flow_set("test")
+    if data:
+        detector, unseen = scenario.detector(), read_flows(data)
+        signature = detector.match(unseen.features)
+        flows = FlowSet(signature, unseen.actual, flows.predicted, flows.catalogue)
+    return evaluate(policy.actions(flows.predicted), flows)
+
+
+def scorecard_table(cards: dict[str, Scorecard], where: str) -> Table:
+    """Several scorecards of the same flows side by side, with the bounds."""
+    first = next(iter(cards.values()))
+    table = Table(title=f"Reward per flow ({where}: {first.flows:,} flows)")
+    table.add_column("class")
+    table.add_column("flows", justify="right")
+    for name in (*cards, "bound: predicted class", "bound: per signature"):
+        table.add_column(name, justify="right")
+    scores = [card.score for card in cards.values()]
+    scores += [first.predicted_class, first.signature_oracle]
+    for name, count in first.flows_per_class.items():
+        rewards = [f"{score.per_class[name]:.3f}" for score in scores]
+        table.add_row(name, f"{count:,}", *rewards)
+    table.add_section()
+    averages = [f"{score.average_reward:.4f}" for score in scores]
+    table.add_row("average", f"{first.flows:,}", *averages, style="bold")
+    table.add_row("class mean", "", *[f"{score.class_mean_reward:.4f}" for score in scores])
+    table.add_section()
+    for title, key in (
+        ("top action", "all"),
+        ("  detected correctly", "detected_correctly"),
+        ("  misdetected", "misdetected"),
+    ):
+        shares = [getattr(card.correct_action, key) for card in cards.values()]
+        count = first.misdetected if key == "misdetected" else first.flows
+        count -= first.misdetected if key == "detected_correctly" else 0
+        table.add_row(title, f"{count:,}", *map(_percent, shares), "", "")
+    return table
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f} %"

@@ -1,0 +1,86 @@
+"""``kirl train``: a scenario to a trained policy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rayapp import config
+from rayapp.commands import console
+
+
+def train(
+    scenario: Annotated[Path, typer.Option(help="Scenario written by kirl prepare.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted one is resumed.")],
+    algo: Annotated[
+        str | None, typer.Option(metavar="ppo|ppo-kg", help="What to train (default ppo-kg).")
+    ] = None,
+    settings_file: Annotated[
+        Path | None, typer.Option("--config", help="YAML file of settings.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="One setting; may be repeated."),
+    ] = None,
+    episodes: Annotated[int | None, typer.Option(help="Flows to train on.")] = None,
+    passes: Annotated[
+        float | None, typer.Option(help="The same, in passes over the training flows (default 5).")
+    ] = None,
+    runners: Annotated[
+        int | None, typer.Option(help="Remote environment runners; 0 (default) steps in here.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same policy (default 0).")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="End with one line of JSON: episodes, seconds, rate.")
+    ] = False,
+) -> None:
+    """Train a policy. Interrupt it when you like; the same command goes on where it stopped."""
+    options = {
+        "algo": algo,
+        "episodes": episodes,
+        "passes": passes,
+        "runners": runners,
+        "seed": seed,
+    }
+    settings = config.load(settings_file, assignments or [], options)
+    run(settings, scenario, out, as_json=as_json)
+
+
+def run(settings: config.TrainingSettings, scenario: Path, out: Path, *, as_json: bool) -> None:
+    """Trains with progress and prints the result."""
+    with console.ray_session():
+        from rayapp.experiments import training
+
+        title = f"Training {settings.algo}"
+        try:
+            with console.Reporter(title, "flows") as reporter:
+                result = training.train(
+                    settings,
+                    scenario,
+                    out,
+                    on_start=lambda done, total: _announce(reporter, done, total),
+                    on_iteration=lambda line, total: reporter.show(
+                        line.episodes, total, f"reward {line.average_reward:.3f}"
+                    ),
+                )
+        except KeyboardInterrupt as interrupt:
+            console.err.print("Interrupted; the same command goes on from the last checkpoint.")
+            raise typer.Exit(130) from interrupt
+    if as_json:
+        console.print_json(result.to_json())
+    else:
+        console.out.print(
+            f"{settings.algo}: {result.episodes:,} flows in {result.seconds:.1f} s "
+            f"({result.env_steps_per_second:,.0f} flows/s), written to {result.run}. "
+            f"Next: kirl evaluate --run {result.run}"
+        )
+
+
+def _announce(reporter: console.Reporter, done: int, total: int) -> None:
+    if done >= total:
+        console.err.print("This run is complete already; nothing to do.")
+    elif done:
+        console.err.print(f"Resuming after {done:,} of {total:,} flows.")
+    reporter.show(done, total)

@@ -1,0 +1,236 @@
+"""Settings of a training run: defaults, then a YAML file, then ``--set``, then options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from envs import BetaPrior, InputError
+
+Algo = Literal["ppo", "ppo-kg"]
+
+_Positive = Annotated[int, Field(ge=1)]
+_Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NetworkSettings(_Settings):
+    """Policy and value networks.
+
+    Attributes:
+        encoder: ``embedding``, or ``raw`` as in the paper.
+        embedding_dim: length of a signature's learnt vector.
+        hidden: widths of the hidden layers.
+    """
+
+    encoder: Literal["embedding", "raw"] = "embedding"
+    embedding_dim: _Positive = 16
+    hidden: tuple[_Positive, ...] = (64, 64)
+
+
+class PPOSettings(_Settings):
+    """PPO itself (Schulman et al. 2017).
+
+    Attributes:
+        flows_per_iteration: environment steps between two updates.
+        epochs: passes over an iteration's rows.
+        minibatch_rows: distinct transitions per gradient step; ``None`` takes all of them.
+        learning_rate: of Adam.
+        clip: PPO's epsilon.
+        value_coefficient: weight of the value loss.
+        value_clip: largest squared value error that counts; rewards go from -5 to 5.
+        entropy_coefficient: weight of the entropy bonus.
+        gradient_clip: largest global norm of the gradient; ``None`` does not clip.
+    """
+
+    flows_per_iteration: _Positive = 65_536
+    epochs: _Positive = 8
+    minibatch_rows: _Positive | None = None
+    learning_rate: _Rate = 3e-3
+    clip: _Rate = 0.3
+    value_coefficient: _Share = 1.0
+    value_clip: _Rate = 100.0
+    entropy_coefficient: _Share = 0.0
+    gradient_clip: _Rate | None = None
+
+
+class KLSettings(_Settings):
+    """lambda * KL between policy and reference policy (eq. 6); used by ppo-kg alone.
+
+    Attributes:
+        direction: ``policy_to_reference`` is eq. 5, ``reference_to_policy`` its reverse.
+        schedule: how lambda goes from ``start`` to ``end``: ``linear`` or ``constant``.
+        start: lambda at the first flow.
+        end: lambda after ``length`` flows.
+        length: environment steps; ``None`` is the whole training.
+    """
+
+    direction: Literal["policy_to_reference", "reference_to_policy"] = "reference_to_policy"
+    schedule: Literal["constant", "linear"] = "linear"
+    start: _Share = 1.0
+    end: _Share = 0.0
+    length: _Positive | None = None
+
+
+class AdviceSettings(_Settings):
+    """Who reads the graph, and how decided its advice is.
+
+    Attributes:
+        advisor: ``graph-reader`` weighs actions by the rewards on record.
+        temperature: of its softmax, in reward units.
+    """
+
+    advisor: Literal["graph-reader"] = "graph-reader"
+    temperature: _Rate = 0.25
+
+
+class PriorSettings(_Settings):
+    """Beta prior of a signature's confidence (eq. 1); 1, 1 is uniform."""
+
+    alpha: _Rate = 1.0
+    beta: _Rate = 1.0
+
+
+class TrainingSettings(_Settings):
+    """All that decides a training run, besides its scenario.
+
+    Attributes:
+        algo: ``ppo``, or ``ppo-kg`` with graph, advice and KL term.
+        episodes: flows to train on; exclusive with ``passes``.
+        passes: the same in passes over the training flows (the paper's is 5).
+        seed: of flow order, exploration and network initialisation.
+        runners: remote environment runners; 0 steps in the driver. It changes speed only.
+        checkpoint_seconds: time between two checkpoints.
+    """
+
+    algo: Algo = "ppo-kg"
+    episodes: _Positive | None = None
+    passes: _Rate | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    runners: Annotated[int, Field(ge=0)] = 0
+    checkpoint_seconds: _Rate = 30.0
+    network: NetworkSettings = NetworkSettings()
+    ppo: PPOSettings = PPOSettings()
+    kl: KLSettings = KLSettings()
+    advice: AdviceSettings = AdviceSettings()
+    prior: PriorSettings = PriorSettings()
+
+    def total_episodes(self, training_flows: int) -> int:
+        """Flows to train on, given the size of the training set."""
+        if self.episodes is not None:
+            return self.episodes
+        passes = 5.0 if self.passes is None else self.passes
+        return max(1, round(passes * training_flows))
+
+
+def load(
+    file: Path | None, assignments: Sequence[str], options: Mapping[str, object]
+) -> TrainingSettings:
+    """Merges a YAML file, ``key=value`` assignments and given options over the defaults.
+
+    Args:
+        file: YAML with the fields of :class:`TrainingSettings`, nested.
+        assignments: ``ppo.epochs=4``; values are read as YAML.
+        options: top-level fields; those that are ``None`` were not given.
+
+    Raises:
+        InputError: unreadable file, unknown key or a value that does not fit.
+    """
+    data = _read(file) if file else {}
+    for assignment in assignments:
+        _assign(data, assignment)
+    given = {key: value for key, value in options.items() if value is not None}
+    if "episodes" in given:
+        data.pop("passes", None)
+    if "passes" in given:
+        data.pop("episodes", None)
+    data.update(given)
+    if data.get("episodes") is not None and data.get("passes") is not None:
+        raise InputError(
+            "both episodes and passes are set", expected="one of them", mend="Leave one out"
+        )
+    return parse(data, str(file) if file else "settings")
+
+
+def parse(data: Mapping[str, Any], where: str) -> TrainingSettings:
+    """Validates nested settings; raises :class:`InputError` naming the first bad field."""
+    try:
+        return TrainingSettings.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        known = _known_fields(first["loc"])
+        raise InputError(
+            f"{place}: {first['msg']}" + _given(first),
+            where=where,
+            expected=f"one of {known}" if first["type"] == "extra_forbidden" else None,
+            mend="kirl train --help shows all settings",
+        ) from error
+
+
+def _given(problem: Any) -> str:  # noqa: ANN401 (pydantic's error record)
+    if problem["type"] == "extra_forbidden":
+        return ""
+    return f" (given: {str(problem.get('input'))[:60]!r})"
+
+
+def _known_fields(place: tuple[int | str, ...]) -> str:
+    model: Any = TrainingSettings
+    for part in place[:-1]:
+        model = model.model_fields[part].annotation
+    return ", ".join(model.model_fields)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError("no such file", where=str(file), mend="Check --config") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(
+            f"not readable as YAML ({' '.join(str(error).split())[:200]})",
+            where=str(file),
+            expected="a YAML file of settings",
+        ) from error
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise InputError(
+            f"holds a {type(data).__name__}", where=str(file), expected="settings, key: value"
+        )
+    return data
+
+
+def _assign(data: dict[str, Any], assignment: str) -> None:
+    key, equals, text = assignment.partition("=")
+    if not equals or not key:
+        raise InputError(
+            f"--set {assignment!r} has no '='",
+            expected="key=value",
+            mend="For example --set ppo.epochs=4",
+        )
+    *parents, last = key.strip().split(".")
+    place = data
+    for parent in parents:
+        place = place.setdefault(parent, {})
+        if not isinstance(place, dict):
+            raise InputError(f"--set {assignment!r}: {parent} is not a group of settings")
+    try:
+        place[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(
+            f"--set {assignment!r}: the value is not readable", expected="a YAML value"
+        ) from error
+
+
+def beta_prior(settings: PriorSettings) -> BetaPrior:
+    """The prior as the rooms below take it."""
+    return BetaPrior(settings.alpha, settings.beta)

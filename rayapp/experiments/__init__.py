@@ -1,0 +1,1 @@
+"""Runs, their training, their scorecards and what is drawn from them."""

@@ -1,0 +1,181 @@
+"""A training run on disk.
+
+===================== =========================================================
+``run.json``          settings, scenario, state, figures
+``scenario/``         the scenario, by hard links where they can be made
+``progress.jsonl``    one line per iteration: episodes, rewards, loss terms
+``checkpoint/``       RLlib's checkpoint, graph snapshot included; for resuming
+``policy/``           the trained policy, without pickle
+``graph/``            the knowledge graph as Parquet
+===================== =========================================================
+
+A run is self-contained: it can be moved, evaluated and resumed without the folder it was
+prepared in. RLlib writes checkpoints with pickle, so only resume runs that you trust;
+evaluating one never reads its checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from envs import InputError, Scenario
+from envs.files import write_json
+from kg_actor import KnowledgeGraph, store
+from rayapp import config
+from rayapp.config import TrainingSettings
+from rayapp.rl.saved_policy import SavedPolicy
+
+FORMAT = 1
+
+State = Literal["training", "complete"]
+
+
+class RunManifest(BaseModel):
+    """What ``run.json`` holds.
+
+    Attributes:
+        format: of this file.
+        name: the run's name; its graph actor is called ``graph:<name>``.
+        settings: with ``episodes`` resolved.
+        fingerprint: of the scenario.
+        kind: ``cicids2017`` or ``synthetic``.
+        state: ``training`` until the last flow is learnt from.
+        episodes: flows trained on, up to the last checkpoint.
+        seconds: time spent training them, start-up excluded.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: int = FORMAT
+    name: str
+    settings: TrainingSettings
+    fingerprint: str
+    kind: str
+    state: State = "training"
+    episodes: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class ProgressLine:
+    """One iteration in ``progress.jsonl``."""
+
+    iteration: int
+    episodes: int
+    seconds: float
+    average_reward: float
+    class_reward: dict[str, float]
+    graph_version: int
+    prompts_asked: int
+    learner: dict[str, float] = field(default_factory=dict)
+
+
+class RunFolder:
+    """Paths and files of a run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.manifest_file = path / "run.json"
+        self.scenario_folder = path / "scenario"
+        self.progress_file = path / "progress.jsonl"
+        self.checkpoint = path / "checkpoint"
+        self.policy_folder = path / "policy"
+        self.graph_folder = path / "graph"
+
+    def exists(self) -> bool:
+        """Whether a run was begun here."""
+        return self.manifest_file.is_file()
+
+    def manifest(self) -> RunManifest:
+        """The run's manifest.
+
+        Raises:
+            InputError: there is none, or it is unreadable or of another format.
+        """
+        if not self.exists():
+            raise InputError(
+                "not a training run (it has no run.json)",
+                where=str(self.path),
+                expected="a folder written by kirl train",
+                mend="Check --run",
+            )
+        try:
+            manifest = RunManifest.model_validate_json(self.manifest_file.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise InputError(
+                f"not readable ({'.'.join(map(str, first['loc']))}: {first['msg']})",
+                where=str(self.manifest_file),
+                mend="Train the run again",
+            ) from error
+        if manifest.format != FORMAT:
+            raise InputError(
+                f"run format {manifest.format}",
+                where=str(self.manifest_file),
+                expected=f"format {FORMAT}, which this version of kirl writes",
+                mend="Train the run again",
+            )
+        return manifest
+
+    def write(self, manifest: RunManifest) -> None:
+        """Replaces the manifest."""
+        write_json(self.manifest_file, manifest.model_dump(mode="json"))
+
+    def scenario(self) -> Scenario:
+        """The run's own copy of its scenario, checked against the manifest."""
+        scenario = Scenario.load(self.scenario_folder)
+        expected = self.manifest().fingerprint
+        if scenario.fingerprint != expected:
+            raise InputError(
+                f"holds scenario {scenario.fingerprint[:12]}",
+                where=str(self.scenario_folder),
+                expected=f"scenario {expected[:12]}, which the run was trained on",
+                mend="Train the run again",
+            )
+        return scenario
+
+    def policy(self) -> SavedPolicy:
+        """The trained policy; raises :class:`InputError` while training has not finished."""
+        return SavedPolicy.load(self.policy_folder, self.manifest().fingerprint)
+
+    def graph(self) -> KnowledgeGraph:
+        """The knowledge graph at the end of training."""
+        scenario, prior = self.scenario(), self.manifest().settings.prior
+        graph = KnowledgeGraph(
+            scenario.signatures.predicted,
+            scenario.catalogue,
+            config.beta_prior(prior),
+        )
+        store.load(graph, self.graph_folder, scenario.fingerprint)
+        return graph
+
+    def progress(self) -> list[ProgressLine]:
+        """All iterations logged so far."""
+        return [ProgressLine(**json.loads(line)) for line in self._progress_lines()]
+
+    def append_progress(self, line: ProgressLine) -> None:
+        """Logs an iteration."""
+        with self.progress_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(line)) + "\n")
+
+    def rewind_progress(self, episodes: int) -> None:
+        """Drops iterations later than a checkpoint, and a line that was cut by a crash."""
+        kept = [line for line in self._progress_lines() if json.loads(line)["episodes"] <= episodes]
+        self.progress_file.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+
+    def _progress_lines(self) -> Iterator[str]:
+        if not self.progress_file.is_file():
+            return
+        for line in self.progress_file.read_text(encoding="utf-8").splitlines():
+            try:
+                complete: Any = json.loads(line)
+            except ValueError:
+                return
+            if isinstance(complete, dict):
+                yield line

@@ -1,0 +1,1 @@
+"""What plugs into RLlib: environment runner, module, learner, schedules, algorithm."""

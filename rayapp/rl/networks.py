@@ -1,0 +1,108 @@
+"""Policy and value networks on the paper's observation vector; torch alone, no Ray.
+
+The environment hands out raw numbers (eq. 2 and 4); how to encode them is decided here:
+
+* ``raw``: the vector goes into the network as it is. The paper's baseline.
+* ``embedding``: class and advised action one-hot, a learnt vector per signature, counts as
+  logarithms, rewards scaled to -1..1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from envs.catalogue import TOP_REWARD
+
+EncoderKind = Literal["embedding", "raw"]
+
+_LOG_COUNT_SCALE = 10.0
+"""Divides log(1 + count), so that a count of 20,000 flows enters the network as about 1."""
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What a network is built from.
+
+    Attributes:
+        signatures, classes, actions: sizes of the problem.
+        augmented: whether observations have A_LLM and R_LLM (eq. 4).
+        encoder: how observations enter.
+        embedding_dim: length of a signature's learnt vector.
+        hidden: widths of the hidden layers.
+    """
+
+    signatures: int
+    classes: int
+    actions: int
+    augmented: bool
+    encoder: EncoderKind = "embedding"
+    embedding_dim: int = 16
+    hidden: tuple[int, ...] = (64, 64)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able fields."""
+        return asdict(self) | {"hidden": list(self.hidden)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> NetworkSpec:
+        """The inverse of :meth:`to_json`."""
+        return cls(**{**data, "hidden": tuple(data["hidden"])})
+
+
+class RawEncoder(nn.Module):
+    """The observation vector as it is, float32 [n, 5 or 7]."""
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        self.width = 7 if spec.augmented else 5
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Returns its input."""
+        return observations
+
+
+class EmbeddingEncoder(nn.Module):
+    """Observation vectors [n, 5 or 7] to features [n, width]."""
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        self.signature = nn.Embedding(spec.signatures, spec.embedding_dim)
+        nn.init.normal_(self.signature.weight, std=0.1)
+        self._spec = spec
+        self.width = spec.classes + spec.embedding_dim + 3
+        if spec.augmented:
+            self.width += spec.actions + 1
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Encodes a batch of observations."""
+        predicted, signature = observations[:, 0].long(), observations[:, 1].long()
+        parts = [
+            nn.functional.one_hot(predicted, self._spec.classes).float(),
+            self.signature(signature),
+            torch.log1p(observations[:, 2:4]) / _LOG_COUNT_SCALE,
+            observations[:, 4:5],
+        ]
+        if self._spec.augmented:
+            advised = observations[:, 5].long()
+            parts.append(nn.functional.one_hot(advised, self._spec.actions).float())
+            parts.append(observations[:, 6:7] / TOP_REWARD)
+        return torch.cat(parts, dim=1)
+
+
+def build(spec: NetworkSpec, outputs: int) -> nn.Sequential:
+    """An encoder, tanh layers and a linear head with ``outputs`` values per observation."""
+    encoder = RawEncoder(spec) if spec.encoder == "raw" else EmbeddingEncoder(spec)
+    layers: list[nn.Module] = [encoder]
+    width = encoder.width
+    for hidden in spec.hidden:
+        layers += [nn.Linear(width, hidden), nn.Tanh()]
+        width = hidden
+    head = nn.Linear(width, outputs)
+    # A nearly uniform policy and a value near 0 to begin with.
+    nn.init.orthogonal_(head.weight, 0.01)
+    nn.init.zeros_(head.bias)
+    return nn.Sequential(*layers, head)

@@ -1,0 +1,148 @@
+"""A trained policy as a file: network and the knowledge it acts with, without Ray or pickle.
+
+A folder of ``policy.safetensors`` (weights, N and C, and with advice A_LLM and R_LLM per
+signature) and ``policy.json`` (network, algorithm, scenario fingerprint).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from envs import BetaPrior, Counters, InputError, Suggestion, observe
+from envs.files import replacing
+from rayapp.rl.networks import NetworkSpec, build
+
+_WEIGHT = "network."
+
+
+@dataclass(frozen=True)
+class SavedPolicy:
+    """A policy with frozen knowledge: every signature has one distribution over actions.
+
+    Attributes:
+        spec: of the network.
+        weights: the policy network's parameters by name.
+        counters: N and C at the end of training.
+        suggestion: A_LLM and R_LLM at the end of training; ``None`` for plain PPO.
+        fingerprint: of the scenario it was trained on.
+    """
+
+    spec: NetworkSpec
+    weights: dict[str, Tensor]
+    counters: Counters
+    suggestion: Suggestion | None
+    fingerprint: str
+
+    def probabilities(self, predicted: NDArray[np.int8]) -> NDArray[np.float64]:
+        """Action probabilities, float64 [signatures, actions].
+
+        Args:
+            predicted: int8 [signatures], the class each signature predicts.
+        """
+        network = build(self.spec, outputs=self.spec.actions)
+        network.load_state_dict(self.weights)
+        everything = np.arange(len(predicted))
+        observed = observe(everything, predicted, self.counters, self.suggestion)
+        with torch.inference_mode():
+            logits = network(torch.from_numpy(observed)).double()
+            probabilities: NDArray[np.float64] = torch.softmax(logits, dim=-1).numpy()
+        return probabilities
+
+    def actions(self, predicted: NDArray[np.int8]) -> NDArray[np.int64]:
+        """The most probable action of each signature, int64 [signatures]."""
+        best: NDArray[np.int64] = self.probabilities(predicted).argmax(axis=1)
+        return best
+
+    def save(self, folder: Path) -> None:
+        """Writes the policy, replacing what stood there once everything is written."""
+        tensors = {_WEIGHT + name: value.contiguous() for name, value in self.weights.items()}
+        tensors["counters.seen"] = torch.from_numpy(self.counters.seen.copy())
+        tensors["counters.correct"] = torch.from_numpy(self.counters.correct.copy())
+        if self.suggestion is not None:
+            tensors["suggestion.action"] = torch.from_numpy(self.suggestion.action.copy())
+            tensors["suggestion.reward"] = torch.from_numpy(self.suggestion.reward.copy())
+        prior = self.counters.prior
+        about = {
+            "network": self.spec.to_json(),
+            "prior": {"alpha": prior.alpha, "beta": prior.beta},
+            "fingerprint": self.fingerprint,
+        }
+        with replacing(folder) as temporary:
+            temporary.mkdir()
+            save_file(tensors, temporary / "policy.safetensors")
+            (temporary / "policy.json").write_text(json.dumps(about, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path, fingerprint: str) -> SavedPolicy:
+        """Reads what :meth:`save` wrote.
+
+        Raises:
+            InputError: missing or unreadable files, or a policy of another scenario.
+        """
+        about, tensors = _read(folder)
+        try:
+            policy = cls._assemble(about, tensors)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"its parts do not fit together ({type(error).__name__})",
+                where=str(folder),
+                mend="Train the run again",
+            ) from error
+        if policy.fingerprint != fingerprint:
+            raise InputError(
+                f"the policy was trained on scenario {policy.fingerprint[:12]}",
+                where=str(folder),
+                expected=f"a policy of scenario {fingerprint[:12]}",
+                mend="Use the run's own scenario",
+            )
+        return policy
+
+    @classmethod
+    def _assemble(cls, about: dict[str, Any], tensors: dict[str, Tensor]) -> SavedPolicy:
+        spec = NetworkSpec.from_json(about["network"])
+        seen = tensors["counters.seen"].numpy()
+        # Checked before a network of that size is built.
+        if len(seen) != spec.signatures:
+            raise ValueError("counters and network are of different databases")
+        suggestion = None
+        if spec.augmented:
+            suggestion = Suggestion(
+                tensors["suggestion.action"].numpy(), tensors["suggestion.reward"].numpy()
+            )
+        weights = {
+            name.removeprefix(_WEIGHT): value
+            for name, value in tensors.items()
+            if name.startswith(_WEIGHT)
+        }
+        build(spec, outputs=spec.actions).load_state_dict(weights)
+        prior = BetaPrior(**about["prior"])
+        counters = Counters(seen, tensors["counters.correct"].numpy(), prior)
+        return cls(spec, weights, counters, suggestion, str(about["fingerprint"]))
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        about = json.loads((folder / "policy.json").read_text(encoding="utf-8"))
+        return about, load_file(folder / "policy.safetensors")
+    except FileNotFoundError as error:
+        raise InputError(
+            "holds no trained policy",
+            where=str(folder),
+            mend="Let kirl train finish this run first",
+        ) from error
+    except (OSError, ValueError, SafetensorError) as error:
+        raise InputError(
+            f"not a readable policy ({type(error).__name__})",
+            where=str(folder),
+            mend="Train the run again",
+        ) from error
