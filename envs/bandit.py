@@ -64,10 +64,6 @@ class Counters:
             np.zeros(signatures, np.int64), np.zeros(signatures, np.int64), prior or BetaPrior()
         )
 
-    def copy(self) -> Counters:
-        """An independent copy."""
-        return Counters(self.seen.copy(), self.correct.copy(), self.prior)
-
     def add(self, signature: NDArray[np.int32], correct: NDArray[np.bool_]) -> None:
         """Counts flows by signature, and those of them that were detected correctly."""
         size = len(self.seen)
@@ -373,8 +369,12 @@ class ThreatMitigationVectorEnv(
         self.situation.suggestion = suggestion
 
     def set_counters(self, counters: Counters) -> None:
-        """Replaces N and C from the next observation on, by a graph's counts for example."""
-        self.situation.counters = counters.copy()
+        """Replaces N and C from the next observation on, by a graph's counts for example.
+
+        The prior stays the environment's own.
+        """
+        prior = self.situation.prior
+        self.situation.counters = Counters(counters.seen.copy(), counters.correct.copy(), prior)
 
     def seek(self, position: int) -> None:
         """Makes the next flows drawn those at ``position`` of the stream."""
@@ -431,6 +431,8 @@ class ThreatMitigationVectorEnv(
             raise gym.error.InvalidAction(
                 f"expected {self.num_envs} actions, got shape {np.shape(actions)}"
             )
+        if not np.issubdtype(np.asarray(actions).dtype, np.integer):
+            raise gym.error.InvalidAction("actions must be integers")
         if self.num_envs and not (np.min(actions) >= 0 and np.max(actions) < count):
             raise gym.error.InvalidAction(f"actions must be in 0 .. {count - 1}")
 

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import skops.io
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_fscore_support
 from sklearn.tree import DecisionTreeClassifier
@@ -77,6 +76,8 @@ class Detector:
 
     def save(self, path: Path) -> None:
         """Writes the tree with skops (no pickle)."""
+        import skops.io  # takes seconds to import, and most users never touch a detector's file
+
         skops.io.dump(self._tree, path)
 
     @classmethod
@@ -87,6 +88,8 @@ class Detector:
             InputError: the file is missing, is not a detector, holds types that a
                 detector has no use for, or a tree whose nodes point outside of it.
         """
+        import skops.io
+
         try:
             unknown = skops.io.get_untrusted_types(file=path)
             if set(unknown) - set(_TRUSTED):
@@ -120,7 +123,8 @@ def _check(tree: object) -> None:
         raise TypeError("not a decision tree")
     inner = tree.tree_
     count = inner.node_count
-    inside = inner.children_left >= 0
+    # Exactly -1 ends the walk; any other negative number would be followed.
+    inside = inner.children_left != -1
     numbers = np.arange(count)
     if count < 1 or tree.n_features_in_ != len(FEATURES):
         raise ValueError("wrong shape")
@@ -128,7 +132,7 @@ def _check(tree: object) -> None:
         # Children have higher numbers than their parent, so a walk always ends.
         if np.any(children[inside] <= numbers[inside]) or np.any(children[inside] >= count):
             raise ValueError("a node points outside of the tree")
-    if np.any(inner.children_right[~inside] >= 0) or np.any(
+    if np.any(inner.children_right[~inside] != -1) or np.any(
         (inner.feature[inside] < 0) | (inner.feature[inside] >= len(FEATURES))
     ):
         raise ValueError("a node tests no feature")

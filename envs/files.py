@@ -1,4 +1,9 @@
-"""Writing files so that a crash leaves either the old one or the new one, never half of one."""
+"""Writing files and folders so that nobody ever sees half of one.
+
+A file is replaced in one step. A folder that takes another's place is swapped in by two
+renames; a crash between them leaves the old one beside it, under a hidden name that ends
+in ``.old``.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +41,9 @@ def replacing(path: Path) -> Iterator[Path]:
             mend="Check the folder's permissions and the free space",
         ) from error
     finally:
-        _remove(temporary)
+        # What went wrong has been said; failing to tidy up must not replace it.
+        with contextlib.suppress(OSError):
+            _remove(temporary)
 
 
 def _swap(temporary: Path, path: Path) -> None:

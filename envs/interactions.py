@@ -44,9 +44,15 @@ class InteractionTable:
         actual: ArrayLike,
         count: ArrayLike | None = None,
     ) -> InteractionTable:
-        """Counts transitions, given as three (or, with counts, four) columns of equal length."""
+        """Counts transitions, given as three (or, with counts, four) columns of equal length.
+
+        Raises:
+            ValueError: a count is below 1.
+        """
         columns = [np.asarray(column, dtype=np.int64) for column in (signature, action, actual)]
         weights = None if count is None else np.asarray(count, dtype=np.int64)
+        if weights is not None and len(weights) and weights.min() < 1:
+            raise ValueError("every count must be at least 1")
         if len(columns[0]) == 0:
             return cls.empty()
         actions, classes = (int(columns[1].max()) + 1, int(columns[2].max()) + 1)

@@ -129,6 +129,7 @@ class Scenario:
             _write_split(folder / "test.parquet", test)
             manifest["fingerprint"] = _fingerprint(catalogue, detector, signatures, train, test)
             manifest["sha256"] = {name: _sha256(folder / name) for name in _FILES}
+            manifest["manifest_sha256"] = _manifest_sha256(manifest)
             write_json(folder / "manifest.json", manifest)
         return cls(out, manifest, signatures, train, test)
 
@@ -209,6 +210,11 @@ def _fingerprint(
     return digest.hexdigest()
 
 
+def _manifest_sha256(manifest: dict[str, Any]) -> str:
+    rest = {key: value for key, value in manifest.items() if key != "manifest_sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -228,8 +234,7 @@ def _check_classes(flows: Flows, catalogue: Catalogue) -> None:
         if counts[index] < 2:
             raise InputError(
                 f"class {catalogue.class_names[int(index)]} has only one flow",
-                expected="at least 2 flows of every class that occurs, one to train and one to "
-                "test on",
+                expected="at least 2 flows of every class that occurs, to be split",
                 mend="Add flows of that class or leave it out",
             )
     if len(flows) * TEST_SHARE < len(present) + 1:
@@ -258,20 +263,29 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         )
     try:
         manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        known = manifest["format"] == FORMAT and isinstance(manifest["fingerprint"], str)
-        dict(manifest["sha256"])
-        Catalogue.from_json(manifest["catalogue"])
+        form = manifest["format"]
+        if form == FORMAT:
+            Catalogue.from_json(manifest["catalogue"])
+            dict(manifest["sha256"])
+            unchanged = manifest["manifest_sha256"] == _manifest_sha256(manifest)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"not a readable manifest ({error})",
             where=str(file),
             mend="Run kirl prepare again",
         ) from error
-    if not known:
+    if form != FORMAT:
         raise InputError(
-            f"scenario format {manifest['format']!r}",
+            f"scenario format {form!r}",
             where=str(file),
             expected=f"format {FORMAT}, which this version of kirl writes",
+            mend="Run kirl prepare again",
+        )
+    if not unchanged:
+        raise InputError(
+            "has changed since the scenario was written",
+            where=str(file),
+            expected="the manifest as kirl prepare wrote it",
             mend="Run kirl prepare again",
         )
     return manifest

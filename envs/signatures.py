@@ -95,7 +95,22 @@ def leaf_rules(tree: DecisionTreeClassifier, features: tuple[str, ...]) -> tuple
 def _rule(bounds: dict[int, tuple[float, float]], features: tuple[str, ...]) -> str:
     parts = []
     for feature, (low, high) in bounds.items():
-        left = f"{low:.9g} < " if low > -np.inf else ""
-        right = f" <= {high:.9g}" if high < np.inf else ""
+        left = f"{_shortest(low)} < " if low > -np.inf else ""
+        right = f" <= {_shortest(high)}" if high < np.inf else ""
         parts.append(f"{left}{features[feature]}{right}")
     return " and ".join(parts) or "any flow"
+
+
+def _shortest(threshold: float) -> str:
+    """The shortest decimal that parts float32 features as the threshold does.
+
+    It does so whether it is read as float64 or as float32.
+    """
+    below = np.float32(threshold)
+    if below > threshold:
+        below = np.nextafter(below, np.float32(-np.inf))
+    for digits in range(6, 17):
+        text = f"{threshold:.{digits}g}"
+        if np.float32(text) == below and float(text) >= float(below):
+            return text
+    return repr(float(below))

@@ -30,7 +30,7 @@ class FlowStream:
         self._orders: dict[int, NDArray[np.int32]] = {}
 
     def take(self, start: int, count: int) -> NDArray[np.int32]:
-        """Flow indices at places ``start`` to ``start + count - 1``, int32 [count]."""
+        """Flow indices at places ``start`` to ``start + count - 1``, int32 [count], read-only."""
         parts = []
         while count > 0:
             number, offset = divmod(start, self._flows)
@@ -46,6 +46,7 @@ class FlowStream:
         if order is None:
             generator = np.random.default_rng([self._seed, number])
             order = generator.permutation(self._flows).astype(np.int32)
+            order.setflags(write=False)
             # A fragment may straddle two passes; older ones are never asked for again.
             self._orders = {n: o for n, o in self._orders.items() if n == number - 1}
             self._orders[number] = order

@@ -21,6 +21,9 @@ from envs.files import replacing
 from kg_actor.graph import GraphCounts, KnowledgeGraph, MergeKey
 
 _FINGERPRINT = b"kirl.fingerprint"
+_SIGNATURE_ACTUAL = ("signature", "actual")
+_TYPE_ACTION = ("predicted", "action", "actual")
+_MERGED = ("run", "iteration", "runner")
 
 
 def save(graph: KnowledgeGraph, folder: Path, fingerprint: str) -> None:
@@ -35,12 +38,12 @@ def save(graph: KnowledgeGraph, folder: Path, fingerprint: str) -> None:
         temporary.mkdir()
         _write(
             temporary / "signature_actual.parquet",
-            _long(counts.signature_actual, ("signature", "actual")),
+            _long(counts.signature_actual, _SIGNATURE_ACTUAL),
             fingerprint,
         )
         _write(
             temporary / "type_action.parquet",
-            _long(counts.type_action, ("predicted", "action", "actual")),
+            _long(counts.type_action, _TYPE_ACTION),
             fingerprint,
         )
         columns: dict[str, Any] = {
@@ -60,9 +63,9 @@ def load(graph: KnowledgeGraph, folder: Path, fingerprint: str) -> None:
     counts = graph.counts()
     signature_actual = np.zeros_like(counts.signature_actual)
     type_action = np.zeros_like(counts.type_action)
-    _fill(signature_actual, _read(folder / "signature_actual.parquet", fingerprint), folder)
-    _fill(type_action, _read(folder / "type_action.parquet", fingerprint), folder)
-    merged = _read(folder / "merged.parquet", fingerprint)
+    _fill(signature_actual, folder / "signature_actual.parquet", _SIGNATURE_ACTUAL, fingerprint)
+    _fill(type_action, folder / "type_action.parquet", _TYPE_ACTION, fingerprint)
+    merged = _read(folder / "merged.parquet", _MERGED, fingerprint)
     keys = [MergeKey(row["run"], row["iteration"], row["runner"]) for row in merged.to_pylist()]
     graph.restore(GraphCounts(signature_actual, type_action, len(keys)), keys)
 
@@ -80,7 +83,7 @@ def _write(path: Path, columns: dict[str, Any], fingerprint: str) -> None:
     pq.write_table(table, path)
 
 
-def _read(path: Path, fingerprint: str) -> Any:  # noqa: ANN401 (pyarrow is untyped)
+def _read(path: Path, names: tuple[str, ...], fingerprint: str) -> Any:  # noqa: ANN401 (pyarrow is untyped)
     try:
         table = pq.read_table(path)
     except FileNotFoundError as error:
@@ -97,16 +100,31 @@ def _read(path: Path, fingerprint: str) -> Any:  # noqa: ANN401 (pyarrow is unty
             expected=f"a graph of scenario {fingerprint[:12]}",
             mend="Use the scenario that the graph was learnt on",
         )
+    if tuple(table.column_names[: len(names)]) != names or any(
+        column.null_count for column in table.columns
+    ):
+        raise InputError(
+            f"has columns {', '.join(table.column_names)}, or empty cells",
+            where=str(path),
+            expected=f"full columns {', '.join(names)}",
+            mend="Train the run again",
+        )
     return table
 
 
-def _fill(target: NDArray[np.int64], table: Any, folder: Path) -> None:  # noqa: ANN401
-    *names, last = table.column_names
-    try:
-        target[tuple(table[name].to_numpy() for name in names)] = table[last].to_numpy()
-    except (IndexError, ValueError) as error:
+def _fill(target: NDArray[np.int64], path: Path, names: tuple[str, ...], fingerprint: str) -> None:
+    table = _read(path, (*names, "count"), fingerprint)
+    places = [table[name].to_numpy() for name in names]
+    counts = table["count"].to_numpy()
+    fits = all(
+        np.issubdtype(place.dtype, np.integer) and np.all((place >= 0) & (place < size))
+        for place, size in zip(places, target.shape, strict=True)
+    )
+    if not fits or not np.issubdtype(counts.dtype, np.integer) or np.any(counts < 1):
         raise InputError(
-            f"holds records that do not fit the scenario ({error})",
-            where=str(folder),
+            "holds records that do not fit the scenario",
+            where=str(path),
+            expected="ids of the scenario and counts of at least 1",
             mend="Train the run again",
-        ) from error
+        )
+    target[tuple(places)] = counts

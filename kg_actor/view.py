@@ -36,12 +36,17 @@ def to_networkx(
         graph: the graph.
         signatures: only these signatures (default: all that have matched a flow), the types
             they touch and those types' actions.
+
+    Raises:
+        KeyError: there is no such signature.
     """
     counts, catalogue = graph.counts(), graph.catalogue
     view: nx.MultiDiGraph[str] = nx.MultiDiGraph(version=counts.version)
     counters = counters_of(counts, graph.predicted, graph.prior)
     confidence = counters.confidence()
     chosen = np.flatnonzero(counters.seen) if signatures is None else sorted(set(signatures))
+    if any(not 0 <= signature < len(graph.predicted) for signature in chosen):
+        raise KeyError(f"signatures go from 0 to {len(graph.predicted) - 1}")
     for signature in chosen:
         predicted = int(graph.predicted[signature])
         name, source = f"signature:{signature}", _type(view, catalogue.class_names[predicted])

@@ -22,7 +22,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for scenario, runs and page.")] = Path("demo"),
     rows: Annotated[int, typer.Option(help="Synthetic flows.")] = 300_000,
     episodes: Annotated[int, typer.Option(help="Flows to train each algorithm on.")] = 4_000_000,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of everything.")] = 0,
 ) -> None:
     """Prepare synthetic flows, train ppo and ppo-kg, compare them, draw a page."""
     scenario = _scenario(out / "scenario", rows, seed)

@@ -50,7 +50,11 @@ def scorecard(folder: RunFolder, data: list[Path] | None = None) -> Scorecard:
 def scorecard_table(cards: dict[str, Scorecard], where: str) -> Table:
     """Several scorecards of the same flows side by side, with the bounds."""
     first = next(iter(cards.values()))
-    table = Table(title=f"Reward per flow ({where}: {first.flows:,} flows)")
+    table = Table(
+        title=f"Reward per flow ({where}: {first.flows:,} flows)",
+        caption="predicted class: best action for the class detected; per signature: best average "
+        "reward that any policy can earn, knowing these labels (single classes may exceed it)",
+    )
     table.add_column("class")
     table.add_column("flows", justify="right")
     for name in (*cards, "bound: predicted class", "bound: per signature"):

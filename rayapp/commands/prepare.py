@@ -26,7 +26,7 @@ def prepare(
         int | None, typer.Option("--synthetic", metavar="ROWS", help="Generate flows instead.")
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, help="Of the split, the tree and synthetic flows.")
+        int, typer.Option(min=0, max=2**31 - 1, help="Of the split, the tree and synthetic flows.")
     ] = 0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a scenario that is there already.")

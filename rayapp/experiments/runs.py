@@ -4,7 +4,7 @@
 ``run.json``          settings, scenario, state, figures
 ``scenario/``         the scenario, by hard links where they can be made
 ``progress.jsonl``    one line per iteration: episodes, rewards, loss terms
-``checkpoint/``       RLlib's checkpoint, graph snapshot included; for resuming
+``checkpoints/``      RLlib's latest checkpoint, graph snapshot included; for resuming
 ``policy/``           the trained policy, without pickle
 ``graph/``            the knowledge graph as Parquet
 ===================== =========================================================
@@ -17,6 +17,7 @@ evaluating one never reads its checkpoint.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -46,7 +47,7 @@ class RunManifest(BaseModel):
         fingerprint: of the scenario.
         kind: ``cicids2017`` or ``synthetic``.
         state: ``training`` until the last flow is learnt from.
-        episodes: flows trained on, up to the last checkpoint.
+        episodes: flows trained on, up to the last checkpoint, which is named after them.
         seconds: time spent training them, start-up excluded.
     """
 
@@ -84,7 +85,7 @@ class RunFolder:
         self.manifest_file = path / "run.json"
         self.scenario_folder = path / "scenario"
         self.progress_file = path / "progress.jsonl"
-        self.checkpoint = path / "checkpoint"
+        self.checkpoints = path / "checkpoints"
         self.policy_folder = path / "policy"
         self.graph_folder = path / "graph"
 
@@ -126,6 +127,16 @@ class RunFolder:
     def write(self, manifest: RunManifest) -> None:
         """Replaces the manifest."""
         write_json(self.manifest_file, manifest.model_dump(mode="json"))
+
+    def checkpoint(self, episodes: int) -> Path:
+        """Folder of the checkpoint taken after so many flows."""
+        return self.checkpoints / str(episodes)
+
+    def forget_checkpoints(self, except_for: int) -> None:
+        """Removes all checkpoints but one."""
+        for folder in self.checkpoints.iterdir():
+            if folder.name != str(except_for):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def scenario(self) -> Scenario:
         """The run's own copy of its scenario, checked against the manifest."""

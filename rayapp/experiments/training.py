@@ -131,7 +131,8 @@ class _Session:
     def __init__(self, folder: RunFolder, manifest: RunManifest, algorithm: KnowledgePPO) -> None:
         self._folder, self._manifest, self._algorithm = folder, manifest, algorithm
         if manifest.episodes:
-            algorithm.restore_from_path(str(folder.checkpoint.resolve()))
+            checkpoint = folder.checkpoint(manifest.episodes)
+            algorithm.restore_from_path(str(checkpoint.resolve()))
         folder.rewind_progress(manifest.episodes)
         self._begun, self._before = time.perf_counter(), manifest.seconds
         self._saved_at = self._begun
@@ -177,12 +178,14 @@ class _Session:
         return line
 
     def _checkpoint(self) -> None:
-        elapsed = self._elapsed()
-        with replacing(self._folder.checkpoint) as temporary:
+        elapsed, episodes = self._elapsed(), self._algorithm.episodes
+        with replacing(self._folder.checkpoint(episodes)) as temporary:
             self._algorithm.save_to_path(str(temporary.resolve()))
-        self._manifest.episodes = self._algorithm.episodes
+        # The manifest says which checkpoint counts; it changes in one step.
+        self._manifest.episodes = episodes
         self._manifest.seconds = elapsed
         self._folder.write(self._manifest)
+        self._folder.forget_checkpoints(except_for=episodes)
         self._saved_at = time.perf_counter()
 
     def _finish(self) -> None:

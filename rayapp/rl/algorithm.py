@@ -8,6 +8,7 @@ learner; the graph's new records become the next iteration's counters and advice
 from __future__ import annotations
 
 import itertools
+import math
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,8 @@ class KnowledgePPOConfig(PPOConfig):
         # RLlib's own KL penalty is between successive policies and plays no part in eq. 6.
         self.use_kl_loss = False
         self.train_batch_size_per_learner = 65_536
+        self.num_env_runners = 0
+        self.minibatch_size = None
 
     def scenario(
         self,
@@ -318,18 +321,25 @@ class KnowledgePPO(PPO):
 
     def _update(self, table: InteractionTable) -> dict[str, Any]:
         rows = counted_rows(table, self.knowledge, self._predicted, self._catalogue.rewards)
+        minibatch = min(self.config.minibatch_size or len(table), len(table))
+        if minibatch < len(table):
+            rows = self._shuffled(rows)
         batch = MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(rows)}, env_steps=table.flows)
-        minibatch = self.config.minibatch_size
         results = self.learner_group.update(
             batch=batch,
             timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: self.episodes - table.flows},
             num_epochs=self.config.num_epochs,
-            minibatch_size=min(minibatch or len(table), len(table)),
-            shuffle_batch_per_epoch=self.config.shuffle_batch_per_epoch,
+            minibatch_size=minibatch,
         )
         self.metrics.aggregate(results, key=LEARNER_RESULTS)
         learnt: dict[str, Any] = results[0][DEFAULT_MODULE_ID]
         return learnt
+
+    def _shuffled(self, rows: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Rows in an order that a resumed run would draw again; RLlib's own shuffle would not."""
+        generator = np.random.default_rng([self.config.seed or 0, self.episodes])
+        order = generator.permutation(len(rows[WEIGHTS]))
+        return {name: column[order] for name, column in rows.items()}
 
     def _summarise(self, table: InteractionTable, results: dict[str, Any]) -> IterationSummary:
         rewards = table.rewards(self._catalogue) * table.count
@@ -445,7 +455,10 @@ def _numbers(results: dict[str, Any]) -> dict[str, float]:
         peek = getattr(value, "peek", None)
         number = peek() if callable(peek) else value
         try:
-            numbers[name] = float(number)
+            plain = float(number)
         except (TypeError, ValueError):
             continue
+        # RLlib leaves some of its statistics empty (NaN), which JSON cannot hold.
+        if math.isfinite(plain):
+            numbers[name] = plain
     return numbers

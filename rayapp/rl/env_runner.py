@@ -107,8 +107,9 @@ def pick_actions(
     cumulative /= cumulative[:, -1:]
     # All rows laid end to end, each shifted by its number, are one ascending sequence.
     ladder = (cumulative + np.arange(contexts)[:, None]).ravel()
-    places = np.searchsorted(ladder, rows + noise, side="right")
-    picked: NDArray[np.int64] = np.clip(places - rows * actions, 0, actions - 1)
+    # Rounding may lift row + noise to the next row's first rung.
+    wanted = np.minimum(rows + noise, np.nextafter(rows + 1.0, 0.0))
+    picked: NDArray[np.int64] = np.searchsorted(ladder, wanted, side="right") - rows * actions
     return picked
 
 

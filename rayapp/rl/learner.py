@@ -169,11 +169,12 @@ class ReferencePPOLearner(PPOTorchLearner):
             loss = loss + self.curr_kl_coeffs_per_module[module_id] * trust_kl
 
         to_reference = torch.zeros((), device=logits.device)
+        weight = self.current_lambda if REFERENCE_LOGP in batch else 0.0
         if REFERENCE_LOGP in batch:
             to_reference = mean(
                 reference_kl(logits, batch[REFERENCE_LOGP], self.config.kl_direction)
             )
-            loss = loss + self.current_lambda * to_reference
+            loss = loss + weight * to_reference
 
         self.metrics.log_dict(
             {
@@ -184,7 +185,7 @@ class ReferencePPOLearner(PPOTorchLearner):
                 ENTROPY_KEY: entropy,
                 LEARNER_RESULTS_KL_KEY: trust_kl,
                 REFERENCE_KL_KEY: to_reference,
-                LAMBDA_KEY: self.current_lambda,
+                LAMBDA_KEY: weight,
             },
             key=module_id,
             window=1,

@@ -1,0 +1,90 @@
+"""What several test files share: small hand-made flows, and one local Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import ModuleType
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from envs import FEATURES, PAPER, Flows, FlowSet, Scenario
+from envs.flows import Provenance
+
+# Machines that run tests are shared; a slow example there is not a failure.
+settings.register_profile("kirl", deadline=None, max_examples=40)
+settings.load_profile("kirl")
+
+MakeFlows = Callable[..., Flows]
+
+
+@pytest.fixture(scope="session")
+def flow_set() -> FlowSet:
+    """Ten flows of three signatures: 'DoS' is always right, 'Benign' errs once, 'Web' twice."""
+    named = {name: PAPER.class_index(name) for name in PAPER.class_names}
+    met = [
+        (0, "DoS"),
+        (0, "DoS"),
+        (0, "DoS"),
+        (1, "Benign"),
+        (1, "Benign"),
+        (1, "Benign"),
+        (1, "DDoS"),
+        (2, "Web"),
+        (2, "Infiltration"),
+        (2, "Infiltration"),
+    ]
+    return FlowSet(
+        signature=np.array([signature for signature, _ in met], np.int32),
+        actual=np.array([named[name] for _, name in met], np.int8),
+        predicted=np.array([named["DoS"], named["Benign"], named["Web"]], np.int8),
+        catalogue=PAPER,
+    )
+
+
+@pytest.fixture(scope="session")
+def make_flows() -> MakeFlows:
+    """Makes flows of given numbers per class, whose classes overlap so that trees err."""
+
+    def make(counts: Mapping[str, int], seed: int = 0) -> Flows:
+        rng = np.random.default_rng(seed)
+        classes = [PAPER.class_index(name) for name in counts]
+        actual = np.repeat(classes, list(counts.values())).astype(np.int8)
+        features = rng.normal(actual[:, None], 4.0, (len(actual), len(FEATURES)))
+        return Flows(
+            features.astype(np.float32),
+            actual,
+            Provenance("synthetic", {"seed": seed}, rows_read=len(actual)),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def flows(make_flows: MakeFlows) -> Flows:
+    """Three hundred overlapping flows of three classes."""
+    return make_flows({"Benign": 200, "DoS": 70, "Web": 30})
+
+
+@pytest.fixture(scope="session")
+def scenario(flows: Flows, tmp_path_factory: pytest.TempPathFactory) -> Scenario:
+    """A scenario on disk that tests only read."""
+    return Scenario.prepare(flows, tmp_path_factory.mktemp("prepared") / "scenario", seed=0)
+
+
+@pytest.fixture(scope="session")
+def ray_local() -> Iterator[ModuleType]:
+    """One Ray of two processors on this machine, for all tests that need a real one."""
+    ray = pytest.importorskip("ray")
+    ray.init(
+        address="local",
+        num_cpus=2,
+        num_gpus=0,
+        include_dashboard=False,
+        log_to_driver=False,
+        configure_logging=False,
+        object_store_memory=200 * 2**20,
+    )
+    yield ray
+    ray.shutdown()

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from envs.catalogue import PAPER, Catalogue
+
+# Table I: published labels, counted after dropping rows without finite features.
+LABELS = {
+    "BENIGN": 2271320,
+    "DDoS": 128025,
+    "DoS Hulk": 230124,
+    "DoS GoldenEye": 10293,
+    "DoS slowloris": 5796,
+    "DoS Slowhttptest": 5499,
+    "FTP-Patator": 7935,
+    "Infiltration": 36,
+    "Bot": 1956,
+    "Heartbleed": 11,
+    "PortScan": 158804,
+    "SSH-Patator": 5897,
+    "Web Attack - Brute Force": 1507,
+    "Web Attack - XSS": 652,
+    "Web Attack - Sql Injection": 21,
+}
+TABLE_1 = {
+    "Benign": 2271320,
+    "DDoS": 128025,
+    "DoS": 251712,
+    "FTP-Patator": 7935,
+    "Infiltration": 2003,
+    "PortScan": 158804,
+    "SSH-Patator": 5897,
+    "Web": 2180,
+}
+
+# Table II, and the names of its mitigations.
+TABLE_2 = {
+    "PortScan": ["M1037", "M1031", "M1030", "M1035", "M1042"],
+    "DoS": ["M1037", "M1031", "M1030", "M1035", "M1047"],
+    "Benign": [None],
+    "DDoS": ["M1037", "M1031", "M1030", "M1035", "M1047"],
+    "SSH-Patator": ["M1027", "M1032", "M1036", "M1037", "M1040"],
+    "FTP-Patator": ["M1027", "M1032", "M1036", "M1037", "M1040"],
+    "Web": ["M0818", "M1032", "M1038", "M1026", "M1040"],
+    "Infiltration": ["M1037", "M1051", "M1032", "M1026", "M1027"],
+}
+NAMES = {
+    "M1037": "Filter Network Traffic",
+    "M1031": "Network Intrusion Prevention",
+    "M1030": "Network Segmentation",
+    "M1035": "Limit Access to Resource Over Network",
+    "M1042": "Disable or Remove Feature or Program",
+    "M1047": "Audit",
+    "M1027": "Password Policies",
+    "M1032": "Multi-factor Authentication",
+    "M1036": "Account Use Policies",
+    "M1040": "Behavior-based Traffic Analysis",
+    "M0818": "Input Validation",
+    "M1038": "Execution Prevention",
+    "M1026": "Privileged Account Management",
+    "M1051": "Update Software",
+    None: "No Action",
+}
+
+
+def test_labels_merge_into_the_classes_of_table_1() -> None:
+    merged = {c.name: sum(LABELS[label] for label in c.labels) for c in PAPER.classes}
+
+    assert merged == TABLE_1
+    assert sum(len(c.labels) for c in PAPER.classes) == len(LABELS)
+
+
+def test_rankings_are_those_of_table_2() -> None:
+    ranked = {c.name: [PAPER.actions[i].attack_id for i in c.ranking] for c in PAPER.classes}
+
+    assert ranked == TABLE_2
+
+
+def test_actions_are_fourteen_mitigations_and_no_action() -> None:
+    assert {action.attack_id: action.name for action in PAPER.actions} == NAMES
+    assert len(PAPER.actions) == 15
+    assert PAPER.action_names[-1] == "No Action"
+
+
+@pytest.mark.parametrize("actual", TABLE_2)
+@pytest.mark.parametrize("chosen", NAMES)
+def test_reward_is_equation_3(actual: str, chosen: str | None) -> None:
+    ranked = TABLE_2[actual]
+    if actual == "Benign":
+        expected = 5 if chosen is None else -5
+    elif chosen in ranked:
+        k = 1 + ranked.index(chosen)
+        expected = 6 - k
+    else:
+        expected = -5
+
+    action = PAPER.action_names.index(NAMES[chosen])
+
+    assert PAPER.rewards[PAPER.class_index(actual), action] == expected
+
+
+def test_best_action_of_a_class_earns_5() -> None:
+    best = {
+        name: PAPER.action_names[action]
+        for name, action in zip(PAPER.class_names, PAPER.best_actions, strict=True)
+    }
+
+    assert best == {name: NAMES[ranked[0]] for name, ranked in TABLE_2.items()}
+    assert np.all(PAPER.rewards[np.arange(8), PAPER.best_actions] == 5)
+
+
+def test_rewards_cannot_be_changed_by_mistake() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        PAPER.rewards[0, 0] = 1
+
+
+def test_mitigation_links_to_its_attack_page() -> None:
+    assert PAPER.actions[0].url == "https://attack.mitre.org/mitigations/M1037/"
+    assert PAPER.actions[-1].url is None
+
+
+def test_unknown_class_is_a_key_error_that_names_it() -> None:
+    with pytest.raises(KeyError, match="Worm"):
+        PAPER.class_index("Worm")
+
+
+def test_catalogue_survives_json() -> None:
+    text = json.dumps(PAPER.to_json())
+
+    assert Catalogue.from_json(json.loads(text)) == PAPER

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from envs.errors import InputError
+from envs.files import link_or_copy, replacing, write_json
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_file_appears_only_once_the_block_is_done(tmp_path: Path) -> None:
+    path = tmp_path / "report.txt"
+
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert not path.exists()
+
+    assert path.read_text() == "new"
+    assert names(tmp_path) == ["report.txt"]
+
+
+def test_file_keeps_its_content_when_the_block_fails(tmp_path: Path) -> None:
+    path = tmp_path / "report.txt"
+    path.write_text("old")
+
+    def write_half() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("ne")
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        write_half()
+
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["report.txt"]
+
+
+def test_folder_is_swapped_out_whole(tmp_path: Path) -> None:
+    path = tmp_path / "scenario"
+    path.mkdir()
+    (path / "old.txt").write_text("old")
+
+    with replacing(path) as temporary:
+        temporary.mkdir()
+        (temporary / "new.txt").write_text("new")
+
+    assert names(path) == ["new.txt"]
+    assert names(tmp_path) == ["scenario"]
+
+
+def test_folder_keeps_its_content_when_the_block_fails(tmp_path: Path) -> None:
+    path = tmp_path / "scenario"
+    path.mkdir()
+    (path / "old.txt").write_text("old")
+
+    def write_half() -> None:
+        with replacing(path) as temporary:
+            temporary.mkdir()
+            (temporary / "new.txt").write_text("ne")
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        write_half()
+
+    assert names(path) == ["old.txt"]
+    assert names(tmp_path) == ["scenario"]
+
+
+def test_missing_parent_folders_are_made(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "c.json"
+
+    write_json(path, {"flows": 3})
+
+    assert json.loads(path.read_text()) == {"flows": 3}
+
+
+def test_failure_of_the_disk_is_an_input_error_that_names_the_place(tmp_path: Path) -> None:
+    path = tmp_path / "report.txt"
+
+    with pytest.raises(InputError, match="No space left") as caught, replacing(path):
+        raise OSError(28, "No space left on device")
+
+    assert caught.value.where == str(path)
+
+
+def test_parent_that_is_a_file_is_an_input_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+
+    with pytest.raises(InputError, match="cannot be written"):
+        write_json(tmp_path / "file" / "report.json", {})
+
+
+def test_link_or_copy_gives_the_same_content(tmp_path: Path) -> None:
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_text("content")
+
+    link_or_copy(str(source), str(target))
+
+    assert target.read_text() == "content"
+
+
+def test_link_or_copy_copies_where_links_cannot_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("links not supported")
+
+    monkeypatch.setattr("os.link", refuse)
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_text("content")
+
+    link_or_copy(str(source), str(target))
+
+    assert target.read_text() == "content"
+    assert source.stat().st_ino != target.stat().st_ino

@@ -1,0 +1,232 @@
+"""The algorithm on a real Ray: graph and learner see the same flows, whoever sampled them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+
+from envs import InteractionTable, Scenario
+from kg_actor import GraphCounts
+from llm_actor import GraphReader, Prompts
+from rayapp.rl.algorithm import KnowledgePPO, KnowledgePPOConfig, slices
+from rayapp.rl.schedules import Schedule
+
+Build = Callable[..., KnowledgePPO]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training leaves."""
+
+    policy: np.ndarray
+    counts: GraphCounts
+
+
+@pytest.fixture(scope="module")
+def build(ray_local: Any, scenario: Scenario) -> Iterator[Build]:  # noqa: ANN401
+    built: list[KnowledgePPO] = []
+
+    def make(  # noqa: ANN202
+        *,
+        runners: int = 0,
+        seed: int = 0,
+        infuse: bool = True,
+        lr: float = 3e-3,
+        epochs: int = 2,
+        **knowledge: Any,  # noqa: ANN401
+    ):
+        config = (
+            KnowledgePPOConfig()
+            .scenario(scenario.path, infuse=infuse, hidden=(16,), embedding_dim=4)
+            .knowledge(total_env_steps=2_000, **knowledge)
+            .training(train_batch_size_per_learner=600, num_epochs=epochs, lr=lr)
+            # Several algorithms share two processors here.
+            .env_runners(num_env_runners=runners, num_cpus_per_env_runner=0.1)
+            .fault_tolerance(restart_failed_env_runners=True)
+            .debugging(seed=seed, log_level="ERROR")
+        )
+        built.append(config.build_algo())
+        return built[-1]
+
+    yield make
+    for algorithm in built:
+        algorithm.stop()
+
+
+def run(algorithm: KnowledgePPO) -> KnowledgePPO:
+    while algorithm.episodes < algorithm.config.total_env_steps:
+        algorithm.train()
+    return algorithm
+
+
+def outcome_of(algorithm: KnowledgePPO) -> Outcome:
+    predicted = algorithm.scenario.signatures.predicted
+    policy = algorithm.saved_policy().probabilities(predicted)
+    return Outcome(policy, counts_of(algorithm))
+
+
+def counts_of(algorithm: KnowledgePPO) -> GraphCounts:
+    return algorithm.graph_snapshot()[0]
+
+
+@pytest.fixture(scope="module")
+def baseline(build: Build) -> Outcome:
+    """Seed 0, stepped in the driver."""
+    return outcome_of(run(build()))
+
+
+@pytest.mark.parametrize("runners", [1, 2])
+def test_any_number_of_runners_gives_the_same_policy_and_graph(
+    build: Build, baseline: Outcome, runners: int
+) -> None:
+    outcome = outcome_of(run(build(runners=runners)))
+
+    assert np.array_equal(outcome.policy, baseline.policy)
+    assert outcome.counts.equals(baseline.counts)
+
+
+def test_the_seed_decides_the_policy(build: Build, baseline: Outcome) -> None:
+    again, other = (outcome_of(run(build(seed=seed))) for seed in (0, 1))
+
+    assert np.array_equal(again.policy, baseline.policy)
+    assert not np.array_equal(other.policy, baseline.policy)
+
+
+def test_a_training_ends_exactly_at_its_budget(build: Build) -> None:
+    algorithm = run(build())
+
+    assert algorithm.episodes == 2_000
+    assert counts_of(algorithm).signature_actual.sum() == 2_000
+    assert counts_of(algorithm).type_action.sum() == 2_000
+    assert algorithm.knowledge.counters.seen.sum() == 2_000
+
+
+def test_the_graph_holds_every_pass_of_the_training_flows(build: Build) -> None:
+    """Independent of how anything was sampled: N by signature and class is known beforehand."""
+    algorithm = run(build())
+    stream = algorithm.scenario.flow_set()
+    passes, rest = divmod(2_000, len(stream))
+    signature, actual = algorithm.scenario.train
+
+    expected = np.zeros_like(counts_of(algorithm).signature_actual)
+    np.add.at(expected, (signature, actual), passes)
+
+    extra = counts_of(algorithm).signature_actual - expected
+    assert extra.sum() == rest
+    assert extra.min() >= 0
+
+
+def test_learner_and_graph_are_given_the_same_interactions(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    algorithm = build()
+    learnt: list[InteractionTable] = []
+    update = algorithm._update
+    monkeypatch.setattr(
+        algorithm, "_update", lambda table: (learnt.append(table), update(table))[1]
+    )
+
+    run(algorithm)
+
+    table = InteractionTable.total(learnt)
+    predicted = algorithm.scenario.signatures.predicted
+    by_type = np.zeros_like(counts_of(algorithm).type_action)
+    np.add.at(by_type, (predicted[table.signature], table.action, table.actual), table.count)
+    assert np.array_equal(by_type, counts_of(algorithm).type_action)
+
+
+def test_a_restored_checkpoint_goes_on_as_if_nothing_had_happened(
+    build: Build, baseline: Outcome, tmp_path: Path
+) -> None:
+    first = build()
+    first.train()
+    first.train()
+    first.save_to_path(str(tmp_path / "checkpoint"))
+    first.train()
+
+    second = build()
+    second.restore_from_path(str(tmp_path / "checkpoint"))
+
+    assert second.episodes == 1_200
+    assert counts_of(second).type_action.sum() == 1_200
+    resumed = outcome_of(run(second))
+    assert np.array_equal(resumed.policy, baseline.policy)
+    assert resumed.counts.equals(baseline.counts)
+
+
+def test_a_killed_runner_costs_no_flow_and_changes_nothing(build: Build, baseline: Outcome) -> None:
+    hurt = build(runners=2)
+    hurt.train()
+    victim = hurt.env_runner_group.healthy_env_runner_ids()[0]
+    ray.kill(hurt.env_runner_group._worker_manager.actors()[victim], no_restart=False)
+
+    outcome = outcome_of(run(hurt))
+
+    assert np.array_equal(outcome.policy, baseline.policy)
+    assert outcome.counts.equals(baseline.counts)
+
+
+def test_plain_ppo_sees_no_advice_and_has_no_kl_term(build: Build) -> None:
+    algorithm = build(infuse=False)
+    algorithm.train()
+
+    assert algorithm.knowledge.suggestion is None
+    assert algorithm.config.observation_space.shape == (5,)
+    assert algorithm.summary is not None
+    assert algorithm.summary.results["reference_kl"] == 0
+
+
+def test_a_heavy_kl_term_pulls_the_policy_to_its_reference(build: Build) -> None:
+    def distance(start: float) -> float:
+        algorithm = run(build(epochs=10, lr=0.03, kl_schedule=Schedule("constant", start=start)))
+        assert algorithm.summary is not None
+        return algorithm.summary.results["reference_kl"]
+
+    assert distance(start=10.0) < 0.7 * distance(start=0.0)
+
+
+def test_any_advisor_takes_the_graph_readers_place(build: Build) -> None:
+    """A language model must need no change here."""
+
+    class Stubborn:
+        name = "stubborn"
+
+        def log_probabilities(self, prompts: Prompts) -> np.ndarray:
+            certain = np.full((len(prompts), 15), -20.0, np.float32)
+            certain[:, 5] = 0.0
+            return certain
+
+    algorithm = build(advisor=Stubborn())
+    algorithm.train()
+
+    assert set(algorithm.knowledge.suggestion.action) == {5}  # type: ignore[union-attr]
+
+
+def test_lambda_and_rewards_are_reported(build: Build) -> None:
+    algorithm = build(kl_schedule=Schedule("linear", 1.0, 0.0), advisor=GraphReader())
+
+    first = algorithm.train()
+    algorithm.train()
+
+    assert algorithm.summary is not None
+    assert algorithm.summary.results["lambda"] == pytest.approx(1 - 600 / 2000)
+    reported = first["env_runners"]["reward_mean"]
+    assert -5 <= reported <= 5
+    assert first["env_runners"]["num_env_steps_sampled_lifetime"] == 600
+
+
+def test_more_than_one_learner_is_refused(scenario: Scenario) -> None:
+    config = KnowledgePPOConfig().scenario(scenario.path).learners(num_learners=2)
+
+    with pytest.raises(ValueError, match="num_learners=0 or 1"):
+        config.validate()
+
+
+def test_one_runner_more_than_flows_gets_nothing_to_do() -> None:
+    assert [piece.count for piece in slices(0, 2, 3)] == [1, 1]

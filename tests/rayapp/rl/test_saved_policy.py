@@ -1,0 +1,89 @@
+"""A trained policy as a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from envs import BetaPrior, Counters, InputError, Suggestion
+from rayapp.rl.networks import NetworkSpec, build
+from rayapp.rl.saved_policy import SavedPolicy
+
+PREDICTED = np.array([0, 2, 6], np.int8)
+
+
+@pytest.fixture
+def policy() -> SavedPolicy:
+    torch.manual_seed(0)
+    spec = NetworkSpec(3, 8, 15, augmented=True)
+    weights = {
+        name: torch.randn_like(value) for name, value in build(spec, 15).state_dict().items()
+    }
+    counters = Counters(np.array([5, 6, 7]), np.array([5, 3, 0]), BetaPrior(2.0, 1.0))
+    suggestion = Suggestion(np.array([0, 14, 10], np.int16), np.array([5, 5, 4.5], np.float32))
+    return SavedPolicy(spec, weights, counters, suggestion, fingerprint="abc")
+
+
+def test_what_is_loaded_acts_as_what_was_saved(policy: SavedPolicy, tmp_path: Path) -> None:
+    policy.save(tmp_path / "policy")
+
+    loaded = SavedPolicy.load(tmp_path / "policy", "abc")
+
+    assert np.array_equal(loaded.probabilities(PREDICTED), policy.probabilities(PREDICTED))
+    assert loaded.counters.prior == BetaPrior(2.0, 1.0)
+
+
+def test_its_actions_are_the_most_probable_ones(policy: SavedPolicy) -> None:
+    probabilities = policy.probabilities(PREDICTED)
+
+    assert probabilities.sum(axis=1) == pytest.approx(1)
+    assert np.array_equal(policy.actions(PREDICTED), probabilities.argmax(axis=1))
+
+
+def test_advice_is_part_of_what_it_sees(policy: SavedPolicy) -> None:
+    other = dataclasses.replace(
+        policy, suggestion=Suggestion(np.array([1, 1, 1], np.int16), np.zeros(3, np.float32))
+    )
+
+    assert not np.allclose(policy.probabilities(PREDICTED), other.probabilities(PREDICTED))
+
+
+def test_another_scenarios_policy_is_refused_by_name(policy: SavedPolicy, tmp_path: Path) -> None:
+    policy.save(tmp_path / "policy")
+
+    with pytest.raises(InputError, match="trained on scenario abc"):
+        SavedPolicy.load(tmp_path / "policy", "def")
+
+
+def test_a_missing_policy_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Let kirl train finish"):
+        SavedPolicy.load(tmp_path / "policy", "abc")
+
+
+@pytest.mark.parametrize("name", ["policy.json", "policy.safetensors"])
+def test_a_damaged_file_is_refused(policy: SavedPolicy, tmp_path: Path, name: str) -> None:
+    policy.save(tmp_path / "policy")
+    file = tmp_path / "policy" / name
+    file.write_bytes(file.read_bytes()[:40])
+
+    with pytest.raises(InputError, match="not a readable policy"):
+        SavedPolicy.load(tmp_path / "policy", "abc")
+
+
+@pytest.mark.parametrize("change", [{"signatures": 10**12}, {"hidden": [7]}, {"colour": "red"}])
+def test_a_network_that_does_not_fit_its_weights_is_refused(
+    policy: SavedPolicy, tmp_path: Path, change: dict[str, object]
+) -> None:
+    policy.save(tmp_path / "policy")
+    file = tmp_path / "policy" / "policy.json"
+    about = json.loads(file.read_text())
+    about["network"].update(change)
+    file.write_text(json.dumps(about))
+
+    with pytest.raises(InputError, match="do not fit together"):
+        SavedPolicy.load(tmp_path / "policy", "abc")

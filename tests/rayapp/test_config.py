@@ -1,0 +1,104 @@
+"""Settings: defaults, file, --set, options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from envs import InputError
+from rayapp import config
+from rayapp.config import TrainingSettings
+
+
+def test_later_sources_win(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("algo: ppo\nseed: 1\nppo:\n  epochs: 2\n  clip: 0.1\n")
+
+    settings = config.load(file, ["ppo.epochs=3", "seed=2"], {"seed": 3, "algo": None})
+
+    assert settings.algo == "ppo"
+    assert settings.seed == 3
+    assert settings.ppo.epochs == 3
+    assert settings.ppo.clip == 0.1
+
+
+def test_values_are_read_as_yaml() -> None:
+    settings = config.load(
+        None, ["network.hidden=[128, 32]", "ppo.minibatch_rows=null", "ppo.learning_rate=1e-2"], {}
+    )
+
+    assert settings.network.hidden == (128, 32)
+    assert settings.ppo.minibatch_rows is None
+    assert settings.ppo.learning_rate == 0.01
+
+
+def test_five_passes_unless_told_otherwise() -> None:
+    assert TrainingSettings().total_episodes(1_000) == 5_000
+    assert TrainingSettings(passes=0.5).total_episodes(1_000) == 500
+    assert TrainingSettings(episodes=7).total_episodes(1_000) == 7
+
+
+def test_an_option_replaces_its_rival_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("episodes: 10\n")
+
+    assert config.load(file, [], {"passes": 2.0}).total_episodes(100) == 200
+
+
+def test_episodes_and_passes_at_once_are_refused() -> None:
+    with pytest.raises(InputError, match="both episodes and passes"):
+        config.load(None, [], {"episodes": 1, "passes": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("ppo.epoch=4", r"ppo\.epoch: .*Expected one of flows_per_iteration, epochs"),
+        ("colour=red", r"colour: .*Expected one of algo"),
+        ("ppo.epochs=0", r"ppo\.epochs: .*greater than or equal to 1.*given: '0'"),
+        ("ppo.learning_rate=fast", r"ppo\.learning_rate: .*given: 'fast'"),
+        ("kl.direction=sideways", r"kl\.direction: .*policy_to_reference"),
+        ("kl.start=.inf", r"kl\.start: .*finite"),
+        ("seed=-1", r"seed: "),
+        ("seed", "has no '='"),
+        ("algo.x=1", "algo is not a group|algo"),
+        ("ppo.epochs=[", "not readable"),
+    ],
+)
+def test_a_bad_setting_is_named(assignment: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        config.load(None, ["algo=ppo", assignment], {})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"- 1\n", "holds a list"), (b"a: [", "not readable"), (b"\xff\xfe\x00", "not readable")],
+)
+def test_a_bad_file_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_bytes(content)
+
+    with pytest.raises(InputError, match=message) as caught:
+        config.load(file, [], {})
+    assert "settings.yaml" in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        config.load(tmp_path / "none.yaml", [], {})
+
+
+def test_yaml_tags_build_no_objects(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("algo: !!python/object/apply:os.getcwd []\n")
+
+    with pytest.raises(InputError, match="not readable"):
+        config.load(file, [], {})
+
+
+def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("")
+
+    assert config.load(file, [], {}) == TrainingSettings()
