@@ -107,7 +107,7 @@ def _shortest(threshold: float) -> str:
     It does so whether it is read as float64 or as float32.
     """
     below = np.float32(threshold)
-    if below > threshold:
+    if float(below) > threshold:  # two Python floats; numpy would round the second one
         below = np.nextafter(below, np.float32(-np.inf))
     for digits in range(6, 17):
         text = f"{threshold:.{digits}g}"
