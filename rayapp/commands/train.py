@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from envs import Scenario
 from rayapp import config
 from rayapp.commands import console
+from rayapp.experiments.runs import RunFolder, RunManifest, TrainingResult, begin
 
 
 def train(
@@ -50,37 +52,39 @@ def train(
 
 def run(settings: config.TrainingSettings, scenario: Path, out: Path, *, as_json: bool) -> None:
     """Trains with progress and prints the result."""
-    with console.ray_session():
-        from rayapp.experiments import training
-
-        title = f"Training {settings.algo}"
-        try:
-            with console.Reporter(title, "flows") as reporter:
-                result = training.train(
-                    settings,
-                    scenario,
-                    out,
-                    on_start=lambda done, total: _announce(reporter, done, total),
-                    on_iteration=lambda line, total: reporter.show(
-                        line.episodes, total, f"reward {line.average_reward:.3f}"
-                    ),
-                )
-        except KeyboardInterrupt as interrupt:
-            console.err.print("Interrupted; the same command goes on from the last checkpoint.")
-            raise typer.Exit(130) from interrupt
+    folder = RunFolder(out)
+    # Bad input is refused before anything is started.
+    manifest = begin(folder, settings, Scenario.load(scenario))
+    if manifest.state == "complete":
+        console.err.print(f"The run in {out} is complete already; nothing to do.")
+    else:
+        manifest = _finish(folder, manifest)
+    result = TrainingResult.of(manifest, out)
     if as_json:
         console.print_json(result.to_json())
     else:
         console.out.print(
             f"{settings.algo}: {result.episodes:,} flows in {result.seconds:.1f} s "
             f"({result.env_steps_per_second:,.0f} flows/s), written to {result.run}. "
-            f"Next: kirl evaluate --run {result.run}"
+            f"Next: kirl evaluate --run {result.run}",
+            soft_wrap=True,
         )
 
 
-def _announce(reporter: console.Reporter, done: int, total: int) -> None:
-    if done >= total:
-        console.err.print("This run is complete already; nothing to do.")
-    elif done:
-        console.err.print(f"Resuming after {done:,} of {total:,} flows.")
-    reporter.show(done, total)
+def _finish(folder: RunFolder, manifest: RunManifest) -> RunManifest:
+    if manifest.episodes:
+        console.err.print(f"Resuming after {manifest.episodes:,} of {manifest.total:,} flows.")
+    with console.ray_session():
+        from rayapp.experiments import training
+
+        try:
+            with console.Reporter(f"Training {manifest.settings.algo}", "flows") as reporter:
+                return training.train(
+                    folder,
+                    lambda line, total: reporter.show(
+                        line.episodes, total, f"reward {line.average_reward:.3f}"
+                    ),
+                )
+        except KeyboardInterrupt as interrupt:
+            console.err.print("Interrupted; the same command goes on from the last checkpoint.")
+            raise typer.Exit(130) from interrupt

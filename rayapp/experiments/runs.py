@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -61,6 +62,39 @@ class RunManifest(BaseModel):
     state: State = "training"
     episodes: int = 0
     seconds: float = 0.0
+
+    @property
+    def total(self) -> int:
+        """Flows to train on."""
+        return self.settings.total_episodes(0)
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """The line that ``kirl train --json`` ends with.
+
+    Attributes:
+        episodes: flows trained on, over all sessions of the run.
+        seconds: time that took, learning, graph and advice included, start-up excluded.
+        env_steps_per_second: their ratio.
+        run: the run's folder.
+    """
+
+    episodes: int
+    seconds: float
+    env_steps_per_second: float
+    run: str
+
+    @classmethod
+    def of(cls, manifest: RunManifest, folder: Path) -> TrainingResult:
+        """The result of a run as its manifest tells it."""
+        rate = manifest.episodes / manifest.seconds if manifest.seconds else 0.0
+        seconds = round(manifest.seconds, 3)
+        return cls(manifest.episodes, seconds, round(rate, 1), str(folder))
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able fields."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -190,3 +224,64 @@ class RunFolder:
                 return
             if isinstance(complete, dict):
                 yield line
+
+
+def begin(folder: RunFolder, settings: TrainingSettings, scenario: Scenario) -> RunManifest:
+    """Begins a run, or finds one to be resumed.
+
+    Args:
+        folder: where; one that holds an unfinished run of the same settings and scenario
+            is to be resumed, a finished one is left as it is.
+        settings: of the run.
+        scenario: to train on; the run gets its own copy.
+
+    Raises:
+        InputError: the folder holds something else, or a run of other settings or scenario.
+    """
+    total = settings.total_episodes(len(scenario.train[0]))
+    resolved = settings.model_copy(update={"episodes": total, "passes": None})
+    if folder.exists():
+        manifest = folder.manifest()
+        _check_same(folder, manifest, resolved, scenario)
+        return manifest
+    if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+        raise InputError(
+            "exists and is not a training run",
+            where=str(folder.path),
+            expected="a new folder, an empty one or an interrupted run",
+            mend="Choose another --out",
+        )
+    scenario.copy_to(folder.scenario_folder)
+    manifest = RunManifest(
+        # Unique, so that runs of one name never share a graph on one cluster.
+        name=f"{folder.path.resolve().name}-{uuid.uuid4().hex[:8]}",
+        settings=resolved,
+        fingerprint=scenario.fingerprint,
+        kind=scenario.kind,
+    )
+    folder.write(manifest)
+    return manifest
+
+
+def _check_same(
+    folder: RunFolder, manifest: RunManifest, settings: TrainingSettings, scenario: Scenario
+) -> None:
+    if manifest.fingerprint != scenario.fingerprint:
+        raise InputError(
+            f"holds a run on scenario {manifest.fingerprint[:12]}",
+            where=str(folder.path),
+            expected=f"a run on scenario {scenario.fingerprint[:12]}",
+            mend="Choose another --out, or resume with the run's own scenario",
+        )
+    # Runners and checkpoints change speed and safety, never the result.
+    free = {"runners", "checkpoint_seconds"}
+    before = manifest.settings.model_dump(exclude=free)
+    after = settings.model_dump(exclude=free)
+    changed = [key for key in before if before[key] != after[key]]
+    if changed:
+        told = ", ".join(f"{key}: {before[key]} there, {after[key]} now" for key in changed[:3])
+        raise InputError(
+            f"holds a run with other settings ({told})",
+            where=str(folder.path),
+            mend="Choose another --out, or resume with the run's own settings",
+        )

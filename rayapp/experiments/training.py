@@ -1,17 +1,17 @@
-"""Trains one run: begins or resumes it, checkpoints on the way, leaves policy and graph."""
+"""Trains one run to its end: checkpoints on the way, leaves policy and graph."""
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
 
-from envs import InputError, Scenario
 from envs.files import replacing
 from kg_actor import KnowledgeGraph, store
 from llm_actor import GraphReader
@@ -21,70 +21,33 @@ from rayapp.experiments.runs import ProgressLine, RunFolder, RunManifest
 from rayapp.rl.algorithm import IterationSummary, KnowledgePPO, KnowledgePPOConfig
 from rayapp.rl.schedules import Schedule
 
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """The line that ``kirl train --json`` ends with.
-
-    Attributes:
-        episodes: flows trained on, over all sessions of the run.
-        seconds: time that took, learning, graph and advice included, start-up excluded.
-        env_steps_per_second: their ratio.
-        run: the run's folder.
-    """
-
-    episodes: int
-    seconds: float
-    env_steps_per_second: float
-    run: str
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-able fields."""
-        return asdict(self)
-
-
 Listener = Callable[[ProgressLine, int], None]
 """Called after each iteration with its line and the total number of episodes."""
 
 
-def train(
-    settings: TrainingSettings,
-    scenario_path: Path,
-    out: Path,
-    *,
-    on_start: Callable[[int, int], None] | None = None,
-    on_iteration: Listener | None = None,
-) -> TrainingResult:
-    """Begins a run, or resumes one that was interrupted. Ray must be running.
+def train(folder: RunFolder, on_iteration: Listener | None = None) -> RunManifest:
+    """Trains a begun run to its end, from its last checkpoint on. Ray must be running.
 
     Args:
-        settings: of the run.
-        scenario_path: a prepared scenario.
-        out: the run's folder; one with an unfinished run of the same settings and scenario
-            is resumed from its last checkpoint, a finished one is left as it is.
-        on_start: called with the episodes already done and the total.
+        folder: of a run that :func:`rayapp.experiments.runs.begin` began.
         on_iteration: called after each iteration.
 
+    Returns:
+        The manifest of the finished run.
+
     Raises:
-        InputError: ``out`` holds something else, or a run of other settings or scenario.
-        KeyboardInterrupt: passed on after a checkpoint was written.
+        KeyboardInterrupt: SIGINT or SIGTERM came; a checkpoint was written.
     """
-    folder = RunFolder(out)
-    manifest = _begin(folder, settings, Scenario.load(scenario_path))
-    total = manifest.settings.total_episodes(0)
-    if on_start:
-        on_start(manifest.episodes, total)
-    if manifest.state == "complete":
-        return _result(manifest, out)
+    manifest = folder.manifest()
     # The networks are so small that a second thread costs more than it brings.
     torch.set_num_threads(1)
     algorithm = algorithm_config(manifest.settings, folder.scenario_folder, manifest.name)
     session = _Session(folder, manifest, algorithm.build_algo())
     try:
-        session.run(total, on_iteration)
+        session.run(manifest.total, on_iteration)
     finally:
         session.close()
-    return _result(manifest, out)
+    return manifest
 
 
 def algorithm_config(settings: TrainingSettings, scenario: Path, name: str) -> KnowledgePPOConfig:
@@ -125,6 +88,35 @@ def algorithm_config(settings: TrainingSettings, scenario: Path, name: str) -> K
     return algorithm
 
 
+class StopRequest:
+    """Turns the first SIGINT or SIGTERM into a request to stop between two iterations.
+
+    In the middle of one, weights and graph would be of different ages. A second signal
+    interrupts at once; the last checkpoint counts then.
+    """
+
+    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> StopRequest:
+        # Only the main thread may handle signals; elsewhere whoever owns it decides.
+        if threading.current_thread() is threading.main_thread():
+            self._before = {sign: signal.signal(sign, self._request) for sign in self._SIGNALS}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for sign, handler in self._before.items():
+            signal.signal(sign, handler)
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+
 class _Session:
     """One process's share of a run."""
 
@@ -139,18 +131,18 @@ class _Session:
 
     def run(self, total: int, on_iteration: Listener | None) -> None:
         algorithm = self._algorithm
-        try:
+        with StopRequest() as stop:
             while algorithm.episodes < total:
                 algorithm.train()
                 line = self._log(algorithm.summary)
                 if on_iteration:
                     on_iteration(line, total)
+                if stop.requested:
+                    self._checkpoint()
+                    raise KeyboardInterrupt
                 waited = time.perf_counter() - self._saved_at
                 if waited > self._manifest.settings.checkpoint_seconds:
                     self._checkpoint()
-        except KeyboardInterrupt:
-            self._checkpoint()
-            raise
         self._manifest.seconds = self._elapsed()
         self._checkpoint()
         self._finish()
@@ -205,58 +197,3 @@ def _graph_of(algorithm: KnowledgePPO) -> KnowledgeGraph:
     )
     graph.restore(counts, merged)
     return graph
-
-
-def _begin(folder: RunFolder, settings: TrainingSettings, scenario: Scenario) -> RunManifest:
-    total = settings.total_episodes(len(scenario.train[0]))
-    resolved = settings.model_copy(update={"episodes": total, "passes": None})
-    if folder.exists():
-        manifest = folder.manifest()
-        _check_same(folder, manifest, resolved, scenario)
-        return manifest
-    if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
-        raise InputError(
-            "exists and is not a training run",
-            where=str(folder.path),
-            expected="a new folder, an empty one or an interrupted run",
-            mend="Choose another --out",
-        )
-    scenario.copy_to(folder.scenario_folder)
-    manifest = RunManifest(
-        # Unique, so that runs of one name never share a graph on one cluster.
-        name=f"{folder.path.resolve().name}-{uuid.uuid4().hex[:8]}",
-        settings=resolved,
-        fingerprint=scenario.fingerprint,
-        kind=scenario.kind,
-    )
-    folder.write(manifest)
-    return manifest
-
-
-def _check_same(
-    folder: RunFolder, manifest: RunManifest, settings: TrainingSettings, scenario: Scenario
-) -> None:
-    if manifest.fingerprint != scenario.fingerprint:
-        raise InputError(
-            f"holds a run on scenario {manifest.fingerprint[:12]}",
-            where=str(folder.path),
-            expected=f"a run on scenario {scenario.fingerprint[:12]}",
-            mend="Choose another --out, or resume with the run's own scenario",
-        )
-    # Runners and checkpoints change speed and safety, never the result.
-    free = {"runners", "checkpoint_seconds"}
-    before = manifest.settings.model_dump(exclude=free)
-    after = settings.model_dump(exclude=free)
-    changed = [key for key in before if before[key] != after[key]]
-    if changed:
-        told = ", ".join(f"{key}: {before[key]} there, {after[key]} now" for key in changed[:3])
-        raise InputError(
-            f"holds a run with other settings ({told})",
-            where=str(folder.path),
-            mend="Choose another --out, or resume with the run's own settings",
-        )
-
-
-def _result(manifest: RunManifest, out: Path) -> TrainingResult:
-    rate = manifest.episodes / manifest.seconds if manifest.seconds else 0.0
-    return TrainingResult(manifest.episodes, round(manifest.seconds, 3), round(rate, 1), str(out))

@@ -242,9 +242,7 @@ def test_flows_that_cannot_be_split_are_refused_and_nothing_is_written(
     assert names(tmp_path) == []
 
 
-def test_smallest_accepted_set_trains_on_every_class(
-    make_flows: MakeFlows, tmp_path: Path
-) -> None:
+def test_smallest_accepted_set_trains_on_every_class(make_flows: MakeFlows, tmp_path: Path) -> None:
     flows = make_flows({"PortScan": 2, "DoS": 9, "Benign": 9})
 
     scenario = Scenario.prepare(flows, tmp_path / "scenario")

@@ -1,0 +1,102 @@
+"""The run folder: what it says when something in it is not as it should be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from envs import InputError, Scenario
+from rayapp.config import TrainingSettings
+from rayapp.experiments.runs import ProgressLine, RunFolder, RunManifest
+
+
+@pytest.fixture
+def folder(scenario: Scenario, tmp_path: Path) -> RunFolder:
+    folder = RunFolder(tmp_path / "run")
+    scenario.copy_to(folder.scenario_folder)
+    folder.write(
+        RunManifest(
+            name="run-1",
+            settings=TrainingSettings(episodes=10),
+            fingerprint=scenario.fingerprint,
+            kind="synthetic",
+        )
+    )
+    return folder
+
+
+def line(episodes: int) -> ProgressLine:
+    return ProgressLine(1, episodes, 0.1, 4.5, {"Benign": 5.0}, 1, 0, {"lambda": 1.0})
+
+
+def test_a_manifest_round_trips(folder: RunFolder) -> None:
+    manifest = folder.manifest()
+
+    assert manifest.settings == TrainingSettings(episodes=10)
+    assert manifest.state == "training"
+
+
+def test_its_scenario_is_a_full_copy(folder: RunFolder, scenario: Scenario) -> None:
+    copy = folder.scenario()
+
+    assert copy.fingerprint == scenario.fingerprint
+    assert copy.signatures.rule == scenario.signatures.rule
+
+
+def test_an_unfinished_run_has_no_policy(folder: RunFolder) -> None:
+    with pytest.raises(InputError, match="Let kirl train finish"):
+        folder.policy()
+
+
+def test_a_folder_that_is_no_run_says_so(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no run\.json"):
+        RunFolder(tmp_path).manifest()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 99}, "run format 99"),
+        ({"state": "paused"}, "state"),
+        ({"settings": {"algo": "dqn"}}, "algo"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+def test_a_changed_manifest_is_refused(
+    folder: RunFolder, change: dict[str, object], message: str
+) -> None:
+    data = json.loads(folder.manifest_file.read_text())
+    folder.manifest_file.write_text(json.dumps(data | change))
+
+    with pytest.raises(InputError, match=message):
+        folder.manifest()
+
+
+def test_another_scenario_in_its_place_is_refused(folder: RunFolder) -> None:
+    data = json.loads(folder.manifest_file.read_text())
+    folder.manifest_file.write_text(json.dumps(data | {"fingerprint": "0" * 64}))
+
+    with pytest.raises(InputError, match="Expected scenario 000000000000"):
+        folder.scenario()
+
+
+def test_progress_is_kept_in_order_and_can_be_rewound(folder: RunFolder) -> None:
+    for episodes in (100, 200, 300):
+        folder.append_progress(line(episodes))
+
+    folder.rewind_progress(200)
+    folder.append_progress(line(350))
+
+    assert [entry.episodes for entry in folder.progress()] == [100, 200, 350]
+
+
+def test_a_line_cut_by_a_crash_is_dropped(folder: RunFolder) -> None:
+    folder.append_progress(line(100))
+    with folder.progress_file.open("a") as file:
+        file.write('{"iteration": 2, "epis')
+
+    folder.rewind_progress(100)
+
+    assert [entry.episodes for entry in folder.progress()] == [100]
