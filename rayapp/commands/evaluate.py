@@ -52,12 +52,12 @@ def scorecard_table(cards: dict[str, Scorecard], where: str) -> Table:
     first = next(iter(cards.values()))
     table = Table(
         title=f"Reward per flow ({where}: {first.flows:,} flows)",
-        caption="predicted class: best action for the class detected; per signature: best average "
+        caption="class: best action for the class detected; signature: best average "
         "reward that any policy can earn, knowing these labels (single classes may exceed it)",
     )
     table.add_column("class")
     table.add_column("flows", justify="right")
-    for name in (*cards, "bound: predicted class", "bound: per signature"):
+    for name in (*cards, "bound: class", "bound: signature"):
         table.add_column(name, justify="right")
     scores = [card.score for card in cards.values()]
     scores += [first.predicted_class, first.signature_oracle]
