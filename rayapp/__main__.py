@@ -13,6 +13,7 @@ from rayapp.commands.demo import demo
 from rayapp.commands.evaluate import evaluate_run
 from rayapp.commands.prepare import prepare
 from rayapp.commands.train import train
+from rayapp.config import describe
 
 app = typer.Typer(
     help="Knowledge-infused reinforcement learning for cyber threat mitigation.",
@@ -28,7 +29,10 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("evaluate", evaluate_run, "kirl evaluate --run run --json"),
 )
 for _name, _command, _example in _COMMANDS:
-    app.command(_name, epilog=f"Example: {_example}")(_command)
+    _epilog = f"Example: {_example}"
+    if _command is train:
+        _epilog += "\n\nSettings and defaults for --set and --config: " + ", ".join(describe())
+    app.command(_name, epilog=_epilog)(_command)
 
 
 def main() -> None:

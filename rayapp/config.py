@@ -231,6 +231,23 @@ def _assign(data: dict[str, Any], assignment: str) -> None:
         ) from error
 
 
+def describe() -> list[str]:
+    """Every setting with its default, as ``--set`` takes it."""
+    return _describe(TrainingSettings, "")
+
+
+def _describe(model: type[BaseModel], prefix: str) -> list[str]:
+    lines: list[str] = []
+    for name, field in model.model_fields.items():
+        default = field.default
+        if isinstance(default, BaseModel):
+            lines += _describe(type(default), f"{prefix}{name}.")
+        else:
+            shown = list(default) if isinstance(default, tuple) else default
+            lines.append(f"{prefix}{name}={'null' if shown is None else shown}")
+    return lines
+
+
 def beta_prior(settings: PriorSettings) -> BetaPrior:
     """The prior as the rooms below take it."""
     return BetaPrior(settings.alpha, settings.beta)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import secrets
 import time
 import warnings
 from collections.abc import Iterator
@@ -109,27 +110,36 @@ def ray_session() -> Iterator[None]:
     """Ray for the length of a command: the job's or named cluster, else one on this machine.
 
     A cluster is taken from ``RAY_ADDRESS``, which ``ray job submit`` sets. A local one
-    listens on the loopback interface alone and has no dashboard.
+    listens on the loopback interface alone, wants a token that only this process and its
+    children know, and has no dashboard.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray announces a change of a default that nothing here depends on.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    local = not os.environ.get("RAY_ADDRESS")
+    if local:
+        _keep_to_this_machine()
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="ray")
     import ray
 
     for name in ("ray", "ray.rllib", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
-    else:
+    with working("Starting Ray" if local else "Connecting to Ray"):
         ray.init(
-            include_dashboard=False,
+            include_dashboard=False if local else None,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            # The only way to keep a local Ray off the machine's other interfaces.
-            _node_ip_address="127.0.0.1",
         )
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _keep_to_this_machine() -> None:
+    # Ray reads this when it is imported; despite its name it keeps Ray to the loopback
+    # interface on every system. An address of 127.0.0.1 given to ray.init() would not.
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if not os.environ.get("RAY_AUTH_TOKEN_PATH"):
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
