@@ -1,9 +1,9 @@
-"""Writes the statistics that :mod:`envs.synthetic` draws from, out of genuine flows.
+"""Writes the statistics that :mod:`envs.behaviours` draws from, out of genuine flows.
 
     python -m envs.calibration cicids2017-sample.csv.gz --out envs/data/synthetic.json
 
 It reads a file in the published format (cp1252, 78 columns and a label), turns each flow into
-the base quantities ``envs.synthetic.FIELDS``, groups each label's flows into behaviours with
+the base quantities ``envs.cicflowmeter.FIELDS``, groups each label's flows into behaviours with
 k-means, and writes per behaviour its share, the quantiles of each quantity and the
 correlations of their normal scores. No flow is written.
 """
@@ -24,19 +24,10 @@ from scipy.special import ndtri
 from scipy.stats import rankdata
 from sklearn.cluster import KMeans
 
+from envs.behaviours import LOGARITHMIC, PUBLISHED_COUNTS, SIBLINGS
+from envs.cicflowmeter import ACTIVITY_TIMEOUT, FIELDS, FLAG_COLUMNS, Array, std_bounds
 from envs.errors import InputError
 from envs.flows import FEATURES
-from envs.synthetic import (
-    ACTIVITY_TIMEOUT,
-    FIELDS,
-    FLAG_COLUMNS,
-    LOGARITHMIC,
-    PUBLISHED_COUNTS,
-    SIBLINGS,
-    std_bounds,
-)
-
-Array = NDArray[np.float64]
 
 FEWEST_FLOWS = 20
 """A behaviour rests on at least this many flows: fewer would retell the flows themselves."""
@@ -85,7 +76,7 @@ def read(path: Path) -> tuple[dict[str, Array], NDArray[np.str_]]:
 
 
 def encode(flows: Mapping[str, Array]) -> dict[str, Array]:
-    """Published columns to base quantities: the inverse of ``envs.synthetic.columns_of``.
+    """Published columns to base quantities: the inverse of ``envs.cicflowmeter.columns_of``.
 
     A quantity that a flow does not have (the spread of a single packet) is NaN.
     """
@@ -263,7 +254,7 @@ def _runs(flags: NDArray[np.bool_]) -> list[tuple[bool, NDArray[np.intp]]]:
 
 
 def describe(label: str, share: float, fields: Mapping[str, Array]) -> dict[str, Any]:
-    """One behaviour's statistics, JSON-able; see ``envs.synthetic.behaviour_from_json``."""
+    """One behaviour's statistics, JSON-able; see ``envs.behaviours.behaviour_from_json``."""
     constants: dict[str, float] = {}
     quantiles: dict[str, list[list[float]]] = {}
     for name in FIELDS:

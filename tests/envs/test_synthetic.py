@@ -10,8 +10,10 @@ from sklearn.metrics import f1_score
 from sklearn.model_selection import train_test_split
 from sklearn.tree import DecisionTreeClassifier
 
-from envs import calibration, synthetic
+from envs import calibration
+from envs.behaviours import PUBLISHED_COUNTS
 from envs.catalogue import PAPER, Catalogue, TrafficClass
+from envs.cicflowmeter import columns_of
 from envs.errors import InputError
 from envs.flows import FEATURES, Flows
 from envs.synthetic import LEAST_PER_CLASS, apportion, class_counts, generate, label_counts
@@ -45,7 +47,7 @@ class TestProportions:
         assert class_counts(2_827_876) == PAPER_TABLE_1
 
     def test_labels_within_a_class_are_in_the_published_proportions(self) -> None:
-        assert label_counts(2_827_876) == synthetic.PUBLISHED_COUNTS
+        assert label_counts(2_827_876) == PUBLISHED_COUNTS
 
     def test_a_small_set_still_has_a_handful_of_each_class(self) -> None:
         counts = class_counts(1_000)
@@ -254,7 +256,7 @@ class TestAgainstGenuineFlows:
         self, genuine: Mapping[str, NDArray[np.float64]]
     ) -> None:
         fields = {k: np.nan_to_num(v) for k, v in calibration.encode(genuine).items()}
-        for name, values in zip(FEATURES, synthetic.columns_of(fields), strict=True):
+        for name, values in zip(FEATURES, columns_of(fields), strict=True):
             close = np.isclose(values, genuine[name], rtol=1e-3, atol=1.5)
             # The flow meter itself breaks its arithmetic in some flows, most in the gaps.
             assert close.mean() > 0.85, name
