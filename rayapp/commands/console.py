@@ -6,7 +6,9 @@ import contextlib
 import json
 import logging
 import os
+import resource
 import secrets
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -85,7 +87,8 @@ class Reporter:
         elif now - self._printed > _SECONDS_BETWEEN_LINES:
             self._printed = now
             left = f", {(total - done) / rate:,.0f} s left" if rate else ""
-            err.print(f"{self._title}: {done:,} of {total:,} {self._unit}, {shown}{left} {note}")
+            line = f"{self._title}: {done:,} of {total:,} {self._unit}, {shown}{left} {note}"
+            err.print(line.rstrip(), markup=False, soft_wrap=True)
 
     def __call__(self, done: int, total: int) -> None:
         """The same as :meth:`show`, in the form that readers and generators call."""
@@ -103,6 +106,13 @@ def working(title: str) -> Iterator[None]:
         err.print(f"{title} ...")
         yield
     err.print(f"{title}: {time.perf_counter() - begun:.1f} s")
+
+
+def peak_memory() -> float:
+    """Largest resident memory of this process so far, in GiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Kilobytes everywhere but on macOS.
+    return peak / (2**30 if sys.platform == "darwin" else 2**20)
 
 
 @contextlib.contextmanager

@@ -38,6 +38,7 @@ def prepare(
     flows = read_flows(data) if data else generate_flows(synthetic_rows or 0, seed)
     with console.working(f"Fitting a decision tree on 70 % of {len(flows):,} flows"):
         scenario = Scenario.prepare(flows, out, seed=seed)
+    console.err.print(f"Peak memory: {console.peak_memory():.2f} GiB")
     if as_json:
         console.print_json(scenario.manifest)
     else:
