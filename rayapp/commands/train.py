@@ -74,7 +74,7 @@ def run(settings: config.TrainingSettings, scenario: Path, out: Path, *, as_json
 def _finish(folder: RunFolder, manifest: RunManifest) -> RunManifest:
     if manifest.episodes:
         console.err.print(f"Resuming after {manifest.episodes:,} of {manifest.total:,} flows.")
-    with console.ray_session():
+    with folder.locked(), console.ray_session():
         from rayapp.experiments import training
 
         try:

@@ -16,6 +16,8 @@ evaluating one never reads its checkpoint.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import shutil
 import uuid
@@ -27,7 +29,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from envs import InputError, Scenario
-from envs.files import write_json
+from envs.files import replacing, write_json
 from kg_actor import KnowledgeGraph, store
 from rayapp import config
 from rayapp.config import TrainingSettings
@@ -158,6 +160,24 @@ class RunFolder:
             )
         return manifest
 
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes from training this run; a dead process holds no lock.
+
+        Raises:
+            InputError: another process is training it.
+        """
+        with (self.path / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InputError(
+                    "is being trained by another process",
+                    where=str(self.path),
+                    mend="Wait for it, or choose another --out",
+                ) from error
+            yield
+
     def write(self, manifest: RunManifest) -> None:
         """Replaces the manifest."""
         write_json(self.manifest_file, manifest.model_dump(mode="json"))
@@ -251,7 +271,6 @@ def begin(folder: RunFolder, settings: TrainingSettings, scenario: Scenario) -> 
             expected="a new folder, an empty one or an interrupted run",
             mend="Choose another --out",
         )
-    scenario.copy_to(folder.scenario_folder)
     manifest = RunManifest(
         # Unique, so that runs of one name never share a graph on one cluster.
         name=f"{folder.path.resolve().name}-{uuid.uuid4().hex[:8]}",
@@ -259,7 +278,9 @@ def begin(folder: RunFolder, settings: TrainingSettings, scenario: Scenario) -> 
         fingerprint=scenario.fingerprint,
         kind=scenario.kind,
     )
-    folder.write(manifest)
+    with replacing(folder.path) as temporary:
+        scenario.copy_to(temporary / "scenario")
+        RunFolder(temporary).write(manifest)
     return manifest
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from envs import InputError, Scenario
 from rayapp.config import TrainingSettings
-from rayapp.experiments.runs import ProgressLine, RunFolder, RunManifest
+from rayapp.experiments.runs import ProgressLine, RunFolder, RunManifest, begin
 
 
 @pytest.fixture
@@ -100,3 +100,26 @@ def test_a_line_cut_by_a_crash_is_dropped(folder: RunFolder) -> None:
     folder.rewind_progress(100)
 
     assert [entry.episodes for entry in folder.progress()] == [100]
+
+
+def test_a_run_is_begun_whole_or_not_at_all(
+    scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "new"
+    with monkeypatch.context() as broken:
+        broken.setattr(RunFolder, "write", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+        with pytest.raises(InputError, match="cannot be written"):
+            begin(RunFolder(out), TrainingSettings(), scenario)
+    assert not list(tmp_path.glob("*new*"))
+
+    manifest = begin(RunFolder(out), TrainingSettings(passes=2), scenario)
+
+    assert manifest.total == 2 * len(scenario.train[0])
+    assert RunFolder(out).scenario().fingerprint == scenario.fingerprint
+
+
+def test_two_processes_do_not_train_one_run(folder: RunFolder) -> None:
+    with folder.locked(), pytest.raises(InputError, match="another process"), folder.locked():
+        pass
+    with folder.locked():
+        pass
