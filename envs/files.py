@@ -29,6 +29,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         InputError: the place cannot be written to.
     """
+    path = path.absolute()
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from collections.abc import Callable
 
@@ -36,12 +38,21 @@ for _name, _command, _example in _COMMANDS:
 
 
 def main() -> None:
-    """Runs a command. Bad input ends with one message and exit code 2."""
+    """Runs a command and ends the process. Bad input ends with one message and exit code 2."""
     try:
         app(standalone_mode=True)
+        code = 0
     except InputError as error:
         console.err.print(f"kirl: {error}", markup=False, soft_wrap=True)
-        sys.exit(2)
+        code = 2
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    # Arrow's threads now and then abort a process that is tearing itself down
+    # (apache/arrow#34314). All work is done and Ray is shut down, so nothing is lost.
+    os._exit(code)
 
 
 if __name__ == "__main__":
