@@ -105,7 +105,17 @@ class Catalogue:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Catalogue:
-        """The inverse of :meth:`to_json`."""
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            ValueError: a name that cannot be printed, or a ranking outside of the actions.
+        """
+        names = [entry["name"] for entry in (*data["actions"], *data["classes"])]
+        places = [place for entry in data["classes"] for place in entry["ranking"]]
+        if not all(isinstance(name, str) and name.isprintable() for name in names):
+            raise ValueError("a name cannot be printed")
+        if not all(0 <= place < len(data["actions"]) for place in places):
+            raise ValueError("a ranking names no action")
         return cls(
             classes=tuple(
                 TrafficClass(c["name"], tuple(c["labels"]), tuple(c["ranking"]))

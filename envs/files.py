@@ -55,7 +55,7 @@ def _swap(temporary: Path, path: Path) -> None:
     path.rename(old)
     try:
         temporary.rename(path)
-    except OSError:
+    except BaseException:
         old.rename(path)
         raise
     _remove(old)
@@ -74,7 +74,7 @@ def write_json(path: Path, data: Any) -> None:  # noqa: ANN401
         temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
 
 
-def link_or_copy(source: str, target: str) -> None:
+def link_or_copy(source: Path, target: Path) -> None:
     """A hard link where the file system allows one, else a copy; for files that never change."""
     try:
         os.link(source, target)

@@ -47,7 +47,7 @@ class InteractionTable:
         """Counts transitions, given as three (or, with counts, four) columns of equal length.
 
         Raises:
-            ValueError: a count is below 1.
+            ValueError: a count is below 1, or another entry below 0.
         """
         columns = [np.asarray(column, dtype=np.int64) for column in (signature, action, actual)]
         weights = None if count is None else np.asarray(count, dtype=np.int64)
@@ -55,6 +55,8 @@ class InteractionTable:
             raise ValueError("every count must be at least 1")
         if len(columns[0]) == 0:
             return cls.empty()
+        if min(int(column.min()) for column in columns) < 0:
+            raise ValueError("signatures, actions and classes are numbered from 0")
         actions, classes = (int(columns[1].max()) + 1, int(columns[2].max()) + 1)
         keys = (columns[0] * actions + columns[1]) * classes + columns[2]
         distinct, counts = _count(keys, weights)

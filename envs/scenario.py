@@ -21,7 +21,6 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-import shutil
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -46,6 +45,7 @@ TEST_SHARE = 0.3
 """Share of flows held out for testing (paper, section IV-A: 70/30)."""
 
 SPLITS = ("train", "test")
+MANIFEST = "manifest.json"
 _FILES = ("signatures.parquet", "train.parquet", "test.parquet", "detector.skops")
 
 
@@ -91,8 +91,10 @@ class Scenario:
             catalogue: the classes that ``flows.actual`` refers to.
 
         Raises:
-            InputError: only one class, or a class with too few flows to be split.
+            InputError: only one class, a class with too few flows to be split, or ``out``
+                holds anything but a scenario.
         """
+        check_replaceable(out)
         _check_classes(flows, catalogue)
         train_rows, test_rows = split(flows.actual, seed=seed)
         train_features, train_actual = flows.features[train_rows], flows.actual[train_rows]
@@ -130,7 +132,7 @@ class Scenario:
             manifest["fingerprint"] = _fingerprint(catalogue, detector, signatures, train, test)
             manifest["sha256"] = {name: _sha256(folder / name) for name in _FILES}
             manifest["manifest_sha256"] = _manifest_sha256(manifest)
-            write_json(folder / "manifest.json", manifest)
+            write_json(folder / MANIFEST, manifest)
         return cls(out, manifest, signatures, train, test)
 
     @classmethod
@@ -153,13 +155,28 @@ class Scenario:
                     expected="the file as kirl prepare wrote it",
                     mend="Run kirl prepare again",
                 )
-        return cls(
-            path,
-            manifest,
-            _read_signatures(path / "signatures.parquet"),
-            _read_split(path / "train.parquet"),
-            _read_split(path / "test.parquet"),
-        )
+        try:
+            signatures = _read_signatures(path / "signatures.parquet")
+            train, test = (_read_split(path / f"{name}.parquet") for name in SPLITS)
+            scenario = cls(path, manifest, signatures, train, test)
+            scenario._check_ranges()
+        except (pa.ArrowException, KeyError, ValueError, TypeError, OverflowError) as error:
+            raise InputError(
+                f"holds tables that are no scenario's ({type(error).__name__})",
+                where=str(path),
+                mend="Run kirl prepare again",
+            ) from error
+        return scenario
+
+    def _check_ranges(self) -> None:
+        classes = len(self.catalogue.classes)
+        columns: list[tuple[NDArray[Any], int]] = [(self.signatures.predicted, classes)]
+        for signature, actual in (self.train, self.test):
+            columns += [(signature, len(self.signatures)), (actual, classes)]
+        for column, size in columns:
+            if not len(column) or column.min() < 0 or column.max() >= size:
+                raise ValueError("an id is out of range")
+        str(self.manifest["source"]["kind"])
 
     @property
     def fingerprint(self) -> str:
@@ -194,7 +211,9 @@ class Scenario:
     def copy_to(self, folder: Path) -> None:
         """Puts the same scenario into another folder, by hard links where they can be made."""
         with replacing(folder) as temporary:
-            shutil.copytree(self.path, temporary, copy_function=link_or_copy)
+            temporary.mkdir()
+            for name in (MANIFEST, *_FILES):
+                link_or_copy((self.path / name).resolve(), temporary / name)
 
 
 def _fingerprint(
@@ -218,6 +237,17 @@ def _manifest_sha256(manifest: dict[str, Any]) -> str:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_replaceable(out: Path) -> None:
+    """Raises :class:`InputError` where writing a scenario to ``out`` would destroy other things."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not out.is_dir() or {entry.name for entry in out.iterdir()} - {MANIFEST, *_FILES}:
+        raise InputError(
+            "exists and holds more than a scenario", where=str(out), mend="Choose another --out"
+        )
+    _read_manifest(out)
 
 
 def _check_classes(flows: Flows, catalogue: Catalogue) -> None:
@@ -253,7 +283,7 @@ def _versions() -> dict[str, str]:
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
-    file = path / "manifest.json"
+    file = path / MANIFEST
     if not file.is_file():
         raise InputError(
             "not a scenario (it has no manifest.json)",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import networkx as nx
@@ -17,7 +16,6 @@ import ray
 from numpy.typing import NDArray
 
 from envs import BetaPrior, Catalogue, InteractionTable
-from kg_actor import store
 from kg_actor.graph import GraphCounts, KnowledgeGraph, MergeKey
 from kg_actor.neighbourhood import Neighbourhood, neighbourhood
 from kg_actor.view import to_networkx
@@ -75,10 +73,6 @@ class GraphServer:
     def restore(self, counts: GraphCounts, merged: Sequence[MergeKey]) -> None:
         """Replaces the content by a snapshot's."""
         self._graph.restore(counts, merged)
-
-    def save(self, folder: str) -> None:
-        """Writes the graph to a folder of the node the actor runs on."""
-        store.save(self._graph, Path(folder), self._fingerprint)
 
 
 def start(

@@ -63,7 +63,7 @@ class AdviceDesk:
         if missing:
             rows = [first[key] for key in missing]
             answers = self.advisor.log_probabilities(prompts.take(rows))
-            self._answers.update(zip(missing, answers, strict=True))
+            self._answers.update((k, a.copy()) for k, a in zip(missing, answers, strict=True))
         for key in first:
             self._answers.move_to_end(key)
         table = np.stack([self._answers[key] for key in keys])

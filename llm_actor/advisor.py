@@ -62,7 +62,12 @@ class GraphReader:
         unseen = shares.sum(axis=1) == 0
         shares[unseen, prompts.predicted[unseen]] = 1.0
         shares /= shares.sum(axis=1, keepdims=True)
-        promised: NDArray[np.float32] = shares @ np.nan_to_num(prompts.rewards, nan=0.0)
+        rewards = np.nan_to_num(prompts.rewards, nan=0.0)
+        promised = np.zeros(prompts.candidates.shape, dtype=np.float32)
+        # Class by class: a matrix product rounds a row differently depending on its batch,
+        # and a resumed run asks in other batches than one that was never stopped.
+        for traffic, earned in enumerate(rewards):
+            promised += shares[:, traffic, None] * earned
         return promised
 
     def log_probabilities(self, prompts: Prompts) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,7 +14,7 @@ from envs import BetaPrior, InputError
 
 Algo = Literal["ppo", "ppo-kg"]
 
-_Positive = Annotated[int, Field(ge=1)]
+_Positive = Annotated[int, Field(ge=1, strict=True)]
 _Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -114,8 +115,8 @@ class TrainingSettings(_Settings):
     algo: Algo = "ppo-kg"
     episodes: _Positive | None = None
     passes: _Rate | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    runners: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31, strict=True)] = 0
+    runners: Annotated[int, Field(ge=0, strict=True)] = 0
     checkpoint_seconds: _Rate = 30.0
     network: NetworkSettings = NetworkSettings()
     ppo: PPOSettings = PPOSettings()
@@ -167,11 +168,11 @@ def parse(data: Mapping[str, Any], where: str) -> TrainingSettings:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        known = _known_fields(first["loc"])
+        unknown = first["type"] == "extra_forbidden"
         raise InputError(
             f"{place}: {first['msg']}" + _given(first),
             where=where,
-            expected=f"one of {known}" if first["type"] == "extra_forbidden" else None,
+            expected=f"one of {_known_fields(first['loc'])}" if unknown else None,
             mend="kirl train --help shows all settings",
         ) from error
 
@@ -179,7 +180,7 @@ def parse(data: Mapping[str, Any], where: str) -> TrainingSettings:
 def _given(problem: Any) -> str:  # noqa: ANN401 (pydantic's error record)
     if problem["type"] == "extra_forbidden":
         return ""
-    return f" (given: {str(problem.get('input'))[:60]!r})"
+    return f" (given: {reprlib.repr(problem.get('input'))})"
 
 
 def _known_fields(place: tuple[int | str, ...]) -> str:
@@ -194,7 +195,7 @@ def _read(file: Path) -> dict[str, Any]:
         data = yaml.safe_load(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError("no such file", where=str(file), mend="Check --config") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(
             f"not readable as YAML ({' '.join(str(error).split())[:200]})",
             where=str(file),
@@ -213,7 +214,7 @@ def _assign(data: dict[str, Any], assignment: str) -> None:
     key, equals, text = assignment.partition("=")
     if not equals or not key:
         raise InputError(
-            f"--set {assignment!r} has no '='",
+            f"--set {assignment!r} is not key=value",
             expected="key=value",
             mend="For example --set ppo.epochs=4",
         )
@@ -225,7 +226,7 @@ def _assign(data: dict[str, Any], assignment: str) -> None:
             raise InputError(f"--set {assignment!r}: {parent} is not a group of settings")
     try:
         place[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(
             f"--set {assignment!r}: the value is not readable", expected="a YAML value"
         ) from error

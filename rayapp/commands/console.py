@@ -25,10 +25,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-err = Console(stderr=True, highlight=False)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 """Progress and messages; results alone go to standard output."""
 
-out = Console(highlight=False)
+out = Console(highlight=False, markup=False, emoji=False)
 
 _SECONDS_BETWEEN_LINES = 5.0
 
@@ -50,14 +50,14 @@ class Reporter:
         self._title, self._unit = title, unit
         self._bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=err,
             transient=True,
         )
@@ -127,7 +127,7 @@ def ray_session() -> Iterator[None]:
     # Ray announces a change of a default that nothing here depends on.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     local = not os.environ.get("RAY_ADDRESS")
-    if local:
+    if local and "ray" not in sys.modules:
         _keep_to_this_machine()
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="ray")
     import ray
@@ -136,6 +136,8 @@ def ray_session() -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.ERROR)
     with working("Starting Ray" if local else "Connecting to Ray"):
         ray.init(
+            # Without "local" Ray would join any cluster that it finds on this machine.
+            address="local" if local else None,
             include_dashboard=False if local else None,
             log_to_driver=False,
             logging_level=logging.ERROR,

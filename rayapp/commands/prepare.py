@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from envs import Flows, InputError, Scenario, cicids2017, synthetic
+from envs.scenario import MANIFEST, check_replaceable
 from rayapp.commands import console
 
 EXAMPLE = "Example: kirl prepare --data MachineLearningCVE/ --out scenario"
@@ -88,13 +89,8 @@ def _check(data: list[Path] | None, rows: int | None, out: Path, overwrite: bool
             expected="--data PATH or --synthetic ROWS",
             mend=EXAMPLE,
         )
-    if not out.exists():
-        return
-    if not (out / "manifest.json").is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(
-            "exists and is not a scenario", where=str(out), mend="Choose another --out"
-        )
-    if (out / "manifest.json").is_file() and not overwrite:
+    check_replaceable(out)
+    if (out / MANIFEST).is_file() and not overwrite:
         raise InputError(
             "holds a scenario already",
             where=str(out),

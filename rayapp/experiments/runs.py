@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from envs import InputError, Scenario
 from envs.files import replacing, write_json
@@ -60,7 +60,7 @@ class RunManifest(BaseModel):
     name: str
     settings: TrainingSettings
     fingerprint: str
-    kind: str
+    kind: str = Field(pattern="^(cicids2017|synthetic)$")
     state: State = "training"
     episodes: int = 0
     seconds: float = 0.0
@@ -128,6 +128,14 @@ class RunFolder:
     def exists(self) -> bool:
         """Whether a run was begun here."""
         return self.manifest_file.is_file()
+
+    def is_vacant(self) -> bool:
+        """Whether it is an empty folder, or holds only what an interrupted beginning left."""
+        if not self.path.is_dir():
+            return False
+        left = {"scenario", "lock"}
+        names = [entry.name for entry in self.path.iterdir()]
+        return all(name in left or name.endswith(".tmp") for name in names)
 
     def manifest(self) -> RunManifest:
         """The run's manifest.
@@ -232,7 +240,8 @@ class RunFolder:
     def rewind_progress(self, episodes: int) -> None:
         """Drops iterations later than a checkpoint, and a line that was cut by a crash."""
         kept = [line for line in self._progress_lines() if json.loads(line)["episodes"] <= episodes]
-        self.progress_file.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        with replacing(self.progress_file) as temporary:
+            temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
     def _progress_lines(self) -> Iterator[str]:
         if not self.progress_file.is_file():
@@ -264,7 +273,7 @@ def begin(folder: RunFolder, settings: TrainingSettings, scenario: Scenario) -> 
         manifest = folder.manifest()
         _check_same(folder, manifest, resolved, scenario)
         return manifest
-    if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+    if folder.path.exists() and not folder.is_vacant():
         raise InputError(
             "exists and is not a training run",
             where=str(folder.path),
@@ -278,9 +287,9 @@ def begin(folder: RunFolder, settings: TrainingSettings, scenario: Scenario) -> 
         fingerprint=scenario.fingerprint,
         kind=scenario.kind,
     )
-    with replacing(folder.path) as temporary:
-        scenario.copy_to(temporary / "scenario")
-        RunFolder(temporary).write(manifest)
+    # The manifest comes last: without it the folder is not a run yet and is begun again.
+    scenario.copy_to(folder.scenario_folder)
+    folder.write(manifest)
     return manifest
 
 

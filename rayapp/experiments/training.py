@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from envs import InputError
 from envs.files import replacing
 from kg_actor import KnowledgeGraph, store
 from llm_actor import GraphReader
@@ -39,6 +40,8 @@ def train(folder: RunFolder, on_iteration: Listener | None = None) -> RunManifes
         KeyboardInterrupt: SIGINT or SIGTERM came; a checkpoint was written.
     """
     manifest = folder.manifest()
+    # Refuses a copy that is damaged or another scenario's.
+    folder.scenario()
     # The networks are so small that a second thread costs more than it brings.
     torch.set_num_threads(1)
     algorithm = algorithm_config(manifest.settings, folder.scenario_folder, manifest.name)
@@ -124,6 +127,12 @@ class _Session:
         self._folder, self._manifest, self._algorithm = folder, manifest, algorithm
         if manifest.episodes:
             checkpoint = folder.checkpoint(manifest.episodes)
+            if not checkpoint.is_dir():
+                raise InputError(
+                    "the checkpoint is missing",
+                    where=str(checkpoint),
+                    mend="Train the run again from the start, with another --out",
+                )
             algorithm.restore_from_path(str(checkpoint.resolve()))
         folder.rewind_progress(manifest.episodes)
         self._begun, self._before = time.perf_counter(), manifest.seconds
@@ -143,7 +152,6 @@ class _Session:
                 waited = time.perf_counter() - self._saved_at
                 if waited > self._manifest.settings.checkpoint_seconds:
                     self._checkpoint()
-        self._manifest.seconds = self._elapsed()
         self._checkpoint()
         self._finish()
 
@@ -171,8 +179,10 @@ class _Session:
 
     def _checkpoint(self) -> None:
         elapsed, episodes = self._elapsed(), self._algorithm.episodes
-        with replacing(self._folder.checkpoint(episodes)) as temporary:
-            self._algorithm.save_to_path(str(temporary.resolve()))
+        # Never touches the checkpoint that the manifest names: a crash would leave none.
+        if episodes != self._manifest.episodes:
+            with replacing(self._folder.checkpoint(episodes)) as temporary:
+                self._algorithm.save_to_path(str(temporary.resolve()))
         # The manifest says which checkpoint counts; it changes in one step.
         self._manifest.episodes = episodes
         self._manifest.seconds = elapsed

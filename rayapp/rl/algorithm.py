@@ -59,14 +59,15 @@ KNOWLEDGE_STATE = "knowledge"
 class KnowledgePPOConfig(PPOConfig):
     """PPO's configuration plus what knowledge infusion needs.
 
-    ``KnowledgePPOConfig().scenario(path).knowledge(infuse=True).build_algo()`` is a complete
-    PPO-KG; with ``infuse=False`` it is plain PPO on the same code.
+    ``KnowledgePPOConfig().scenario(path).build_algo()`` is a complete PPO-KG; with
+    ``scenario(path, infuse=False)`` it is plain PPO on the same code. Defaults are those of
+    ``kirl train``.
     """
 
     def __init__(self, algo_class: type[PPO] | None = None) -> None:
         super().__init__(algo_class=algo_class or KnowledgePPO)
         self.scenario_path: str = ""
-        self.run_name: str = f"run-{uuid.uuid4().hex[:8]}"
+        self.run_name: str | None = None
         self.total_env_steps: int = 1_000_000
         self.prior: BetaPrior = BetaPrior()
         self.infuse: bool = True
@@ -79,6 +80,10 @@ class KnowledgePPOConfig(PPOConfig):
         self.train_batch_size_per_learner = 65_536
         self.num_env_runners = 0
         self.minibatch_size = None
+        self.num_epochs = 8
+        self.lr = 3e-3
+        self.vf_clip_param = 100.0
+        self.grad_clip = None
 
     def scenario(
         self,
@@ -137,7 +142,7 @@ class KnowledgePPOConfig(PPOConfig):
         """Sets graph, advice and KL term; what is ``None`` stays as it is.
 
         Args:
-            run_name: names the run's graph actor.
+            run_name: names the run's graph actor; ``None`` draws a name.
             total_env_steps: flows the training is meant to last; schedules refer to it.
             prior: of the signatures' confidence.
             advisor: who turns the graph's records into advice.
@@ -212,13 +217,15 @@ class KnowledgePPO(PPO):
         """Loads the scenario, starts the graph actor, then RLlib's own parts."""
         super().setup(config)
         own = self.config
+        # Drawn per algorithm: two that are built from one configuration are two runs.
+        self.run_name = own.run_name or f"run-{uuid.uuid4().hex[:8]}"
         self.scenario = Scenario.load(Path(own.scenario_path))
         flows = self.scenario.flow_set("train")
         self._predicted, self._catalogue = flows.predicted, flows.catalogue
         self._flows = ray.put(flows)
         self.episodes = 0
         self.graph = graph_actor.start(
-            own.run_name, flows.predicted, flows.catalogue, own.prior, self.scenario.fingerprint
+            self.run_name, flows.predicted, flows.catalogue, own.prior, self.scenario.fingerprint
         )
         self._desk = AdviceDesk(own.advisor, flows.catalogue)
         self._asked = 0
@@ -232,13 +239,12 @@ class KnowledgePPO(PPO):
         table = InteractionTable.total(fragment.table for fragment in fragments)
         keyed = [
             graph_actor.Keyed(
-                MergeKey(self.config.run_name, self.training_iteration, number), fragment.table
+                MergeKey(self.run_name, self.training_iteration, number), fragment.table
             )
             for number, fragment in enumerate(fragments)
         ]
         # The graph merges while the learner learns.
         merged = self.graph.merge.remote(keyed)
-        self.episodes += table.flows
         self.metrics.log_value(
             (ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), table.flows, reduce="lifetime_sum"
         )
@@ -246,6 +252,13 @@ class KnowledgePPO(PPO):
             learner_results = self._update(table)
         with self.metrics.log_time((TIMERS, GRAPH_MERGE_TIMER)):
             counts = ray.get(merged)
+        # Only now, so that an iteration that failed is repeated as a whole.
+        self.episodes += table.flows
+        if counts.signature_actual.sum() != self.episodes:
+            raise RuntimeError(
+                f"the graph of run {self.run_name!r} holds {counts.signature_actual.sum()} flows "
+                f"after {self.episodes}; does another algorithm use the same run_name?"
+            )
         with self.metrics.log_time((TIMERS, ADVICE_TIMER)):
             self.knowledge = self._learn(counts)
         self.summary = self._summarise(table, learner_results)
@@ -327,7 +340,7 @@ class KnowledgePPO(PPO):
         batch = MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(rows)}, env_steps=table.flows)
         results = self.learner_group.update(
             batch=batch,
-            timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: self.episodes - table.flows},
+            timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: self.episodes},
             num_epochs=self.config.num_epochs,
             minibatch_size=minibatch,
         )

@@ -111,7 +111,6 @@ class SavedPolicy:
     def _assemble(cls, about: dict[str, Any], tensors: dict[str, Tensor]) -> SavedPolicy:
         spec = NetworkSpec.from_json(about["network"])
         seen = tensors["counters.seen"].numpy()
-        # Checked before a network of that size is built.
         if len(seen) != spec.signatures:
             raise ValueError("counters and network are of different databases")
         suggestion = None
@@ -119,12 +118,18 @@ class SavedPolicy:
             suggestion = Suggestion(
                 tensors["suggestion.action"].numpy(), tensors["suggestion.reward"].numpy()
             )
+            if len(suggestion.action) != len(seen) or len(suggestion.reward) != len(seen):
+                raise ValueError("advice and network are of different databases")
+            if suggestion.action.min() < 0 or suggestion.action.max() >= spec.actions:
+                raise ValueError("advice names no action")
         weights = {
             name.removeprefix(_WEIGHT): value
             for name, value in tensors.items()
             if name.startswith(_WEIGHT)
         }
-        build(spec, outputs=spec.actions).load_state_dict(weights)
+        # On no device at all: sizes are compared before anything of that size is made.
+        with torch.device("meta"):
+            build(spec, outputs=spec.actions).load_state_dict(weights, assign=True)
         prior = BetaPrior(**about["prior"])
         counters = Counters(seen, tensors["counters.correct"].numpy(), prior)
         return cls(spec, weights, counters, suggestion, str(about["fingerprint"]))

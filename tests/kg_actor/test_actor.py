@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 from envs import PAPER, BetaPrior, InteractionTable
 from kg_actor import GraphCounts, KnowledgeGraph, MergeKey, neighbourhood
 from kg_actor.actor import Keyed, start
-from kg_actor.store import load
 
 Actor = Any
 """Ray's handles have their methods only at run time."""
@@ -137,15 +135,3 @@ def test_snapshot_of_one_graph_restores_another(
     assert merged == [FIRST.key, SECOND.key]
     assert ray_local.get(other.counts.remote()).equals(expected)
     assert ray_local.get(other.merge.remote([FIRST])).equals(expected)
-
-
-def test_saved_graph_can_be_loaded_without_the_actor(
-    ray_local: ModuleType, graph: Actor, expected: GraphCounts, tmp_path: Path
-) -> None:
-    ray_local.get(graph.merge.remote([FIRST, SECOND]))
-
-    ray_local.get(graph.save.remote(str(tmp_path / "graph")))
-
-    loaded = KnowledgeGraph(PREDICTED, PAPER)
-    load(loaded, tmp_path / "graph", FINGERPRINT)
-    assert loaded.counts().equals(expected)

@@ -186,9 +186,30 @@ def test_prepare_leaves_what_is_there(prepared: Path, tmp_path: Path) -> None:
 
     (tmp_path / "precious.txt").write_text("mine")
     assert_refused(
-        kirl("prepare", "--synthetic", 300, "--overwrite", "--out", tmp_path), "not a scenario"
+        kirl("prepare", "--synthetic", 300, "--overwrite", "--out", tmp_path),
+        "more than a scenario",
     )
     assert (tmp_path / "precious.txt").read_text() == "mine"
+
+
+def test_overwrite_takes_nothing_but_scenarios(prepared: Path, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
+    (tmp_path / "precious.txt").write_text("mine")
+
+    done = kirl("prepare", "--synthetic", 300, "--overwrite", "--out", tmp_path)
+
+    assert_refused(done, "more than a scenario")
+    assert (tmp_path / "precious.txt").read_text() == "mine"
+
+
+def test_names_are_printed_as_they_are(prepared: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "flows[/red]\x1b[2J.csv"
+    odd.write_bytes(b"")
+
+    done = kirl("prepare", "--data", odd, "--out", tmp_path / "s")
+
+    assert_refused(done, r"flows\[/red\]\\x1b\[2J\.csv")
+    assert "\x1b" not in done.stderr
 
 
 def test_overwrite_replaces_a_scenario(tmp_path: Path) -> None:

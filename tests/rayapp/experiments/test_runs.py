@@ -102,20 +102,27 @@ def test_a_line_cut_by_a_crash_is_dropped(folder: RunFolder) -> None:
     assert [entry.episodes for entry in folder.progress()] == [100]
 
 
-def test_a_run_is_begun_whole_or_not_at_all(
-    scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_beginning_that_was_interrupted_is_begun_again(
+    scenario: Scenario, tmp_path: Path
 ) -> None:
-    out = tmp_path / "new"
-    with monkeypatch.context() as broken:
-        broken.setattr(RunFolder, "write", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-        with pytest.raises(InputError, match="cannot be written"):
-            begin(RunFolder(out), TrainingSettings(), scenario)
-    assert not list(tmp_path.glob("*new*"))
+    out = tmp_path / "run"
+    (out / "scenario").mkdir(parents=True)
+    (out / "lock").touch()
+    (out / ".run.json.1234.tmp").touch()
 
     manifest = begin(RunFolder(out), TrainingSettings(passes=2), scenario)
 
     assert manifest.total == 2 * len(scenario.train[0])
     assert RunFolder(out).scenario().fingerprint == scenario.fingerprint
+
+
+def test_a_run_can_stand_inside_its_scenarios_folder(scenario: Scenario, tmp_path: Path) -> None:
+    scenario.copy_to(tmp_path / "s")
+
+    begin(RunFolder(tmp_path / "s" / "run"), TrainingSettings(), Scenario.load(tmp_path / "s"))
+
+    names = {path.name for path in (tmp_path / "s" / "run" / "scenario").iterdir()}
+    assert names == {path.name for path in scenario.path.iterdir()}
 
 
 def test_two_processes_do_not_train_one_run(folder: RunFolder) -> None:

@@ -39,13 +39,16 @@ def build(ray_local: Any, scenario: Scenario) -> Iterator[Build]:  # noqa: ANN40
         infuse: bool = True,
         lr: float = 3e-3,
         epochs: int = 2,
+        minibatch: int | None = None,
         **knowledge: Any,  # noqa: ANN401
     ):
         config = (
             KnowledgePPOConfig()
             .scenario(scenario.path, infuse=infuse, hidden=(16,), embedding_dim=4)
             .knowledge(total_env_steps=2_000, **knowledge)
-            .training(train_batch_size_per_learner=600, num_epochs=epochs, lr=lr)
+            .training(
+                train_batch_size_per_learner=600, num_epochs=epochs, lr=lr, minibatch_size=minibatch
+            )
             # Several algorithms share two processors here.
             .env_runners(num_env_runners=runners, num_cpus_per_env_runner=0.1)
             .fault_tolerance(restart_failed_env_runners=True)
@@ -170,6 +173,30 @@ def test_a_killed_runner_costs_no_flow_and_changes_nothing(build: Build, baselin
 
     assert np.array_equal(outcome.policy, baseline.policy)
     assert outcome.counts.equals(baseline.counts)
+
+
+def test_two_algorithms_of_one_configuration_have_a_graph_each(
+    ray_local: Any,  # noqa: ANN401
+    scenario: Scenario,
+) -> None:
+    config = KnowledgePPOConfig().scenario(scenario.path).training(train_batch_size_per_learner=50)
+    first, second = config.build_algo(), config.build_algo()
+    try:
+        first.train()
+        second.train()
+        assert counts_of(first).type_action.sum() == counts_of(second).type_action.sum() == 50
+    finally:
+        first.stop()
+        second.stop()
+
+
+def test_minibatches_resume_as_exactly_as_whole_batches(build: Build, tmp_path: Path) -> None:
+    whole, first, second = (build(minibatch=16) for _ in range(3))
+    first.train()
+    first.save_to_path(str(tmp_path / "checkpoint"))
+    second.restore_from_path(str(tmp_path / "checkpoint"))
+
+    assert np.array_equal(outcome_of(run(second)).policy, outcome_of(run(whole)).policy)
 
 
 def test_plain_ppo_sees_no_advice_and_has_no_kl_term(build: Build) -> None:
