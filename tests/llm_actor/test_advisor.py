@@ -166,3 +166,23 @@ def test_temperature_must_be_above_zero(temperature: float) -> None:
 
 def test_name_is_what_reports_show() -> None:
     assert GraphReader().name == "graph-reader"
+
+
+def test_an_answer_does_not_depend_on_what_else_is_asked() -> None:
+    """To the last bit: a resumed run asks in other batches than one that was never stopped."""
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet(np.ones(8), size=200).astype(np.float32)
+    rewards = rng.uniform(-5, 5, (8, 15)).astype(np.float32)
+    everything = Prompts(
+        rng.integers(0, 8, 200).astype(np.int8),
+        np.full(200, 0.5, np.float32),
+        shares,
+        rewards,
+        np.ones((200, 15), np.bool_),
+        PAPER,
+    )
+
+    together = GraphReader().log_probabilities(everything)
+    alone = [GraphReader().log_probabilities(everything.take([row]))[0] for row in range(200)]
+
+    assert np.array_equal(together, np.stack(alone))

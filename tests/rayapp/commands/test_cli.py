@@ -203,12 +203,12 @@ def test_overwrite_takes_nothing_but_scenarios(prepared: Path, tmp_path: Path) -
 
 
 def test_names_are_printed_as_they_are(prepared: Path, tmp_path: Path) -> None:
-    odd = tmp_path / "flows[/red]\x1b[2J.csv"
+    odd = tmp_path / "flows[red]\x1b[2J.csv"
     odd.write_bytes(b"")
 
     done = kirl("prepare", "--data", odd, "--out", tmp_path / "s")
 
-    assert_refused(done, r"flows\[/red\]\\x1b\[2J\.csv")
+    assert_refused(done, r"flows\[red\]\\x1b\[2J\.csv")
     assert "\x1b" not in done.stderr
 
 
