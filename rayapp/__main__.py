@@ -27,7 +27,7 @@ app = typer.Typer(
 _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("demo", demo, "kirl demo --out demo"),
     ("prepare", prepare, "kirl prepare --data MachineLearningCVE/ --out scenario"),
-    ("train", train, "kirl train --scenario scenario --algo ppo-kg --passes 5 --out run"),
+    ("train", train, "kirl train --scenario scenario --algo ppo-kg --episodes 4000000 --out run"),
     ("evaluate", evaluate_run, "kirl evaluate --run run --json"),
 )
 for _name, _command, _example in _COMMANDS:

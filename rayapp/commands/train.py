@@ -12,6 +12,9 @@ from rayapp import config
 from rayapp.commands import console
 from rayapp.experiments.runs import RunFolder, RunManifest, TrainingResult, begin
 
+FEW_UPDATES = 30
+"""Below this many updates, trials on real and synthetic flows ended far from the bound."""
+
 
 def train(
     scenario: Annotated[Path, typer.Option(help="Scenario written by kirl prepare.")],
@@ -55,9 +58,10 @@ def run(settings: config.TrainingSettings, scenario: Path, out: Path, *, as_json
     folder = RunFolder(out)
     # Bad input is refused before anything is started.
     manifest = begin(folder, settings, Scenario.load(scenario))
-    if manifest.state == "complete":
+    if manifest.state == "complete" and folder.has_results():
         console.err.print(f"The run in {out} is complete already; nothing to do.")
     else:
+        _warn_of_few_updates(manifest)
         manifest = _finish(folder, manifest)
     result = TrainingResult.of(manifest, out)
     if as_json:
@@ -67,6 +71,16 @@ def run(settings: config.TrainingSettings, scenario: Path, out: Path, *, as_json
             f"{settings.algo}: {result.episodes:,} flows in {result.seconds:.1f} s "
             f"({result.env_steps_per_second:,.0f} flows/s), written to {result.run}. "
             f"Next: kirl evaluate --run {result.run}",
+            soft_wrap=True,
+        )
+
+
+def _warn_of_few_updates(manifest: RunManifest) -> None:
+    updates = -(-manifest.total // manifest.settings.ppo.flows_per_iteration)
+    if updates < FEW_UPDATES:
+        console.err.print(
+            f"Warning: {manifest.total:,} flows are only {updates} updates, too few to learn much. "
+            "Give more --episodes, or --set ppo.flows_per_iteration to fewer flows.",
             soft_wrap=True,
         )
 

@@ -190,6 +190,10 @@ class RunFolder:
         """Replaces the manifest."""
         write_json(self.manifest_file, manifest.model_dump(mode="json"))
 
+    def has_results(self) -> bool:
+        """Whether a finished run's policy and graph are there."""
+        return self.policy_folder.is_dir() and self.graph_folder.is_dir()
+
     def checkpoint(self, episodes: int) -> Path:
         """Folder of the checkpoint taken after so many flows."""
         return self.checkpoints / str(episodes)

@@ -133,7 +133,7 @@ class _Session:
                     where=str(checkpoint),
                     mend="Train the run again from the start, with another --out",
                 )
-            algorithm.restore_from_path(str(checkpoint.resolve()))
+            _restore(algorithm, checkpoint)
         folder.rewind_progress(manifest.episodes)
         self._begun, self._before = time.perf_counter(), manifest.seconds
         self._saved_at = self._begun
@@ -196,6 +196,18 @@ class _Session:
         store.save(_graph_of(self._algorithm), self._folder.graph_folder, policy.fingerprint)
         self._manifest.state = "complete"
         self._folder.write(self._manifest)
+
+
+def _restore(algorithm: KnowledgePPO, checkpoint: Path) -> None:
+    try:
+        algorithm.restore_from_path(str(checkpoint.resolve()))
+    except Exception as error:
+        # Damaged pickles fail in as many ways as there are bytes.
+        raise InputError(
+            f"the checkpoint cannot be read ({type(error).__name__})",
+            where=str(checkpoint),
+            mend="Train the run again from the start, with another --out",
+        ) from error
 
 
 def _graph_of(algorithm: KnowledgePPO) -> KnowledgeGraph:

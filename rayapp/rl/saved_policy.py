@@ -6,6 +6,7 @@ signature) and ``policy.json`` (network, algorithm, scenario fingerprint).
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,7 @@ class SavedPolicy:
             tensors["suggestion.action"] = torch.from_numpy(self.suggestion.action.copy())
             tensors["suggestion.reward"] = torch.from_numpy(self.suggestion.reward.copy())
         prior = self.counters.prior
-        about = {
+        about: dict[str, Any] = {
             "network": self.spec.to_json(),
             "prior": {"alpha": prior.alpha, "beta": prior.beta},
             "fingerprint": self.fingerprint,
@@ -80,6 +81,7 @@ class SavedPolicy:
         with replacing(folder) as temporary:
             temporary.mkdir()
             save_file(tensors, temporary / "policy.safetensors")
+            about["sha256"] = _sha256(temporary / "policy.safetensors")
             (temporary / "policy.json").write_text(json.dumps(about, indent=2) + "\n")
 
     @classmethod
@@ -90,6 +92,12 @@ class SavedPolicy:
             InputError: missing or unreadable files, or a policy of another scenario.
         """
         about, tensors = _read(folder)
+        if about.get("sha256") != _sha256(folder / "policy.safetensors"):
+            raise InputError(
+                "has changed since it was written",
+                where=str(folder / "policy.safetensors"),
+                mend="Remove the run's policy folder and give its kirl train command again",
+            )
         try:
             policy = cls._assemble(about, tensors)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -133,6 +141,10 @@ class SavedPolicy:
         prior = BetaPrior(**about["prior"])
         counters = Counters(seen, tensors["counters.correct"].numpy(), prior)
         return cls(spec, weights, counters, suggestion, str(about["fingerprint"]))
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

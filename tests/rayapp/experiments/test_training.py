@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -122,3 +123,33 @@ def test_a_run_does_without_the_folder_it_was_prepared_in(
         assert outcome(moved)[1].signature_actual.sum() == 12_000
     finally:
         moved.rename(uninterrupted)
+
+
+def test_a_lost_policy_is_written_again(
+    scenario: Scenario, uninterrupted: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(uninterrupted, out)
+    shutil.rmtree(out / "policy")
+
+    result = finish(scenario.path, out)
+
+    assert result.returncode == 0, result.stderr
+    assert "too few to learn much" in result.stderr
+    assert np.array_equal(outcome(out)[0], outcome(uninterrupted)[0])
+
+
+def test_a_damaged_checkpoint_is_named(
+    scenario: Scenario, uninterrupted: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(uninterrupted, out)
+    shutil.rmtree(out / "policy")
+    for file in (out / "checkpoints").rglob("*state.pkl"):
+        file.write_bytes(file.read_bytes()[:50])
+
+    result = finish(scenario.path, out)
+
+    assert result.returncode == 2
+    assert "checkpoint cannot be read" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -87,3 +87,13 @@ def test_a_network_that_does_not_fit_its_weights_is_refused(
 
     with pytest.raises(InputError, match="do not fit together"):
         SavedPolicy.load(tmp_path / "policy", "abc")
+
+
+def test_changed_tensors_are_refused(policy: SavedPolicy, tmp_path: Path) -> None:
+    policy.save(tmp_path / "policy")
+    file = tmp_path / "policy" / "policy.safetensors"
+    content = file.read_bytes()
+    file.write_bytes(content[:-400] + bytes(400))
+
+    with pytest.raises(InputError, match="has changed"):
+        SavedPolicy.load(tmp_path / "policy", "abc")
