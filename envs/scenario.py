@@ -36,7 +36,7 @@ from envs.bandit import FlowSet
 from envs.catalogue import PAPER, Catalogue
 from envs.detector import Detector, detection_report, report_to_json
 from envs.errors import InputError
-from envs.files import link_or_copy, replacing, write_json
+from envs.files import link_or_copy, replacing, sha256, write_json
 from envs.flows import Flows
 from envs.signatures import SignatureTable
 
@@ -130,7 +130,7 @@ class Scenario:
             _write_split(folder / "train.parquet", train)
             _write_split(folder / "test.parquet", test)
             manifest["fingerprint"] = _fingerprint(catalogue, detector, signatures, train, test)
-            manifest["sha256"] = {name: _sha256(folder / name) for name in _FILES}
+            manifest["sha256"] = {name: sha256(folder / name) for name in _FILES}
             manifest["manifest_sha256"] = _manifest_sha256(manifest)
             write_json(folder / MANIFEST, manifest)
         return cls(out, manifest, signatures, train, test)
@@ -148,7 +148,7 @@ class Scenario:
                 raise InputError(
                     f"{name} is missing", where=str(path), mend="Run kirl prepare again"
                 )
-            if _sha256(path / name) != manifest["sha256"].get(name):
+            if sha256(path / name) != manifest["sha256"].get(name):
                 raise InputError(
                     "has changed since the scenario was written",
                     where=str(path / name),
@@ -232,11 +232,6 @@ def _fingerprint(
 def _manifest_sha256(manifest: dict[str, Any]) -> str:
     rest = {key: value for key, value in manifest.items() if key != "manifest_sha256"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_replaceable(out: Path) -> None:

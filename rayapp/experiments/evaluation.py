@@ -93,10 +93,7 @@ def evaluate(actions: NDArray[np.integer[Any]], flows: FlowSet) -> Scorecard:
         raise ValueError("a scorecard needs at least one flow")
     counts = _signature_counts(flows)
     catalogue, predicted = flows.catalogue, flows.predicted
-    signatures, classes = np.nonzero(counts)
-    table = InteractionTable.tally(
-        signatures, actions[signatures], classes, counts[signatures, classes]
-    )
+    table = _interactions(actions, counts)
     right = predicted[table.signature] == table.actual
     return Scorecard(
         score=score(table, catalogue),
@@ -149,11 +146,14 @@ def _signature_counts(flows: FlowSet) -> NDArray[np.int64]:
 def _acting(
     actions: NDArray[np.integer[Any]], counts: NDArray[np.int64], catalogue: Catalogue
 ) -> Score:
+    return score(_interactions(actions, counts), catalogue)
+
+
+def _interactions(actions: NDArray[np.integer[Any]], counts: NDArray[np.int64]) -> InteractionTable:
     signatures, classes = np.nonzero(counts)
-    table = InteractionTable.tally(
+    return InteractionTable.tally(
         signatures, actions[signatures], classes, counts[signatures, classes]
     )
-    return score(table, catalogue)
 
 
 def _correct_action(

@@ -6,7 +6,6 @@ signature) and ``policy.json`` (network, algorithm, scenario fingerprint).
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from envs import BetaPrior, Counters, InputError, Suggestion, observe
-from envs.files import replacing
+from envs.files import replacing, sha256
 from rayapp.rl.networks import NetworkSpec, build
 
 _WEIGHT = "network."
@@ -81,7 +80,7 @@ class SavedPolicy:
         with replacing(folder) as temporary:
             temporary.mkdir()
             save_file(tensors, temporary / "policy.safetensors")
-            about["sha256"] = _sha256(temporary / "policy.safetensors")
+            about["sha256"] = sha256(temporary / "policy.safetensors")
             (temporary / "policy.json").write_text(json.dumps(about, indent=2) + "\n")
 
     @classmethod
@@ -92,7 +91,7 @@ class SavedPolicy:
             InputError: missing or unreadable files, or a policy of another scenario.
         """
         about, tensors = _read(folder)
-        if about.get("sha256") != _sha256(folder / "policy.safetensors"):
+        if about.get("sha256") != sha256(folder / "policy.safetensors"):
             raise InputError(
                 "has changed since it was written",
                 where=str(folder / "policy.safetensors"),
@@ -141,10 +140,6 @@ class SavedPolicy:
         prior = BetaPrior(**about["prior"])
         counters = Counters(seen, tensors["counters.correct"].numpy(), prior)
         return cls(spec, weights, counters, suggestion, str(about["fingerprint"]))
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
