@@ -75,7 +75,7 @@ def outcome_of(algorithm: KnowledgePPO) -> Outcome:
 
 
 def counts_of(algorithm: KnowledgePPO) -> GraphCounts:
-    return algorithm.graph_snapshot()[0]
+    return algorithm.graph_state().counts
 
 
 @pytest.fixture(scope="module")
