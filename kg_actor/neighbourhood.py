@@ -8,8 +8,10 @@ and mean rewards follow the evidence: the same flows, but faded where forgetting
 
 from __future__ import annotations
 
+import contextlib
+import gc
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -243,7 +245,24 @@ def neighbourhoods(graph: KnowledgeGraph, since: int | None = None) -> tuple[Nei
     asked = answers.counts.signature_actual.any(axis=1)
     if since is not None:
         asked &= _changed(graph, answers.counts, since)
-    return answers.around(np.flatnonzero(asked).tolist())
+    with _uncollected():
+        return answers.around(np.flatnonzero(asked).tolist())
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Puts off garbage collection.
+
+    Thousands of new records, none of them garbage, would set it off again and again, and it
+    would walk all of them each time.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def type_neighbourhood(graph: KnowledgeGraph, name: str) -> TypeNeighbourhood:

@@ -35,7 +35,7 @@ from kg_actor import KnowledgeGraph, store
 from rayapp.config import TrainingSettings
 from rayapp.rl.saved_policy import SavedPolicy
 
-FORMAT = 1
+FORMAT = 2
 
 State = Literal["training", "complete"]
 

@@ -457,8 +457,11 @@ class KnowledgePPO(PPO):
             )
         if COMPONENT_GRAPH in state:
             self._graph_checkpoint.set_state(state[COMPONENT_GRAPH])
+        counts = graph_actor.ask(self.graph.counts.remote())
         self.episodes = int(saved["episodes"])
-        self.knowledge = self._learn(graph_actor.ask(self.graph.counts.remote()))
+        if not self.config.shared_graph and counts.signature_actual.sum() != self.episodes:
+            raise ValueError("the checkpoint has lost its graph")
+        self.knowledge = self._learn(counts)
 
     def cleanup(self) -> None:
         """Stops runners and learner, and the graph actor with its last run."""
