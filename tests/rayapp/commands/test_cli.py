@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from envs import FEATURES
+from rayapp.__main__ import app
 
 HEADER = ",".join([*(f" {name}" for name in FEATURES[:-1]), FEATURES[-1], " Label"])
 
@@ -74,6 +76,66 @@ def test_every_command_explains_itself_with_an_example(command: str) -> None:
 
     assert done.returncode == 0
     assert f"Example: kirl {command}" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("graph stats", "graph query", "graph show", "graph export"),
+        *("graph diff", "graph import", "graph restore", "bench graph"),
+    ],
+)
+def test_every_command_of_a_group_has_an_example(command: str) -> None:
+    done = CliRunner().invoke(app, [*command.split(), "--help"])
+
+    assert done.exit_code == 0
+    assert f"Example: kirl {command}" in " ".join(done.stdout.split())
+
+
+def test_a_finished_runs_graph_can_be_asked(trained: Path) -> None:
+    done = kirl("graph", "stats", trained, "--json")
+
+    told = json.loads(done.stdout)
+    assert told["flows"] == 30 * 154
+    assert told["runs"] == 1
+    assert told["kind"] == "cicids2017"
+
+
+def test_a_question_that_cannot_be_answered_is_refused(trained: Path) -> None:
+    assert_refused(kirl("graph", "query", trained, "--signature", 99999), "no signature 99999")
+
+
+def test_runs_share_a_graph_and_learn_from_lessons(prepared: Path) -> None:
+    (prepared / "lessons.csv").write_text(
+        "type,action,reward,weight,provenance\nDoS,Audit,2.5,100,red-team\n"
+    )
+    for name in ("one", "two"):
+        done = kirl(
+            *("train", "--scenario", prepared / "scenario", "--episodes", 1000),
+            *("--graph", prepared / "team", "--lessons", prepared / "lessons.csv"),
+            *("--set", "ppo.flows_per_iteration=500", "--out", prepared / name),
+        )
+        assert done.returncode == 0, done.stderr
+
+    told = json.loads(kirl("graph", "stats", prepared / "team", "--json").stdout)
+    assert (told["flows"], told["runs"], told["sources"]) == (2000, 2, ["red-team"])
+    assert not (prepared / "one" / "graph").exists()
+
+
+def test_lessons_that_cannot_be_used_are_refused_before_anything_is_written(
+    prepared: Path,
+) -> None:
+    (prepared / "wrong.csv").write_text(
+        "type,action,reward,weight,provenance\nDoS,Pray,2.5,100,red-team\n"
+    )
+
+    done = kirl(
+        *("train", "--scenario", prepared / "scenario", "--episodes", 1000),
+        *("--lessons", prepared / "wrong.csv", "--out", prepared / "untaught"),
+    )
+
+    assert_refused(done, "wrong.csv", "Pray")
+    assert not (prepared / "untaught").exists()
 
 
 def test_evaluate_prints_the_documented_object(trained: Path) -> None:
