@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,16 +21,10 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from envs import InputError
-from kg_actor.graph import GraphCounts, GraphState, Keyed
+from kg_actor.graph import GraphCounts, GraphState, Keyed, KnowledgeGraph
 from kg_actor.history import confidence_of
 from kg_actor.lessons import Lesson
-from kg_actor.neighbourhood import (
-    Neighbourhood,
-    TypeNeighbourhood,
-    neighbourhood,
-    neighbourhoods,
-    type_neighbourhood,
-)
+from kg_actor.neighbourhood import Answers, Neighbourhood, TypeNeighbourhood, neighbourhoods
 from kg_actor.queries import ConfidencePoint
 from kg_actor.spec import GraphSpec
 from kg_actor.store import GraphStore
@@ -38,6 +33,9 @@ NAMESPACE = "kirl"
 
 LOCK_SECONDS = 30.0
 """How long a store may stay locked by a process that is just dying."""
+
+SWITCH_SECONDS = 0.0005
+"""How soon a thread of the actor makes way for another."""
 
 CHANGES, QUESTIONS = "changes", "questions"
 """Concurrency groups: questions are answered while a merge waits for the disk."""
@@ -54,10 +52,13 @@ class GraphServer:
         self._folder, self._spec = Path(folder), spec
         self._opened: GraphStore | None = None
         self._opening = threading.Lock()
+        self._answers: tuple[KnowledgeGraph, Answers] | None = None
         # What imports left behind would be walked by every full collection, a tenth of a
         # second each, while somebody waits for an answer.
         gc.collect()
         gc.freeze()
+        # A question must not wait five milliseconds for the interpreter each time it meets a merge.
+        sys.setswitchinterval(SWITCH_SECONDS)
         self._users: set[str] = set()
 
     @ray.method(concurrency_group=CHANGES)
@@ -143,8 +144,7 @@ class GraphServer:
     @ray.method(concurrency_group=QUESTIONS)
     def neighbourhood(self, signature: int) -> Neighbourhood:
         """The records around one signature; raises ``KeyError`` for an unknown one."""
-        with self._store().graph() as graph:
-            return neighbourhood(graph, signature)
+        return self._answering().around([signature])[0]
 
     @ray.method(concurrency_group=QUESTIONS)
     def neighbourhoods(self, since: int | None = None) -> tuple[Neighbourhood, ...]:
@@ -155,14 +155,21 @@ class GraphServer:
     @ray.method(concurrency_group=QUESTIONS)
     def type_neighbourhood(self, name: str) -> TypeNeighbourhood:
         """The records around one traffic type; raises ``KeyError`` for an unknown one."""
-        with self._store().graph() as graph:
-            return type_neighbourhood(graph, name)
+        return self._answering().around_type(name)
 
     @ray.method(concurrency_group=QUESTIONS)
     def history(self, signature: int) -> list[ConfidencePoint]:
         """See :func:`kg_actor.history.confidence_of`."""
         self._store()
         return confidence_of(self._folder, signature)
+
+    def _answering(self) -> Answers:
+        """What the graph's present version answers with; worked out once per version."""
+        with self._store().graph() as graph:
+            known = self._answers
+            if known is None or known[0] is not graph or known[1].counts.version != graph.version:
+                self._answers = known = (graph, Answers(graph))
+            return known[1]
 
     def _store(self) -> GraphStore:
         with self._opening:

@@ -1,12 +1,15 @@
 """The advice table: for each signature an action, its historic reward and a distribution.
 
-One table per graph version. Only signatures whose prompt changed are asked again, and
-equal prompts are asked once.
+Only signatures whose prompt changed are asked again, and equal prompts are asked once. A
+desk either waits for the answers, one table per graph version, or goes on with what it
+knows while they are being worked out, up to a stated age.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +18,7 @@ from numpy.typing import NDArray
 from envs import Catalogue, Suggestion
 from kg_actor import Records
 from llm_actor.advisor import Advisor
-from llm_actor.prompts import compose
+from llm_actor.prompts import Prompts, compose
 
 CACHE_SIZE = 65_536
 """Answers kept; the least recently used go first."""
@@ -29,49 +32,155 @@ class AdviceTable:
         suggestion: A_LLM and R_LLM (eq. 4). R_LLM is the mean reward on record for the
             predicted type and A_LLM, 0 where there is none.
         log_probabilities: float32 [signatures, actions], the reference policy pi_LLM (eq. 5).
-        version: of the graph that the prompts were made from.
-        asked: prompts that the advisor had to answer for this table.
+        version: of the graph that the table was made for.
+        asked: prompts that the advisor answered since the table before.
+        stale: signatures whose advice rests on older records than the graph's.
+        age: versions between the oldest records that any advice here rests on and the graph.
     """
 
     suggestion: Suggestion
     log_probabilities: NDArray[np.float32]
     version: int
     asked: int
+    stale: int = 0
+    age: int = 0
+
+
+@dataclass(frozen=True)
+class _Question:
+    """Prompts that are being answered.
+
+    Attributes:
+        answers: float32 [prompts, actions], once they are there.
+        asked: keys of those prompts.
+        keys: of every signature's prompt, as it was then.
+        version: of the graph then.
+    """
+
+    answers: Future[NDArray[np.float32]]
+    asked: list[bytes]
+    keys: list[bytes]
+    version: int
 
 
 class AdviceDesk:
     """Turns a graph's records into advice tables and remembers answers.
 
     Args:
-        advisor: who answers.
+        advisor: who answers. One with a method ``submit``, which returns a future, is asked
+            by that; any other by a thread.
         catalogue: classes and actions.
+        wait: whether a table waits for all answers. If not, it holds the latest advice there
+            is; only the first one waits.
+        max_age: without ``wait``, how many versions old the records may be that advice rests
+            on; a table that would be older waits.
     """
 
-    def __init__(self, advisor: Advisor, catalogue: Catalogue) -> None:
+    def __init__(
+        self, advisor: Advisor, catalogue: Catalogue, *, wait: bool = True, max_age: int = 16
+    ) -> None:
         self.advisor = advisor
         self._catalogue = catalogue
+        self._wait, self._max_age = wait, max_age
         self._answers: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
+        self._pending: _Question | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self._table = np.zeros((0, len(catalogue.actions)), np.float32)
+        self._versions = np.zeros(0, np.int64)
+        self._asked = 0
 
     def advise(self, records: Records) -> AdviceTable:
         """The advice table for these records."""
         prompts = compose(records, self._catalogue)
         keys = prompts.keys()
+        self._asked = 0
+        begins = not len(self._table) or records.version < self._versions.max()
+        if begins:
+            # Also when the graph went back to a checkpoint: advice on what came later is void.
+            self._table = np.zeros(prompts.candidates.shape, np.float32)
+            self._versions = np.full(len(keys), -1, np.int64)
+            self._pending = None
+        self._collect(wait=False)
+        self._ask(prompts, keys, records.version)
+        if self._wait or begins or self._oldest(keys, records.version) > self._max_age:
+            self._collect(wait=True)
+            self._ask(prompts, keys, records.version)
+            self._collect(wait=self._wait or self._oldest(keys, records.version) > self._max_age)
+        self._fill(keys, records.version)
+        self._forget(keys)
+        return self._told(records)
+
+    def close(self) -> None:
+        """Ends the thread that asks, if there is one, once it has its answer."""
+        if self._thread:
+            self._thread.shutdown()
+            self._thread = None
+
+    def _ask(self, prompts: Prompts, keys: list[bytes], version: int) -> None:
+        """Asks for what is not known, unless a question is on its way already."""
+        if self._pending:
+            return
         first: dict[bytes, int] = {}
         for row, key in enumerate(keys):
-            first.setdefault(key, row)
-        missing = [key for key in first if key not in self._answers]
-        if missing:
-            rows = [first[key] for key in missing]
-            answers = self.advisor.log_probabilities(prompts.take(rows))
-            self._answers.update((k, a.copy()) for k, a in zip(missing, answers, strict=True))
-        for key in first:
-            self._answers.move_to_end(key)
-        table = np.stack([self._answers[key] for key in keys])
-        while len(self._answers) > max(CACHE_SIZE, len(first)):
+            if key not in self._answers:
+                first.setdefault(key, row)
+        if first:
+            answers = self._submitted(prompts.take(list(first.values())))
+            self._pending = _Question(answers, list(first), keys, version)
+
+    def _submitted(self, prompts: Prompts) -> Future[NDArray[np.float32]]:
+        submit = getattr(self.advisor, "submit", None)
+        if submit is not None:
+            future: Future[NDArray[np.float32]] = submit(prompts)
+            return future
+        if self._wait:
+            # No thread where there is nothing to do meanwhile.
+            done: Future[NDArray[np.float32]] = Future()
+            done.set_result(self.advisor.log_probabilities(prompts))
+            return done
+        self._thread = self._thread or ThreadPoolExecutor(1, "advice")
+        return self._thread.submit(self.advisor.log_probabilities, prompts)
+
+    def _collect(self, *, wait: bool) -> None:
+        """Takes in the answers that are there, or waits for them."""
+        question = self._pending
+        if question is None or not (wait or question.answers.done()):
+            return
+        self._pending = None
+        for key, answer in zip(question.asked, question.answers.result(), strict=True):
+            self._answers[key] = answer.copy()
+        self._asked += len(question.asked)
+        self._fill(question.keys, question.version)
+
+    def _fill(self, keys: Sequence[bytes], version: int) -> None:
+        """Takes over every answer to these prompts."""
+        for row, key in enumerate(keys):
+            if key in self._answers and self._versions[row] <= version:
+                self._table[row] = self._answers[key]
+                self._versions[row] = version
+
+    def _oldest(self, keys: Sequence[bytes], version: int) -> int:
+        self._fill(keys, version)
+        return int(version - self._versions.min())
+
+    def _forget(self, keys: Sequence[bytes]) -> None:
+        needed = dict.fromkeys([*keys, *(self._pending.keys if self._pending else ())])
+        for key in needed:
+            if key in self._answers:
+                self._answers.move_to_end(key)
+        while len(self._answers) > max(CACHE_SIZE, len(needed)):
             self._answers.popitem(last=False)
-        action = table.argmax(axis=1).astype(np.int16)
+
+    def _told(self, records: Records) -> AdviceTable:
+        action = self._table.argmax(axis=1).astype(np.int16)
         # The exact record rather than the rounded one that the prompt tells (eq. 4).
         reward = np.nan_to_num(records.action_reward[records.predicted, action], nan=0.0)
+        age = records.version - self._versions
         return AdviceTable(
-            Suggestion(action, reward.astype(np.float32)), table, records.version, len(missing)
+            Suggestion(action, reward.astype(np.float32)),
+            self._table.copy(),
+            records.version,
+            self._asked,
+            int(np.count_nonzero(age)),
+            int(age.max()),
         )

@@ -13,6 +13,7 @@ from rayapp.commands import console, train
 from rayapp.commands.evaluate import scorecard, scorecard_table
 from rayapp.commands.prepare import generate_flows
 from rayapp.commands.prepare import show as show_detection
+from rayapp.experiments import graphs
 from rayapp.experiments.runs import RunFolder
 
 ALGORITHMS = ("ppo", "ppo-kg")
@@ -37,7 +38,22 @@ def demo(
         from rayapp.experiments.page import write_page
 
         page = write_page(out / "index.html", folders, cards)
+        explorer = _explorer(out)
     console.out.print(f"Learning curves and knowledge graph: {page}")
+    console.out.print(f"The graph to explore: {explorer}")
+
+
+def _explorer(out: Path) -> Path:
+    from kg_actor.interactive import write_page
+
+    found = graphs.find(str(out / ALGORITHMS[-1]))
+    return write_page(
+        found.graph,
+        out / "graph.html",
+        rules=found.rules,
+        title="What the agent knows",
+        note=found.note,
+    )
 
 
 def _scenario(path: Path, rows: int, seed: int) -> Scenario:

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from envs import PAPER, BetaPrior, InteractionTable, ThreatMitigationVectorEnv
+from envs import PAPER, BetaPrior, InputError, InteractionTable, ThreatMitigationVectorEnv
 from envs.bandit import FlowSet
 from kg_actor import KnowledgeGraph, MergeKey, Records, records_of
-from llm_actor import AdviceDesk, GraphReader, Prompts, advice, compose
+from llm_actor import AdviceDesk, AdviceTable, GraphReader, Prompts, advice, compose
 
 DOS, BENIGN, DDOS, WEB = (PAPER.class_index(n) for n in ("DoS", "Benign", "DDoS", "Web"))
 FILTER, VALIDATE, NOTHING = (
@@ -185,3 +189,136 @@ def test_environment_takes_the_suggestion_as_it_is(desk: AdviceDesk, flow_set: F
 
     assert observation in env.observation_space
     assert np.array_equal(observation[:, 5], suggestion.action[info["signature"]])
+
+
+class PatientAdvisor(CountingAdvisor):
+    """Answers when told to, from the second question on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told = threading.Event()
+
+    def log_probabilities(self, prompts: Prompts) -> NDArray[np.float32]:
+        if self.asked:
+            assert self.told.wait(timeout=20)
+        return super().log_probabilities(prompts)
+
+
+@pytest.fixture
+def patient() -> PatientAdvisor:
+    return PatientAdvisor()
+
+
+@pytest.fixture
+def busy_desk(patient: PatientAdvisor) -> Iterator[AdviceDesk]:
+    """A desk that goes on without waiting, for at most three versions."""
+    desk = AdviceDesk(patient, PAPER, wait=False, max_age=3)
+    yield desk
+    patient.told.set()
+    desk.close()
+
+
+def settled(desk: AdviceDesk, graph: KnowledgeGraph) -> AdviceTable:
+    """The table once the answers on their way have come."""
+    for _ in range(200):
+        table = desk.advise(records(graph))
+        if not table.stale:
+            return table
+        time.sleep(0.01)
+    raise AssertionError("the answers never came")
+
+
+def test_training_goes_on_with_the_last_table_meanwhile(
+    busy_desk: AdviceDesk, patient: PatientAdvisor, graph: KnowledgeGraph
+) -> None:
+    first = busy_desk.advise(records(graph))
+    learn(graph, [(3, VALIDATE, WEB, 5)])
+
+    meanwhile = busy_desk.advise(records(graph))
+    patient.told.set()
+    later = settled(busy_desk, graph)
+
+    assert (first.stale, first.age, first.asked) == (0, 0, 3)
+    assert (meanwhile.stale, meanwhile.age, meanwhile.asked) == (1, 1, 0)
+    assert np.array_equal(meanwhile.log_probabilities, first.log_probabilities)
+    assert PAPER.action_names[later.suggestion.action[3]] == "Input Validation"
+    assert patient.asked == [3, 1]
+
+
+def test_advice_that_would_be_too_old_is_waited_for(
+    busy_desk: AdviceDesk, patient: PatientAdvisor, graph: KnowledgeGraph
+) -> None:
+    busy_desk.advise(records(graph))
+    ages = []
+    for number in range(3):
+        learn(graph, [(3, VALIDATE, WEB, 5 + number), (3, FILTER, WEB, 1 + 9 * number)])
+        ages.append(busy_desk.advise(records(graph)).age)
+    learn(graph, [(3, VALIDATE, WEB, 90)])
+    threading.Timer(0.2, patient.told.set).start()
+
+    table = busy_desk.advise(records(graph))
+
+    assert ages == [1, 2, 3]
+    assert table.age <= 3
+    assert table.asked > 0
+
+
+def test_answers_that_come_late_still_count_for_their_version(
+    busy_desk: AdviceDesk, patient: PatientAdvisor, graph: KnowledgeGraph
+) -> None:
+    busy_desk.advise(records(graph))
+    learn(graph, [(3, VALIDATE, WEB, 5)])
+    busy_desk.advise(records(graph))  # asks about version 2
+    learn(graph, [(3, FILTER, WEB, 50)])
+    patient.told.set()
+
+    while (table := busy_desk.advise(records(graph))).asked == 0:
+        time.sleep(0.01)
+
+    # Version 2's advice is in the table although version 3's is not there yet.
+    assert table.age in (0, 1)
+    assert PAPER.action_names[table.suggestion.action[3]] == "Input Validation"
+
+
+def test_a_graph_that_went_back_is_advised_anew(
+    busy_desk: AdviceDesk, patient: PatientAdvisor, graph: KnowledgeGraph
+) -> None:
+    patient.told.set()
+    old = records(graph)
+    expected = busy_desk.advise(old)
+    learn(graph, [(0, FILTER, BENIGN, 500)])
+    settled(busy_desk, graph)
+
+    again = busy_desk.advise(old)
+
+    assert np.array_equal(again.log_probabilities, expected.log_probabilities)
+    assert (again.stale, again.version) == (0, expected.version)
+
+
+def test_with_and_without_waiting_the_advice_ends_up_the_same(
+    desk: AdviceDesk, busy_desk: AdviceDesk, patient: PatientAdvisor, graph: KnowledgeGraph
+) -> None:
+    patient.told.set()
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        row = (int(rng.integers(4)), int(rng.integers(15)), int(rng.integers(8)), 3)
+        learn(graph, [row])
+        desk.advise(records(graph))
+        busy_desk.advise(records(graph))
+
+    waited, went_on = desk.advise(records(graph)), settled(busy_desk, graph)
+
+    assert np.array_equal(waited.log_probabilities, went_on.log_probabilities)
+    assert np.array_equal(waited.suggestion.action, went_on.suggestion.action)
+
+
+def test_what_goes_wrong_in_the_thread_is_said(graph: KnowledgeGraph) -> None:
+    class Broken(CountingAdvisor):
+        def log_probabilities(self, prompts: Prompts) -> NDArray[np.float32]:
+            raise InputError("the model is gone")
+
+    desk = AdviceDesk(Broken(), PAPER, wait=False)
+
+    with pytest.raises(InputError, match="the model is gone"):
+        desk.advise(records(graph))
+    desk.close()

@@ -326,6 +326,8 @@ def test_demo_runs_end_to_end_on_little(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert "ppo-kg" in done.stdout
+    explorer = (tmp_path / "demo" / "graph.html").read_text()
+    assert "Learnt on synthetic flows" in explorer
     page = (tmp_path / "demo" / "index.html").read_text()
     assert "synthetic" in page.lower()
     assert "<svg" in page
