@@ -20,6 +20,9 @@ TOP_REWARD = 5
 MISS_REWARD = -5
 """Reward of any action that the class's ranking does not hold (eq. 3)."""
 
+MOST_CLASSES, MOST_ACTIONS = 127, 10_000
+"""Bounds of a catalogue; class indices are int8."""
+
 
 @dataclass(frozen=True)
 class Mitigation:
@@ -108,14 +111,23 @@ class Catalogue:
         """The inverse of :meth:`to_json`.
 
         Raises:
-            ValueError: a name that cannot be printed, or a ranking outside of the actions.
+            ValueError: a name that cannot be printed or is there twice, a ranking outside of
+                the actions, or too many of anything.
         """
         names = [entry["name"] for entry in (*data["actions"], *data["classes"])]
         places = [place for entry in data["classes"] for place in entry["ranking"]]
         if not all(isinstance(name, str) and name.isprintable() for name in names):
             raise ValueError("a name cannot be printed")
-        if not all(0 <= place < len(data["actions"]) for place in places):
+        actions = len(data["actions"])
+        if not all(type(place) is int and 0 <= place < actions for place in places):
             raise ValueError("a ranking names no action")
+        if any(len(entry["ranking"]) > TOP_REWARD - MISS_REWARD for entry in data["classes"]):
+            raise ValueError("a ranking is too long for the rewards")
+        if not 0 < len(data["classes"]) <= MOST_CLASSES or not 0 < actions <= MOST_ACTIONS:
+            raise ValueError("no sensible number of classes or actions")
+        for kind in ("actions", "classes"):
+            if len({entry["name"] for entry in data[kind]}) < len(data[kind]):
+                raise ValueError(f"two {kind} of one name")
         return cls(
             classes=tuple(
                 TrafficClass(c["name"], tuple(c["labels"]), tuple(c["ranking"]))

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,15 +38,37 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         _swap(temporary, path)
     except OSError as error:
-        raise InputError(
-            f"cannot be written ({error.strerror or error})",
-            where=str(path),
-            mend="Check the folder's permissions and the free space",
-        ) from error
+        raise _unwritable(path, error) from error
     finally:
         # What went wrong has been said; failing to tidy up must not replace it.
         with contextlib.suppress(OSError):
             _remove(temporary)
+
+
+def check_writable(path: Path) -> None:
+    """Finds out now, rather than after long work, that a file or folder cannot be written.
+
+    Raises:
+        InputError: the place cannot be written to.
+    """
+    folder = path.absolute().parent
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            path.lstat()  # refuses names that are too long
+        while not folder.exists():
+            folder = folder.parent
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"cannot be written ({error.strerror or error})",
+        where=str(path),
+        mend="Check the folder's permissions and the free space",
+    )
 
 
 def _swap(temporary: Path, path: Path) -> None:

@@ -12,12 +12,13 @@ import gc
 import os
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import ActorDiedError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from envs import InputError
@@ -36,6 +37,9 @@ LOCK_SECONDS = 30.0
 
 SWITCH_SECONDS = 0.0005
 """How soon a thread of the actor makes way for another."""
+
+ATTEMPTS = 5
+"""How often an actor that ends while it is being found is started again."""
 
 CHANGES, QUESTIONS = "changes", "questions"
 """Concurrency groups: questions are answered while a merge waits for the disk."""
@@ -62,11 +66,11 @@ class GraphServer:
         self._users: set[str] = set()
 
     @ray.method(concurrency_group=CHANGES)
-    def attach(self, run: str) -> GraphSpec:
-        """Opens the store for a run; returns what the graph is about."""
+    def attach(self, run: str) -> tuple[GraphSpec, str]:
+        """Opens the store for a run; returns what the graph is about, and its folder."""
         self._store()
         self._users.add(run)
-        return self._spec
+        return self._spec, str(self._folder)
 
     @ray.method(concurrency_group=CHANGES)
     def detach(self, run: str) -> bool:
@@ -196,8 +200,9 @@ def start(run: str, spec: GraphSpec, folder: Path, *, shared: str | None = None)
     """
     here = ray.get_runtime_context().get_node_id()
     actor_class = ray.remote(concurrency_groups={CHANGES: 1, QUESTIONS: 2})(GraphServer)
-    handle: Any = actor_class.options(
-        name=f"graph:{shared or run}",
+    name = f"graph:{shared or run}"
+    options = actor_class.options(
+        name=name,
         namespace=NAMESPACE,
         get_if_exists=True,
         num_cpus=0,
@@ -205,13 +210,32 @@ def start(run: str, spec: GraphSpec, folder: Path, *, shared: str | None = None)
         max_task_retries=-1,
         lifetime="detached" if shared else None,
         scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False),
-    ).remote(str(folder.absolute()), spec)
-    try:
-        spec.check_same(ask(handle.attach.remote(run)), f"graph:{shared or run}")
-    except InputError:
-        stop(handle, run)
-        raise
-    return handle
+    )
+    for _ in range(ATTEMPTS):
+        handle: Any = options.remote(str(folder.absolute()), spec)
+        try:
+            found, where = ask(handle.attach.remote(run))
+            spec.check_same(found, name)
+            _check_folder(name, where, folder)
+        except ActorDiedError:
+            # The one that was found was just ending with its last user.
+            time.sleep(1)
+            continue
+        except InputError:
+            stop(handle, run)
+            raise
+        return handle
+    raise InputError("its actor cannot be started", where=name, mend="Look into Ray's logs")
+
+
+def _check_folder(name: str, found: str, wanted: Path) -> None:
+    if Path(found) != wanted.absolute():
+        raise InputError(
+            f"is being served from {found}",
+            where=name,
+            expected=str(wanted.absolute()),
+            mend="Train a copied run after the run it was copied from, or on another cluster",
+        )
 
 
 def names() -> list[str]:

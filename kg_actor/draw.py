@@ -55,7 +55,7 @@ def draw(
     Raises:
         InputError: another suffix, or the file cannot be written.
     """
-    _kind(path)
+    kind_of(path)
     return _write(sketch(graph, signatures, actions), path, note)
 
 
@@ -87,7 +87,7 @@ def draw_neighbourhood(
             the file cannot be written.
         ValueError: signature and type are both given, or none.
     """
-    _kind(path)
+    kind_of(path)
     part = around(graph, signature=signature, traffic=traffic, signatures=signatures)
     return _write(part, path, note)
 
@@ -102,7 +102,8 @@ def figure(view: View[str], caption: str | None = None) -> Figure:
     return picture(Sketch(view, caption or ""))
 
 
-def _kind(path: Path) -> str:
+def kind_of(path: Path) -> str:
+    """``svg`` or ``png``; raises :class:`InputError` for a file of another name."""
     kind = path.suffix.lower().lstrip(".")
     if kind not in {"svg", "png"}:
         raise InputError(f"{path.name!r} ends neither in .svg nor in .png")
@@ -115,7 +116,7 @@ def save_figure(content: Figure, path: Path) -> Path:
     Raises:
         InputError: another suffix, or the file cannot be written.
     """
-    data = saved(content, _kind(path), path.stem)
+    data = saved(content, kind_of(path), path.stem)
     with replacing(path) as temporary:
         temporary.write_bytes(data)
     return path

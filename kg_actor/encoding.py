@@ -1,7 +1,7 @@
-"""Interaction tables and graph states as bytes: Arrow streams and safetensors, compressed.
+"""Interaction tables and graph states as bytes: safetensors, compressed.
 
-Both formats are open, typed and free of code, so that a store can be read without kirl
-and a hostile one can do nothing but fail to be read.
+The format is open, typed and free of code. What is read may have been written by anybody:
+nothing is unpacked that says it is larger than it can be.
 """
 
 from __future__ import annotations
@@ -17,10 +17,14 @@ from safetensors.numpy import load, save
 from envs import InteractionTable
 from kg_actor.graph import Changes, GraphCounts, Recent
 
-_COLUMNS = (("signature", "<i4"), ("action", "<i2"), ("actual", "<i1"), ("count", "<i8"))
-_OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd")
-_LARGEST = 2**31
-"""Bytes that a state may take once it is unpacked."""
+Arrays = dict[str, NDArray[Any]]
+
+_COLUMNS = {"signature": np.int32, "action": np.int16, "actual": np.int8, "count": np.int64}
+_BYTES_PER_ROW = 15
+_HEADER = 4_096
+"""Bytes that names, types and shapes take at most."""
+
+_LARGEST_TABLE = 2**27
 
 
 class DamagedError(ValueError):
@@ -28,35 +32,33 @@ class DamagedError(ValueError):
 
 
 def pack_table(table: InteractionTable) -> bytes:
-    """An interaction table as one Arrow IPC stream: signature, action, actual, count."""
-    columns = {name: pa.array(getattr(table, name)) for name, _ in _COLUMNS}
-    batch = pa.record_batch(columns)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema, options=_OPTIONS) as writer:
-        writer.write_batch(batch)
-    packed: bytes = sink.getvalue().to_pybytes()
-    return packed
+    """An interaction table: signature, action, actual, count."""
+    return _pack({name: getattr(table, name) for name in _COLUMNS})
 
 
-def unpack_table(data: bytes) -> InteractionTable:
+def unpack_table(data: bytes, flows: int) -> InteractionTable:
     """The inverse of :func:`pack_table`.
+
+    Args:
+        data: what it returned.
+        flows: how many the table counts; it has no more rows.
 
     Raises:
         DamagedError: it is not such a table.
     """
-    try:
-        table = pa.ipc.open_stream(pa.BufferReader(data)).read_all()
-        columns = [
-            np.ascontiguousarray(table[name].to_numpy(), dtype=kind) for name, kind in _COLUMNS
-        ]
-    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
-        raise DamagedError("an interaction table cannot be read") from error
-    return InteractionTable(*columns)
+    arrays = _unpack(data, min(_LARGEST_TABLE, _BYTES_PER_ROW * flows) + _HEADER)
+    kinds = {name: array.dtype for name, array in arrays.items()}
+    if kinds != _COLUMNS or len({array.shape for array in arrays.values()}) != 1:
+        raise DamagedError("an interaction table has other columns")
+    table = InteractionTable(**{name: np.atleast_1d(array) for name, array in arrays.items()})
+    if table.count.ndim != 1 or table.flows != flows:
+        raise DamagedError("an interaction table counts other flows")
+    return table
 
 
 def pack_state(counts: GraphCounts, changes: Changes) -> bytes:
-    """Counts and versions as compressed safetensors; lessons and keys are kept elsewhere."""
-    arrays: dict[str, NDArray[Any]] = {
+    """Counts and versions; lessons and keys are kept elsewhere."""
+    arrays: Arrays = {
         "signature_actual": counts.signature_actual,
         "type_action": counts.type_action,
         "changes.signature": changes.signature,
@@ -66,28 +68,46 @@ def pack_state(counts: GraphCounts, changes: Changes) -> bytes:
     if counts.recent is not None:
         arrays["recent.signature_actual"] = counts.recent.signature_actual
         arrays["recent.type_action"] = counts.recent.type_action
+    return _pack(arrays)
+
+
+def unpack_state(data: bytes, like: GraphCounts) -> tuple[GraphCounts, Changes]:
+    """The inverse of :func:`pack_state`.
+
+    Args:
+        data: what it returned.
+        like: counts of the shapes that are expected.
+
+    Raises:
+        DamagedError: it is not such a state.
+    """
+    exact = like.signature_actual.nbytes + like.type_action.nbytes
+    versions = 8 * (sum(like.signature_actual.shape) + 1)
+    arrays = _unpack(data, 2 * exact + versions + _HEADER)
+    try:
+        recent = None
+        if like.recent is not None:
+            recent = Recent(arrays["recent.signature_actual"], arrays["recent.type_action"])
+        [version] = arrays["version"].tolist()
+        counts = GraphCounts(arrays["signature_actual"], arrays["type_action"], version, recent)
+        return counts, Changes(arrays["changes.signature"], arrays["changes.traffic"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise DamagedError("a state lacks a part") from error
+
+
+def _pack(arrays: Arrays) -> bytes:
     raw = save(arrays)
     packed: bytes = len(raw).to_bytes(8, "little") + pa.compress(raw, "zstd", asbytes=True)
     return packed
 
 
-def unpack_state(data: bytes) -> tuple[GraphCounts, Changes]:
-    """The inverse of :func:`pack_state`.
-
-    Raises:
-        DamagedError: it is not such a state.
-    """
+def _unpack(data: bytes, most: int) -> Arrays:
+    if not isinstance(data, bytes):
+        raise DamagedError("numbers are stored as text")
+    size = int.from_bytes(data[:8], "little")
+    if size > most:
+        raise DamagedError(f"{size:,} bytes where at most {most:,} can be")
     try:
-        size = int.from_bytes(data[:8], "little")
-        if not 0 < size <= _LARGEST:
-            raise DamagedError("a state has no sensible size")
-        arrays = load(pa.decompress(data[8:], size, "zstd", asbytes=True))
-        recent = None
-        if "recent.signature_actual" in arrays:
-            recent = Recent(arrays["recent.signature_actual"], arrays["recent.type_action"])
-        counts = GraphCounts(
-            arrays["signature_actual"], arrays["type_action"], int(arrays["version"][0]), recent
-        )
-        return counts, Changes(arrays["changes.signature"], arrays["changes.traffic"])
-    except (pa.ArrowException, SafetensorError, OSError, KeyError, IndexError) as error:
-        raise DamagedError("a state cannot be read") from error
+        return load(pa.decompress(data[8:], size, "zstd", asbytes=True))
+    except (pa.ArrowException, SafetensorError, OSError, KeyError, ValueError) as error:
+        raise DamagedError("compressed numbers cannot be read") from error

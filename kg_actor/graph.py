@@ -278,6 +278,11 @@ class KnowledgeGraph:
         self._set_lessons(kept, gone)
         return len(gone)
 
+    def replace_lessons(self, lessons: Sequence[Lesson]) -> None:
+        """Makes these all that was taught; a new version if they differ from what was."""
+        before, after = set(self._lessons), set(lessons)
+        self._set_lessons(tuple(lessons), sorted(before ^ after, key=lambda each: each.key))
+
     def counts(self) -> GraphCounts:
         """A copy of the graph as it is now."""
         recent = self._recent
@@ -301,8 +306,8 @@ class KnowledgeGraph:
         """Replaces the whole content.
 
         Raises:
-            ValueError: the state's shapes are another scenario's, or only one of the two
-                graphs forgets.
+            ValueError: the state is another scenario's, contradicts itself, or only one of
+                the two graphs forgets; nothing is replaced then.
         """
         counts = state.counts
         if (
@@ -315,6 +320,8 @@ class KnowledgeGraph:
             )
         if (counts.recent is None) != (self.half_life is None):
             raise ValueError("one of graph and snapshot forgets, the other does not")
+        self._check_state(state)
+        taught = Taught.of(state.lessons, self.catalogue) if state.lessons else None
         self._signature_actual = counts.signature_actual.copy()
         self._type_action = counts.type_action.copy()
         if counts.recent is not None:
@@ -325,7 +332,7 @@ class KnowledgeGraph:
         self._type_version = state.changes.traffic.copy()
         self._merged = dict(state.merged)
         self._version = counts.version
-        self._set_lessons(state.lessons, ())
+        self._lessons, self._taught = tuple(state.lessons), taught
 
     def _add(self, table: InteractionTable) -> None:
         if not len(table):
@@ -354,6 +361,32 @@ class KnowledgeGraph:
             self._version += 1
         for lesson in changed:
             self._type_version[self.catalogue.class_index(lesson.traffic)] = self._version
+
+    def _check_state(self, state: GraphState) -> None:
+        counts, changes = state.counts, state.changes
+        exact = (counts.signature_actual, counts.type_action, changes.signature, changes.traffic)
+        if any(array.dtype != np.int64 or (array < 0).any() for array in exact):
+            raise ValueError("counts and versions must be whole numbers from 0 on")
+        by_type = np.zeros((len(self.catalogue.classes),) * 2, np.int64)
+        np.add.at(by_type, self.predicted, counts.signature_actual)
+        if not np.array_equal(by_type, counts.type_action.sum(axis=1)):
+            raise ValueError("signatures and types count different flows")
+        shapes = (self.predicted.shape, (len(self.catalogue.classes),))
+        if (changes.signature.shape, changes.traffic.shape) != shapes:
+            raise ValueError("versions of another number of signatures or types")
+        latest = max(changes.signature.max(), changes.traffic.max())
+        if not latest <= counts.version < 2**62:
+            raise ValueError("something changed after the last version")
+        if counts.recent is not None:
+            for faded, whole in zip(vars(counts.recent).values(), exact, strict=False):
+                fits = faded.shape == whole.shape and faded.dtype == np.float64
+                if not fits or not ((faded >= 0) & np.isfinite(faded)).all():
+                    raise ValueError("faded counts must be numbers from 0 on")
+        merged = state.merged.values()
+        if any(not 0 < one.version <= counts.version or one.flows < 0 for one in merged):
+            raise ValueError("a table was merged before the first or after the last version")
+        if sum(one.flows for one in merged) != counts.signature_actual.sum():
+            raise ValueError("it counts other flows than were merged")
 
     def _faded_zeros(self) -> Recent:
         return Recent(

@@ -6,6 +6,8 @@ were learnt on, and neither can be taken for another scenario's.
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,11 @@ from numpy.typing import NDArray
 
 from envs import BetaPrior, Catalogue, InputError
 from kg_actor.graph import KnowledgeGraph
+
+KINDS = ("cicids2017", "synthetic")
+"""Where flows can come from."""
+
+MOST_SIGNATURES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -88,17 +95,30 @@ class GraphSpec:
             ValueError, KeyError, TypeError: it does not describe a graph.
         """
         catalogue = Catalogue.from_json(data["catalogue"])
-        predicted = np.array(data["predicted"], dtype=np.int8)
-        if predicted.ndim != 1 or not len(predicted):
-            raise ValueError("no signatures")
-        if predicted.min() < 0 or predicted.max() >= len(catalogue.classes):
+        numbers = data["predicted"]
+        if not isinstance(numbers, list) or not 0 < len(numbers) <= MOST_SIGNATURES:
+            raise ValueError("no sensible number of signatures")
+        classes = len(catalogue.classes)
+        if not all(type(number) is int and 0 <= number < classes for number in numbers):
             raise ValueError("a signature predicts no class")
-        prior, half_life = data["prior"], data["half_life"]
+        if data["kind"] not in KINDS:
+            raise ValueError("the flows are of no known kind")
+        half_life = data["half_life"]
+        prior = [float(data["prior"][name]) for name in ("alpha", "beta")]
+        given = prior if half_life is None else [*prior, float(half_life)]
+        if not all(0 < number < math.inf for number in given):
+            raise ValueError("prior and half-life must be numbers above 0")
         return cls(
-            str(data["fingerprint"]),
-            str(data["kind"]),
-            predicted,
+            _hexadecimal(data["fingerprint"]),
+            data["kind"],
+            np.array(numbers, dtype=np.int8),
             catalogue,
-            BetaPrior(float(prior["alpha"]), float(prior["beta"])),
+            BetaPrior(*prior),
             None if half_life is None else float(half_life),
         )
+
+
+def _hexadecimal(text: Any) -> str:  # noqa: ANN401 (from a file)
+    if not isinstance(text, str) or not re.fullmatch("[0-9a-f]{64}", text):
+        raise ValueError("the fingerprint is none")
+    return text

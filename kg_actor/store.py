@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import itertools
 import json
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -55,12 +57,12 @@ KEEP = 4_096
 
 _SCHEMA = (
     "CREATE TABLE about (format INTEGER NOT NULL, spec TEXT NOT NULL)",
-    # interactions: an Arrow IPC stream; NULL once folded into a base
+    # interactions: see kg_actor.encoding; NULL once folded into a base
     "CREATE TABLE merges (id INTEGER PRIMARY KEY, version INTEGER NOT NULL, run TEXT NOT NULL,"
     " iteration INTEGER NOT NULL, runner INTEGER NOT NULL, flows INTEGER NOT NULL,"
     " digest BLOB NOT NULL, interactions BLOB, UNIQUE (run, iteration, runner))",
     "CREATE INDEX merges_by_version ON merges (version)",
-    "CREATE TABLE bases (version INTEGER PRIMARY KEY, state BLOB NOT NULL)",
+    "CREATE TABLE bases (version INTEGER PRIMARY KEY, state BLOB NOT NULL, digest BLOB NOT NULL)",
     "CREATE TABLE lessons (provenance TEXT NOT NULL, traffic TEXT NOT NULL, action TEXT NOT NULL,"
     " reward REAL NOT NULL, weight REAL NOT NULL, PRIMARY KEY (provenance, traffic, action))",
 )
@@ -68,12 +70,15 @@ _SCHEMA = (
 Execute = Callable[..., Any]
 _Result = TypeVar("_Result")
 
+_LARGEST_CELL = 2**28
+"""Bytes of a cell; the state of ten million signatures takes less."""
+
 
 class GraphStore:
     """The one writer of a graph's store; use :meth:`open`.
 
-    Methods may be called from several threads: changes wait for each other, questions wait
-    for the short moment alone in which memory is brought up to date.
+    Methods may be called from several threads. Changes wait for each other; a merge holds up
+    questions while it brings memory up to date, not while it writes to the disk.
     """
 
     def __init__(
@@ -97,7 +102,7 @@ class GraphStore:
             InputError: another process writes it, it belongs to another scenario, is
                 damaged, or cannot be written to.
         """
-        with _problems(folder):
+        with _distrusting(folder):
             folder.mkdir(parents=True, exist_ok=True)
             lock = _locked(folder, wait)
             try:
@@ -179,28 +184,24 @@ class GraphStore:
             run: whose checkpoint it is.
 
         Raises:
-            InputError: other runs merged into this store, and it lacks merges that the
-                checkpoint holds.
+            InputError: other runs have merged since, or gone back themselves, and this run's
+                own merges are not all there.
         """
         with self._changing, _problems(self.folder):
-            held = self._graph.merged
-            later = [key for key in held if key not in state.merged]
-            missing = [
-                key
-                for key, entry in state.merged.items()
-                if key not in held or held[key].digest != entry.digest
-            ]
-            shared = any(key.run != run for key in later)
-            if shared and missing:
+            held = {key: entry.digest for key, entry in self._graph.merged.items()}
+            wanted = {key: entry.digest for key, entry in state.merged.items()}
+            others = {key for key in held if key.run != run}
+            if not others or _of(held, others) == {k: d for k, d in wanted.items() if k.run != run}:
+                self._replace(state, rewritten=not wanted.items() <= held.items())
+                return
+            own = {key for key in wanted if key.run == run}
+            if not _of(wanted, own).items() <= held.items():
                 raise InputError(
-                    f"lacks {len(missing)} merges of the checkpoint, and other runs have gone on",
+                    "lacks merges of the checkpoint, and other runs have gone on",
                     where=str(self.folder),
-                    mend="Restore the graph's own snapshot, or give this run another graph",
+                    mend="Begin the run again with another --out",
                 )
-            if shared:
-                self._remove([key for key in later if key.run == run])
-            else:
-                self._replace(state, rewritten=bool(missing))
+            self._remove([key for key in held if key.run == run and key not in own])
 
     def _change(self, change: Callable[[KnowledgeGraph], _Result]) -> _Result:
         with self._changing, _problems(self.folder):
@@ -216,10 +217,9 @@ class GraphStore:
 
     def _replace(self, state: GraphState, *, rewritten: bool) -> None:
         after = self.spec.new_graph()
+        after.restore(state)
         lessons = self._graph.lessons if self._graph.version else state.lessons
-        after.restore(GraphState(state.counts, state.changes, state.merged, ()))
-        if lessons:
-            after.teach(lessons)
+        after.replace_lessons(lessons)
         with self._transaction() as execute:
             version = 0 if rewritten else state.counts.version
             execute("DELETE FROM bases WHERE version >= ?", version)
@@ -261,10 +261,15 @@ class GraphStore:
         version = self._graph.version
         if version % BASE_EVERY:
             return
-        with self._transaction() as execute:
+        # What was merged is on the disk; tidying up is tried again at the next base.
+        with contextlib.suppress(sqlite3.OperationalError), self._transaction() as execute:
             _write_base(execute, self._graph)
-            # Bases stand at multiples of BASE_EVERY, so all that is folded is in one.
-            execute("UPDATE merges SET interactions = NULL WHERE version <= ?", version - KEEP)
+            # Only what a base holds may be folded.
+            execute(
+                "UPDATE merges SET interactions = NULL WHERE version <="
+                " (SELECT max(version) FROM bases WHERE version <= ?)",
+                version - KEEP,
+            )
 
     def _put(self, graph: KnowledgeGraph) -> None:
         with self._reading:
@@ -305,26 +310,19 @@ def locked(folder: Path) -> Iterator[None]:
             yield
 
 
-def set_aside(folder: Path, name: str) -> Path | None:
-    """Renames a store's files out of the way, into a folder beside them.
+def set_aside(folder: Path) -> Path | None:
+    """Renames a store's folder out of the way, in one step.
 
     Args:
         folder: of the store, :func:`locked`.
-        name: of the new folder within it.
 
     Returns:
-        The new folder; ``None`` if there was no store.
+        Its new name; ``None`` if there was no store.
     """
     if not exists(folder):
         return None
     with _problems(folder):
-        (folder / name).mkdir()
-        # The database comes last: without it, what is left is no store.
-        for suffix in ("-shm", "-wal", ""):
-            file = folder / f"{FILE}{suffix}"
-            if file.exists():
-                file.rename(folder / name / file.name)
-    return folder / name
+        return folder.rename(folder.with_name(f"{folder.name}-before-{uuid.uuid4().hex[:8]}"))
 
 
 def read(folder: Path) -> tuple[KnowledgeGraph, GraphSpec]:
@@ -333,7 +331,7 @@ def read(folder: Path) -> tuple[KnowledgeGraph, GraphSpec]:
     Raises:
         InputError: there is none, or it is damaged.
     """
-    with _problems(folder), contextlib.closing(_reader(folder)) as connection:
+    with _distrusting(folder), contextlib.closing(_reader(folder)) as connection:
         connection.execute("BEGIN")  # one version, whoever merges meanwhile
         spec = _spec(connection, folder)
         return _rebuilt(connection, spec), spec
@@ -360,17 +358,19 @@ def journal(folder: Path) -> Journal:
     Raises:
         InputError: there is none, or it is damaged.
     """
-    with _problems(folder), contextlib.closing(_reader(folder)) as connection:
+    with _distrusting(folder), contextlib.closing(_reader(folder)) as connection:
         connection.execute("BEGIN")
+        spec = _spec(connection, folder)
         folded = connection.execute(
-            "SELECT state FROM bases WHERE version <= (SELECT min(version) FROM bases WHERE"
-            " version >= (SELECT max(version) FROM merges WHERE interactions IS NULL))"
+            "SELECT state, digest FROM bases WHERE version <= (SELECT min(version) FROM bases"
+            " WHERE version >= (SELECT max(version) FROM merges WHERE interactions IS NULL))"
             " ORDER BY version"
         )
-        bases = [unpack_state(state)[0] for (state,) in folded]
+        like = spec.new_graph().counts()
+        bases = [_base(row, like)[0] for row in folded]
         after = bases[-1].version if bases else 0
         tables = [(version, table) for version, _, table in _journal(connection, after)]
-        return Journal(_spec(connection, folder), bases, tables)
+        return Journal(spec, bases, tables)
 
 
 def _all_changed(graph: KnowledgeGraph, version: int) -> KnowledgeGraph:
@@ -386,15 +386,14 @@ def _all_changed(graph: KnowledgeGraph, version: int) -> KnowledgeGraph:
 def _rebuilt(connection: sqlite3.Connection, spec: GraphSpec) -> KnowledgeGraph:
     """The graph by its latest base and all that was merged since."""
     graph = spec.new_graph()
-    base = connection.execute("SELECT state FROM bases ORDER BY version DESC LIMIT 1").fetchone()
-    counts, changes = unpack_state(base[0]) if base else (graph.counts(), graph.changes())
+    base = connection.execute(
+        "SELECT state, digest FROM bases ORDER BY version DESC LIMIT 1"
+    ).fetchone()
+    empty = (graph.counts(), graph.changes())
+    counts, changes = _base(base, empty[0]) if base else empty
     merged = _merged(connection)
-    lessons = _lessons(connection)
     before = {key: entry for key, entry in merged.items() if entry.version <= counts.version}
-    try:
-        graph.restore(GraphState(counts, changes, before, lessons))
-    except ValueError as error:
-        raise DamagedError("a base does not fit the store's signatures") from error
+    graph.restore(GraphState(counts, changes, before, _lessons(connection)))
     for version, group in itertools.groupby(
         _journal(connection, counts.version), key=lambda row: row[0]
     ):
@@ -402,9 +401,20 @@ def _rebuilt(connection: sqlite3.Connection, spec: GraphSpec) -> KnowledgeGraph:
         if any(merged[keyed.key].digest != digest(keyed.table) for keyed in tables):
             raise DamagedError(f"version {version} is not what was merged")
         graph.apply(graph.unmerged(tables), version)
-    if sum(entry.flows for entry in merged.values()) != graph.counts().signature_actual.sum():
-        raise DamagedError("it counts other flows than were merged")
+    if graph.merged.keys() != merged.keys():
+        raise DamagedError("tables are missing")
     return graph
+
+
+def _base(row: tuple[Any, Any], like: GraphCounts) -> tuple[GraphCounts, Changes]:
+    state, known = row
+    if not isinstance(state, bytes) or _digest(state) != known:
+        raise DamagedError("a base is not what was written")
+    return unpack_state(state, like)
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).digest()
 
 
 def _merged(connection: sqlite3.Connection) -> dict[MergeKey, Merged]:
@@ -423,17 +433,17 @@ def _journal(
     connection: sqlite3.Connection, after: int
 ) -> Iterator[tuple[int, MergeKey, InteractionTable]]:
     rows = connection.execute(
-        "SELECT version, run, iteration, runner, interactions FROM merges"
+        "SELECT version, run, iteration, runner, flows, interactions FROM merges"
         " WHERE version > ? AND interactions IS NOT NULL ORDER BY version, id",
         (after,),
     )
-    for version, run, iteration, runner, data in rows:
-        yield version, MergeKey(run, iteration, runner), unpack_table(data)
+    for version, run, iteration, runner, flows, data in rows:
+        yield version, MergeKey(run, iteration, runner), unpack_table(data, flows)
 
 
 def _write_base(execute: Execute, graph: KnowledgeGraph) -> None:
     state = pack_state(graph.counts(), graph.changes())
-    execute("INSERT OR REPLACE INTO bases (version, state) VALUES (?, ?)", graph.version, state)
+    execute("INSERT OR REPLACE INTO bases VALUES (?, ?, ?)", graph.version, state, _digest(state))
 
 
 def _write_lessons(execute: Execute, lessons: Sequence[Lesson]) -> None:
@@ -448,7 +458,8 @@ def _write_lessons(execute: Execute, lessons: Sequence[Lesson]) -> None:
 
 def _locked(folder: Path, wait: float) -> IO[str]:
     """The writer's lock; the system takes it back from a process that dies."""
-    file = (folder / "lock").open("w")
+    # Appending changes nothing, whatever a link of that name points to.
+    file = (folder / "lock").open("a")
     deadline = time.monotonic() + wait
     while True:
         try:
@@ -469,12 +480,12 @@ def _locked(folder: Path, wait: float) -> IO[str]:
 def _connected(folder: Path, spec: GraphSpec) -> sqlite3.Connection:
     connection = sqlite3.connect(folder / FILE, isolation_level=None, check_same_thread=False)
     try:
-        connection.execute("PRAGMA trusted_schema = OFF")
+        _distrust(connection)
         # Where the file system has no shared memory, SQLite stays with its rollback journal,
         # which is as durable and slower.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+        if not _schema(connection):
             _create(connection, spec)
         if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise DamagedError("SQLite finds its pages damaged")
@@ -505,17 +516,29 @@ def _reader(folder: Path) -> sqlite3.Connection:
         # A reader of a write-ahead log needs shared memory beside it; without a log, it does not.
         address += "&immutable=1"
     connection = sqlite3.connect(address, uri=True, isolation_level=None)
-    connection.execute("PRAGMA trusted_schema = OFF")
+    _distrust(connection)
     return connection
 
 
+def _distrust(connection: sqlite3.Connection) -> None:
+    """The file may be anybody's."""
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_CELL)
+
+
+def _schema(connection: sqlite3.Connection) -> set[str]:
+    """The statements that make the file's tables, indexes, views and triggers."""
+    rows = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
+    return {sql for (sql,) in rows}
+
+
 def _spec(connection: sqlite3.Connection, folder: Path) -> GraphSpec:
-    try:
-        found, text = connection.execute("SELECT format, spec FROM about").fetchone()
-    except (sqlite3.OperationalError, TypeError) as error:
+    # Nothing else may be there: a view in a table's place could compute without end.
+    if _schema(connection) != set(_SCHEMA):
         raise InputError(
             "is not a knowledge graph of kirl", where=str(folder / FILE), mend="Check the path"
-        ) from error
+        )
+    found, text = connection.execute("SELECT format, spec FROM about").fetchone()
     if found != FORMAT:
         raise InputError(
             f"graph format {found}",
@@ -523,10 +546,7 @@ def _spec(connection: sqlite3.Connection, folder: Path) -> GraphSpec:
             expected=f"format {FORMAT}, which this version of kirl writes",
             mend="Read it with the version of kirl that wrote it",
         )
-    try:
-        return GraphSpec.from_json(json.loads(text))
-    except (ValueError, KeyError, TypeError) as error:
-        raise DamagedError("it does not say what it is about") from error
+    return GraphSpec.from_json(json.loads(text))
 
 
 @contextlib.contextmanager
@@ -544,6 +564,27 @@ def _problems(folder: Path) -> Iterator[None]:
             where=str(folder),
             mend="Check the folder's permissions and the free space",
         ) from error
+
+
+@contextlib.contextmanager
+def _distrusting(folder: Path) -> Iterator[None]:
+    """The same while reading: whatever cannot be made sense of is damage.
+
+    A file can be wrong in more ways than can be named one by one.
+    """
+    with _problems(folder):
+        try:
+            yield
+        except (InputError, sqlite3.Error, OSError):
+            raise
+        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+            raise DamagedError(f"{error}") from error
+        except (RecursionError, MemoryError) as error:
+            raise DamagedError("it is too large or too deep") from error
+
+
+def _of(digests: Mapping[MergeKey, bytes], keys: Collection[MergeKey]) -> dict[MergeKey, bytes]:
+    return {key: digests[key] for key in keys}
 
 
 def _explained(folder: Path, error: sqlite3.DatabaseError) -> InputError:
@@ -564,7 +605,7 @@ def _explained(folder: Path, error: sqlite3.DatabaseError) -> InputError:
 
 def _damaged(folder: Path, what: str) -> InputError:
     offer = snapshot.newest(folder.parent)
-    mend = "Train the run again"
+    mend = "Put a copy of the folder in its place, or begin with a new graph"
     if offer:
         mend = f"Go back to the last good snapshot, {offer}: kirl graph restore {folder.parent}"
     return InputError(f"is damaged ({what})", where=str(folder / FILE), mend=mend)

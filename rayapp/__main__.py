@@ -47,6 +47,15 @@ def main() -> None:
     except InputError as error:
         console.err.print(f"kirl: {error}", markup=False, soft_wrap=True)
         code = 2
+    except OSError as error:
+        # What the system refuses (a name too long, a file that has gone) is no bug of ours.
+        if error.filename is None:
+            raise
+        console.err.print(f"kirl: {error.filename}: {error.strerror}.", soft_wrap=True)
+        code = 2
+    except KeyboardInterrupt:
+        console.err.print("Interrupted.")
+        code = 130
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     with contextlib.suppress(BrokenPipeError):

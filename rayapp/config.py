@@ -8,16 +8,24 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from envs import BetaPrior, Catalogue, InputError
 from kg_actor import Lesson, lesson_files
 
 Algo = Literal["ppo", "ppo-kg"]
 
+
+def _possible(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("no path holds a NUL character")
+    return path
+
+
 _Positive = Annotated[int, Field(ge=1, strict=True)]
 _Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_FilePath = Annotated[Path, AfterValidator(_possible)]
 
 
 class _Settings(BaseModel):
@@ -104,8 +112,8 @@ class GraphSettings(_Settings):
             never forgets, and a forgetting graph depends on the order of its merges.
     """
 
-    shared: Path | None = None
-    lessons: tuple[Path, ...] = ()
+    shared: _FilePath | None = None
+    lessons: tuple[_FilePath, ...] = ()
     half_life: _Rate | None = None
 
     def read_lessons(self, catalogue: Catalogue) -> tuple[Lesson, ...]:
@@ -138,7 +146,7 @@ class TrainingSettings(_Settings):
     episodes: _Positive | None = None
     passes: _Rate | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31, strict=True)] = 0
-    runners: Annotated[int, Field(ge=0, strict=True)] = 0
+    runners: Annotated[int, Field(ge=0, le=4096, strict=True)] = 0
     checkpoint_seconds: _Rate = 30.0
     network: NetworkSettings = NetworkSettings()
     ppo: PPOSettings = PPOSettings()

@@ -12,6 +12,8 @@ import typer
 from rich.table import Table
 
 from envs import Scenario
+from envs.files import check_writable
+from kg_actor.draw import kind_of
 from rayapp.bench import graph as bench
 from rayapp.commands import console
 from rayapp.commands.prepare import generate_flows
@@ -33,11 +35,15 @@ def graph(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Durable merges, answers in process and over the wire, and how both grow."""
+    if scenario:
+        Scenario.load(scenario)
+    if out:
+        check_writable(out)
+        kind_of(out)
     with console.Reporter("Merging and answering", "sizes") as reporter:
         store = bench.measure(reporter)
     with tempfile.TemporaryDirectory() as folder:
         where = scenario or _synthetic(Path(folder) / "scenario")
-        Scenario.load(where)
         with console.ray_session(), console.Reporter("Asking a training", "iterations") as reporter:
             remote = bench.measure_remote(where, iterations, reporter)
     if out:

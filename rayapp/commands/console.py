@@ -8,6 +8,7 @@ import logging
 import os
 import resource
 import secrets
+import socket
 import sys
 import time
 import warnings
@@ -24,6 +25,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from envs import InputError
 
 err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 """Progress and messages; results alone go to standard output."""
@@ -134,7 +137,7 @@ def ray_session() -> Iterator[None]:
 
     for name in ("ray", "ray.rllib", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    with working("Starting Ray" if local else "Connecting to Ray"):
+    with working("Starting Ray" if local else "Connecting to Ray"), _reached():
         ray.init(
             # Without "local" Ray would join any cluster that it finds on this machine.
             address="local" if local else None,
@@ -146,6 +149,27 @@ def ray_session() -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _reached() -> Iterator[None]:
+    """Says in one message that there is no cluster where one was named."""
+    address = os.environ.get("RAY_ADDRESS", "")
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        if colon and port.isdigit() and int(port) < 2**16:
+            # Ray itself would try for minutes.
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        yield
+    except (ConnectionError, OSError, ValueError, RuntimeError) as error:
+        if not address:
+            raise
+        raise InputError(
+            f"no Ray cluster answers ({type(error).__name__})",
+            where=address,
+            expected="the address of a running cluster, HOST:PORT",
+            mend="Check --address or RAY_ADDRESS, and the cluster's token",
+        ) from error
 
 
 def _keep_to_this_machine() -> None:

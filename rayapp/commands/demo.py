@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from envs import InputError, Scenario
+from envs.files import check_writable
 from rayapp import config
 from rayapp.commands import console, train
 from rayapp.commands.evaluate import scorecard, scorecard_table
@@ -26,6 +27,7 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of everything.")] = 0,
 ) -> None:
     """Prepare synthetic flows, train ppo and ppo-kg, compare them, draw a page."""
+    check_writable(out / "scenario")
     scenario = _scenario(out / "scenario", rows, seed)
     show_detection(scenario)
     for algo in ALGORITHMS:

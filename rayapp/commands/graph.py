@@ -15,8 +15,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from envs import InputError, Scenario
-from kg_actor import neighbourhood, queries
+from envs import Catalogue, InputError, Scenario
+from kg_actor import Lesson, neighbourhood, queries, store
 from kg_actor.diff import GraphDiff, difference
 from kg_actor.export import Format, export
 from kg_actor.lesson_files import DEFAULT_REWARD, DEFAULT_WEIGHT, read_lessons
@@ -219,41 +219,54 @@ def import_lessons(
         raise InputError(
             "give files to import, or --withdraw", mend="kirl graph import --help has an example"
         )
-    if scenario is not None:
-        loaded = Scenario.load(scenario)
-        # Files that cannot be used must not leave a new graph behind.
-        for path in files or []:
-            read_lessons(path, loaded.catalogue, provenance)
-        graphs.create(Path(source), loaded)
-    with _found(source, address) as found:
-        if withdraw is not None:
-            number = found.withdraw(withdraw)
-            if not number:
-                raise InputError(
-                    f"nothing was taught by {withdraw!r}",
-                    where=source,
-                    expected="one of "
-                    + (
-                        ", ".join(sorted({each.provenance for each in found.graph.lessons}))
-                        or "nobody"
-                    ),
-                )
-            console.out.print(f"Withdrew {number:,} lessons of {withdraw}")
-            return
-        lessons = [
+
+    def read(catalogue: Catalogue) -> list[Lesson]:
+        return [
             lesson
             for path in files or []
             for lesson in read_lessons(
-                path,
-                found.spec.catalogue,
-                provenance,
-                default_reward=reward,
-                default_weight=weight,
+                path, catalogue, provenance, default_reward=reward, default_weight=weight
             )
         ]
+
+    if scenario is not None:
+        _check_new(source, withdraw)
+        loaded = Scenario.load(scenario)
+        # Files that cannot be used must not leave a new graph behind.
+        lessons = read(loaded.catalogue)
+        graphs.create(Path(source), loaded)
+    with _found(source, address) as found:
+        if withdraw is not None:
+            _withdraw(found, withdraw)
+            return
+        lessons = read(found.spec.catalogue)
         found.teach(lessons)
     sources = ", ".join(sorted({lesson.provenance for lesson in lessons}))
     console.out.print(f"Taught {len(lessons):,} lessons by {sources} to {source}", soft_wrap=True)
+
+
+def _check_new(source: str, withdraw: str | None) -> None:
+    """A new graph is made for files to be taught, in a folder of its own."""
+    path = Path(source)
+    taken = path.exists() and not store.exists(path)
+    if withdraw is not None or source.startswith(graphs.LIVE) or taken:
+        raise InputError(
+            "--scenario makes a new graph, in a folder that is not there yet",
+            where=source,
+            mend="Leave --scenario out, or give a new folder and files to import",
+        )
+
+
+def _withdraw(found: GraphSource, provenance: str) -> None:
+    number = found.withdraw(provenance)
+    if not number:
+        known = sorted({each.provenance for each in found.graph.lessons})
+        raise InputError(
+            f"nothing was taught by {provenance!r}",
+            where=found.name,
+            expected=f"one of {', '.join(known)}" if known else None,
+        )
+    console.out.print(f"Withdrew {number:,} lessons of {provenance}")
 
 
 def restore(

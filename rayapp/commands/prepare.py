@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from envs import Flows, InputError, Scenario, cicids2017, synthetic
+from envs.files import check_writable
 from envs.scenario import MANIFEST, check_replaceable
 from rayapp.commands import console
 
@@ -89,6 +90,7 @@ def _check(data: list[Path] | None, rows: int | None, out: Path, overwrite: bool
             expected="--data PATH or --synthetic ROWS",
             mend=EXAMPLE,
         )
+    check_writable(out)
     check_replaceable(out)
     if (out / MANIFEST).is_file() and not overwrite:
         raise InputError(

@@ -111,5 +111,10 @@ def _finish(folder: RunFolder, manifest: RunManifest) -> RunManifest:
                     ),
                 )
         except KeyboardInterrupt as interrupt:
-            console.err.print("Interrupted; the same command goes on from the last checkpoint.")
+            kept = folder.manifest().episodes
+            console.err.print(
+                f"Interrupted; the same command goes on after {kept:,} flows."
+                if kept
+                else "Interrupted before the first checkpoint; the same command begins again."
+            )
             raise typer.Exit(130) from interrupt

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from kg_actor import GraphSpec, KnowledgeGraph, Lesson, snapshot, store
 from kg_actor.history import check_signature, confidence_of
 from kg_actor.queries import ConfidencePoint
 from kg_actor.store import GraphStore
+from rayapp import config
 from rayapp.experiments.runs import RunFolder
 
 LIVE = "graph:"
@@ -157,6 +157,7 @@ def restore(run: RunFolder, folder: Path | None = None) -> tuple[Path, Path | No
     Raises:
         InputError: there is no snapshot, it is another scenario's, or the graph is in use.
     """
+    manifest = run.manifest()
     found = folder or snapshot.newest(run.path)
     if found is None:
         raise InputError(
@@ -165,18 +166,14 @@ def restore(run: RunFolder, folder: Path | None = None) -> tuple[Path, Path | No
             mend="Train the run again; its first checkpoint holds the first snapshot",
         )
     state, spec = snapshot.load(found)
-    fingerprint = run.manifest().fingerprint
-    if spec.fingerprint != fingerprint:
-        raise InputError(
-            f"belongs to scenario {spec.fingerprint[:12]}",
-            where=str(found),
-            expected=f"a snapshot of scenario {fingerprint[:12]}",
-            mend="Take a snapshot of this run",
-        )
+    prior = config.beta_prior(manifest.settings.prior)
+    half_life = manifest.settings.graph.half_life
+    expected = replace(spec, fingerprint=manifest.fingerprint, prior=prior, half_life=half_life)
+    expected.check_same(spec, str(found))
     with store.locked(run.graph_folder):
-        aside = store.set_aside(run.graph_folder, f"before-{uuid.uuid4().hex[:8]}")
+        aside = store.set_aside(run.graph_folder)
     with contextlib.closing(GraphStore.open(run.graph_folder, spec)) as opened:
-        opened.restore(state, run.manifest().name)
+        opened.restore(state, manifest.name)
     return found, aside
 
 

@@ -30,7 +30,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from envs import InputError, Scenario
-from envs.files import replacing, write_json
+from envs.files import check_writable, replacing, write_json
 from kg_actor import KnowledgeGraph, store
 from rayapp.config import TrainingSettings
 from rayapp.rl.saved_policy import SavedPolicy
@@ -283,6 +283,7 @@ def begin(folder: RunFolder, settings: TrainingSettings, scenario: Scenario) -> 
     Raises:
         InputError: the folder holds something else, or a run of other settings or scenario.
     """
+    check_writable(folder.path)
     total = settings.total_episodes(len(scenario.train[0]))
     graph = settings.graph.model_copy(
         update={
@@ -329,8 +330,8 @@ def _check_same(
         )
     # Runners and checkpoints change speed and safety, never the result.
     free = {"runners", "checkpoint_seconds"}
-    before = manifest.settings.model_dump(exclude=free)
-    after = settings.model_dump(exclude=free)
+    before = _flat(manifest.settings.model_dump(exclude=free))
+    after = _flat(settings.model_dump(exclude=free))
     changed = [key for key in before if before[key] != after[key]]
     if changed:
         told = ", ".join(f"{key}: {before[key]} there, {after[key]} now" for key in changed[:3])
@@ -339,3 +340,14 @@ def _check_same(
             where=str(folder.path),
             mend="Choose another --out, or resume with the run's own settings",
         )
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings under the names that ``--set`` takes."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

@@ -43,11 +43,11 @@ def train(folder: RunFolder, on_iteration: Listener | None = None) -> RunManifes
     # The networks are so small that a second thread costs more than it brings.
     torch.set_num_threads(1)
     algorithm = algorithm_config(manifest, folder)
-    session = _Session(folder, manifest, algorithm.build_algo())
+    built = algorithm.build_algo()
     try:
-        session.run(manifest.total, on_iteration)
+        _Session(folder, manifest, built).run(manifest.total, on_iteration)
     finally:
-        session.close()
+        built.stop()
     return manifest
 
 
@@ -163,9 +163,6 @@ class _Session:
                     self._checkpoint()
         self._checkpoint()
         self._finish()
-
-    def close(self) -> None:
-        self._algorithm.stop()
 
     def _elapsed(self) -> float:
         return self._before + time.perf_counter() - self._begun

@@ -20,6 +20,7 @@ import numpy as np
 import ray
 import torch
 from numpy.typing import NDArray
+from ray.exceptions import ActorDiedError
 from ray.rllib.algorithms.ppo import PPO, PPOConfig
 from ray.rllib.core import (
     COMPONENT_ENV_RUNNER,
@@ -40,7 +41,7 @@ from ray.rllib.utils.metrics import (
     TIMERS,
 )
 
-from envs import BetaPrior, InteractionTable, Scenario, observation_space
+from envs import BetaPrior, InputError, InteractionTable, Scenario, observation_space
 from envs.bandit import observe
 from kg_actor import (
     GraphCounts,
@@ -161,7 +162,8 @@ class KnowledgePPOConfig(PPOConfig):
         """Sets graph, advice and KL term; what is ``None`` stays as it is.
 
         Args:
-            run_name: names the run, and its graph's actor; ``None`` draws a name.
+            run_name: names the run, and its graph's actor; ``None`` draws a name. A run that
+                begins anew drops what a run of its name had merged into the same graph.
             graph_folder: where the graph is kept; by default in RLlib's folder of the trial.
             shared_graph: name of a graph that runs share on purpose; all of them give the
                 same name and folder. It needs a ``graph_folder``.
@@ -262,21 +264,34 @@ class KnowledgePPO(PPO):
             own.prior,
             own.half_life,
         )
-        folder = Path(own.graph_folder or Path(self.logdir) / "graph")
-        self.graph = graph_actor.start(self.run_name, self._spec, folder, shared=own.shared_graph)
+        self._graph_folder = Path(own.graph_folder or Path(self.logdir) / "graph")
+        self._unfinished = False
+        self.graph = self._start_graph()
+        try:
+            self._set_up_knowledge()
+        except BaseException:
+            graph_actor.stop(self.graph, self.run_name)
+            raise
+
+    def _set_up_knowledge(self) -> None:
+        own = self.config
         if own.lessons:
             graph_actor.ask(self.graph.teach.remote(own.lessons))
-        self._graph_checkpoint = GraphCheckpoint(self.graph, self.run_name, self._spec)
-        self._desk = AdviceDesk(own.advisor, flows.catalogue)
+        self._graph_checkpoint = GraphCheckpoint(self.run_name, self._spec, lambda: self.graph)
+        self._desk = AdviceDesk(own.advisor, self._catalogue)
         self._asked = 0
         self.knowledge = self._learn(graph_actor.ask(self.graph.counts.remote()))
         self.summary: IterationSummary | None = None
 
     def training_step(self) -> None:
         """One iteration: sample, then graph and learner on the same tables, then advice."""
+        if self._unfinished:
+            raise RuntimeError(
+                "the last iteration failed half-way: weights and graph are of different ages. "
+                "Restore a checkpoint"
+            )
         if self.episodes == 0:
-            # A run that was lost before its first checkpoint begins again, and so does its graph.
-            self.knowledge = self._learn(graph_actor.ask(self.graph.begin.remote(self.run_name)))
+            self._begin()
         with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
             fragments = self._sample()
         table = InteractionTable.total(fragment.table for fragment in fragments)
@@ -284,6 +299,7 @@ class KnowledgePPO(PPO):
             Keyed(MergeKey(self.run_name, self.training_iteration, number), fragment.table)
             for number, fragment in enumerate(fragments)
         ]
+        self._unfinished = True
         # The graph merges while the learner learns.
         merged = self.graph.merge.remote(keyed)
         self.metrics.log_value(
@@ -292,9 +308,9 @@ class KnowledgePPO(PPO):
         with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
             learner_results = self._update(table)
         with self.metrics.log_time((TIMERS, GRAPH_MERGE_TIMER)):
-            counts = graph_actor.ask(merged)
-        # Only now, so that an iteration that failed is repeated as a whole.
+            counts = self._merged(merged, keyed)
         self.episodes += table.flows
+        self._unfinished = False
         with self.metrics.log_time((TIMERS, ADVICE_TIMER)):
             self.knowledge = self._learn(counts)
         self.summary = self._summarise(table, learner_results)
@@ -308,6 +324,35 @@ class KnowledgePPO(PPO):
             key=ENV_RUNNER_RESULTS,
             window=1,
         )
+
+    def _begin(self) -> None:
+        """Drops what a run that was lost before its first checkpoint left in the graph.
+
+        Raises:
+            InputError: the graph holds another run's flows, and is not shared on purpose.
+        """
+        counts = graph_actor.ask(self.graph.begin.remote(self.run_name))
+        if counts.signature_actual.any() and not self.config.shared_graph:
+            raise InputError(
+                "holds flows of another run",
+                where=str(self._graph_folder),
+                expected="a graph of this run's own, or a shared one",
+                mend="Restore the run's own graph, or remove the folder",
+            )
+        self.knowledge = self._learn(counts)
+
+    def _merged(self, answer: Any, keyed: list[Keyed]) -> GraphCounts:  # noqa: ANN401
+        """The counts after a merge; merged again if its actor was lost for good."""
+        try:
+            counts: GraphCounts = graph_actor.ask(answer)
+        except ActorDiedError:
+            self.graph = self._start_graph()
+            counts = graph_actor.ask(self.graph.merge.remote(keyed))
+        return counts
+
+    def _start_graph(self) -> Any:  # noqa: ANN401
+        shared = self.config.shared_graph
+        return graph_actor.start(self.run_name, self._spec, self._graph_folder, shared=shared)
 
     def _learn(self, counts: GraphCounts) -> Knowledge:
         """Counters and advice from the graph's counts."""
@@ -457,11 +502,16 @@ class KnowledgePPO(PPO):
             )
         if COMPONENT_GRAPH in state:
             self._graph_checkpoint.set_state(state[COMPONENT_GRAPH])
-        counts = graph_actor.ask(self.graph.counts.remote())
+        graph = self.graph_state()
         self.episodes = int(saved["episodes"])
-        if not self.config.shared_graph and counts.signature_actual.sum() != self.episodes:
+        held = graph.counts.signature_actual.sum()
+        if self.config.shared_graph:
+            own = (one.flows for key, one in graph.merged.items() if key.run == self.run_name)
+            held = sum(own)
+        if held != self.episodes:
             raise ValueError("the checkpoint has lost its graph")
-        self.knowledge = self._learn(counts)
+        self._unfinished = False
+        self.knowledge = self._learn(graph.counts)
 
     def cleanup(self) -> None:
         """Stops runners and learner, and the graph actor with its last run."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,13 @@ class GraphCheckpoint(Checkpointable):
     """Saves a run's graph with the run's weights, and restores one with the other.
 
     Args:
-        handle: of the graph actor.
         run: the run whose later merges are dropped when it goes back to a checkpoint.
         spec: what the graph must be about.
+        handle: gives the graph's actor as it is then.
     """
 
-    def __init__(self, handle: Any, run: str, spec: GraphSpec) -> None:  # noqa: ANN401
-        self._handle, self._run, self._spec = handle, run, spec
+    def __init__(self, run: str, spec: GraphSpec, handle: Callable[[], Any]) -> None:
+        self._run, self._spec, self._handle = run, spec, handle
 
     def get_state(
         self,
@@ -37,16 +37,16 @@ class GraphCheckpoint(Checkpointable):
         **kwargs: Any,  # noqa: ANN401
     ) -> dict[str, Any]:
         """Everything the graph holds."""
-        return {_STATE: graph_actor.ask(self._handle.state.remote())}
+        return {_STATE: graph_actor.ask(self._handle().state.remote())}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restores the graph; see :meth:`kg_actor.store.GraphStore.restore`."""
         graph: GraphState = state[_STATE]
-        graph_actor.ask(self._handle.restore.remote(graph, self._run))
+        graph_actor.ask(self._handle().restore.remote(graph, self._run))
 
     def get_ctor_args_and_kwargs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """What the constructor was given."""
-        return (self._handle, self._run, self._spec), {}
+        return (self._run, self._spec, self._handle), {}
 
     def save_to_path(
         self,

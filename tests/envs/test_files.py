@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from envs.errors import InputError
-from envs.files import link_or_copy, replacing, write_json
+from envs.files import check_writable, link_or_copy, replacing, write_json
 
 
 def names(folder: Path) -> list[str]:
@@ -118,3 +118,14 @@ def test_link_or_copy_copies_where_links_cannot_be_made(
 
     assert target.read_text() == "content"
     assert source.stat().st_ino != target.stat().st_ino
+
+
+def test_a_place_is_found_unwritable_before_anything_is_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+
+    check_writable(tmp_path / "new" / "deeper" / "out")
+
+    for place in (tmp_path / "file" / "out", tmp_path / ("x" * 300)):
+        with pytest.raises(InputError, match="cannot be written"):
+            check_writable(place)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -193,3 +193,29 @@ def test_forged_values_are_refused(saved: Path, name: str, column: str, value: o
 
     with pytest.raises(InputError, match="do not fit together"):
         load(saved)
+
+
+@pytest.mark.parametrize("version", [-3, 1, 2**80, float("inf"), "4", None])
+def test_a_version_that_cannot_be_is_refused(saved: Path, version: object) -> None:
+    about = json.loads((saved / "graph.json").read_text())
+    about["version"] = version
+    (saved / "graph.json").write_text(json.dumps(about))
+
+    with pytest.raises(InputError, match="do not fit together"):
+        load(saved)
+
+
+def test_types_that_count_other_flows_than_signatures_are_refused(saved: Path) -> None:
+    table = pq.read_table(saved / "type_action.parquet")
+    forge(saved, "type_action", table.slice(0, 1))
+
+    with pytest.raises(InputError, match="signatures and types count different flows"):
+        load(saved)
+
+
+def test_a_small_file_that_unpacks_to_much_is_refused_unread(saved: Path) -> None:
+    forge(saved, "signatures", pa.table({"version": np.zeros(5_000_000, np.int64)}))
+    assert (saved / "signatures.parquet").stat().st_size < 2**20
+
+    with pytest.raises(InputError, match="larger than it can be"):
+        load(saved)

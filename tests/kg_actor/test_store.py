@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import sqlite3
@@ -233,6 +234,46 @@ def swap_interactions(path: Path) -> None:
         )
 
 
+def flip_a_bit_in_a_base(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        [(state,)] = connection.execute("SELECT state FROM bases ORDER BY version DESC LIMIT 1")
+        flipped = bytearray(state)
+        flipped[-12] ^= 4
+        connection.execute("UPDATE bases SET state = ?", (bytes(flipped),))
+
+
+def tell_of_other_signatures(path: Path) -> None:
+    change_spec(path, predicted=[1, 2, 300])
+
+
+def nest_the_spec(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE about SET spec = ?", ("[" * 100_000,))
+
+
+def forge_a_lesson(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("INSERT INTO lessons VALUES ('x', 'DoS', 'Audit', 'much', 1)")
+
+
+def forge_a_number(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE merges SET flows = 'many' WHERE version = 2")
+
+
+def claim_a_terabyte(path: Path) -> None:
+    huge = (2**40).to_bytes(8, "little") + b"\x28\xb5\x2f\xfd"
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE merges SET interactions = ? WHERE version = 2", (huge,))
+
+
+def change_spec(path: Path, **changed: object) -> None:
+    with sqlite3.connect(path) as connection:
+        [(text,)] = connection.execute("SELECT spec FROM about")
+        spec = json.dumps({**json.loads(text), **changed})
+        connection.execute("UPDATE about SET spec = ?", (spec,))
+
+
 def lose_a_merge(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE merges SET flows = flows + 1 WHERE version = 1")
@@ -240,7 +281,11 @@ def lose_a_merge(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    [garble_pages, garble_header, garble_interactions, swap_interactions, lose_a_merge],
+    [
+        *(garble_pages, garble_header, garble_interactions, swap_interactions, lose_a_merge),
+        *(flip_a_bit_in_a_base, tell_of_other_signatures, nest_the_spec, forge_a_lesson),
+        *(forge_a_number, claim_a_terabyte),
+    ],
 )
 def test_a_damaged_store_is_refused_and_the_last_good_snapshot_offered(
     tmp_path: Path, damage: Callable[[Path], None]
@@ -250,6 +295,8 @@ def test_a_damaged_store_is_refused_and_the_last_good_snapshot_offered(
     good = tmp_path / "checkpoints" / "15" / "graph"
     snapshot.save(opened.state(), SPEC, good)
     opened.merge(iteration(1))
+    if damage is flip_a_bit_in_a_base:
+        opened.teach([FEED])  # writes a base
     opened.close()
 
     damage(tmp_path / "graph" / FILE)
@@ -271,6 +318,42 @@ def test_a_file_that_is_something_else_is_refused(tmp_path: Path) -> None:
     for use in (lambda: GraphStore.open(tmp_path, SPEC), lambda: read(tmp_path)):
         with pytest.raises(InputError, match="not a knowledge graph of kirl"):
             use()
+
+
+def test_a_view_in_a_tables_place_is_refused_before_it_computes(tmp_path: Path) -> None:
+    GraphStore.open(tmp_path, SPEC).close()
+    endless = (
+        "CREATE VIEW merges AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)"
+        " SELECT x AS version FROM n"
+    )
+    with sqlite3.connect(tmp_path / FILE) as connection:
+        connection.execute("DROP TABLE merges")
+        connection.execute(endless)
+
+    for use in (lambda: GraphStore.open(tmp_path, SPEC), lambda: read(tmp_path)):
+        with pytest.raises(InputError, match="not a knowledge graph of kirl"):
+            use()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"prior": {"alpha": -1, "beta": 1}},
+        {"half_life": 0},
+        {"half_life": float("inf")},
+        {"kind": "\x1b[31mreal"},
+        {"fingerprint": 7},
+        {"predicted": [0.5, 1, 2]},
+        {"predicted": []},
+        {"catalogue": {"actions": [], "classes": []}},
+    ],
+)
+def test_a_spec_that_makes_no_sense_is_damage(tmp_path: Path, changed: dict[str, object]) -> None:
+    GraphStore.open(tmp_path, SPEC).close()
+    change_spec(tmp_path / FILE, **changed)
+
+    with pytest.raises(InputError, match="is damaged"):
+        read(tmp_path)
 
 
 def test_a_missing_store_is_named(tmp_path: Path) -> None:
@@ -392,11 +475,64 @@ def test_a_shared_graph_that_lacks_the_checkpoints_merges_is_refused(
     other = GraphStore.open(tmp_path / "new", SPEC)
     other.merge(iteration(0, "theirs"))
 
-    with pytest.raises(InputError, match="lacks 2 merges of the checkpoint"):
+    with pytest.raises(InputError, match="lacks merges of the checkpoint"):
         other.restore(checkpoint, "mine")
 
     assert other.counts().equals(graph_of(iteration(0, "theirs")).counts())
     other.close()
+
+
+def test_two_runs_that_share_a_graph_may_both_go_back(opened: GraphStore) -> None:
+    """Neither undoes the other's going back, nor what the other has merged since."""
+    opened.merge(iteration(0, "mine"))
+    opened.merge(iteration(0, "theirs"))
+    their_checkpoint = opened.state()
+    opened.merge(iteration(1, "theirs"))
+    my_checkpoint = opened.state()
+    opened.merge(iteration(1, "mine"))
+    opened.restore(their_checkpoint, "theirs")
+    anew = [Keyed(MergeKey("theirs", 1, 0), table(99))]
+    opened.merge(anew)
+
+    opened.restore(my_checkpoint, "mine")
+
+    left = graph_of(iteration(0, "mine"), iteration(0, "theirs"), anew)
+    assert opened.counts().equals(left.counts())
+    opened.merge([Keyed(MergeKey("theirs", 2, 0), table(5))])
+    assert same(read(opened.folder)[0], now(opened))
+
+
+def test_going_back_to_a_checkpoint_with_lessons_is_exact(opened: GraphStore) -> None:
+    opened.teach([FEED])
+    opened.merge(iteration(0))
+    checkpoint = opened.state()
+    opened.merge(iteration(1))
+
+    opened.restore(checkpoint, "run")
+
+    assert opened.state().equals(checkpoint)
+
+
+def test_merges_can_be_taken_out_before_and_after_folding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "BASE_EVERY", 4)
+    monkeypatch.setattr(store, "KEEP", 8)
+    opened = GraphStore.open(tmp_path, SPEC)
+    merges = []
+    for number in range(40):
+        run = "mine" if number % 3 == 0 else "theirs"
+        checkpoint = opened.state()
+        opened.merge(iteration(number, run))
+        merges.append(iteration(number, run))
+        if number % 7 == 6:
+            opened.restore(checkpoint, "mine")
+            if run == "mine":
+                merges.pop()
+
+    assert opened.counts().equals(graph_of(*merges).counts())
+    assert same(read(tmp_path)[0], now(opened))
+    opened.close()
 
 
 @given(st.data())

@@ -240,6 +240,33 @@ def test_a_new_graph_to_share_is_made_on_the_way(scenario: Scenario, tmp_path: P
     assert (told["flows"], told["lessons"]) == (0, 2)
 
 
+def test_a_new_graph_is_not_made_in_a_place_that_is_taken(
+    mine: Path, scenario: Scenario, tmp_path: Path
+) -> None:
+    (tmp_path / "good.csv").write_text(CSV)
+    where = ("--scenario", scenario.path, "--provenance", "team")
+    before = sorted(mine.iterdir())
+
+    for source, *rest in (
+        (mine, tmp_path / "good.csv"),
+        ("graph:run-1", tmp_path / "good.csv"),
+        (tmp_path / "new", "--withdraw", "team"),
+    ):
+        assert "--scenario makes a new graph" in refused("import", source, *rest, *where)
+    bad_reward = ("import", tmp_path / "new", tmp_path / "good.csv", *where, "--reward", 99)
+    assert "99" in refused(*bad_reward)
+    assert sorted(mine.iterdir()) == before
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+    told = refused("stats", "graph:run-1", "--address", "127.0.0.1:1")
+
+    assert "127.0.0.1:1: no Ray cluster answers" in told
+
+
 def test_a_graph_in_use_is_not_taught(mine: Path, spec: GraphSpec, tmp_path: Path) -> None:
     (tmp_path / "lessons.csv").write_text(CSV)
     opened = GraphStore.open(mine / "graph", spec)
@@ -262,7 +289,7 @@ def test_a_damaged_graph_is_restored_from_its_last_snapshot(mine: Path) -> None:
 
     assert asked("stats", mine)["merges"] == 2
     assert asked("diff", good, mine)["flows"] == [asked("stats", good)["flows"]] * 2
-    [aside] = (mine / "graph").glob("before-*")
+    [aside] = mine.glob("graph-before-*")
     assert (aside / store.FILE).read_bytes().startswith(b"\xa5")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import ray
 
-from envs import PAPER, InteractionTable, Scenario
+from envs import PAPER, InputError, InteractionTable, Scenario
 from kg_actor import GraphCounts, Lesson, snapshot
 from llm_actor import GraphReader, Prompts
 from rayapp.rl.algorithm import KnowledgePPO, KnowledgePPOConfig, slices
@@ -225,6 +225,56 @@ def test_a_run_that_begins_again_begins_its_graph_again(
 
     assert np.array_equal(again.policy, baseline.policy)
     assert again.counts.equals(baseline.counts)
+
+
+def test_another_runs_graph_in_its_place_is_refused(build: Build, tmp_path: Path) -> None:
+    other = build(run_name="other", graph_folder=tmp_path / "graph")
+    other.train()
+    other.stop()
+
+    mine = build(run_name="mine", graph_folder=tmp_path / "graph")
+
+    with pytest.raises(InputError, match="holds flows of another run"):
+        mine.train()
+
+
+def test_an_iteration_that_failed_half_way_is_not_gone_on_with(
+    build: Build, baseline: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    algorithm = build()
+    algorithm.train()
+    algorithm.save_to_path(str(tmp_path / "checkpoint"))
+    update = algorithm._update
+
+    def fail(table: InteractionTable) -> None:
+        update(table)
+        raise OSError("the learner is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(algorithm, "_update", fail)
+        with pytest.raises(OSError, match="the learner is gone"):
+            algorithm.train()
+    with pytest.raises(RuntimeError, match="Restore a checkpoint"):
+        algorithm.train()
+
+    algorithm.restore_from_path(str(tmp_path / "checkpoint"))
+
+    again = outcome_of(run(algorithm))
+    assert np.array_equal(again.policy, baseline.policy)
+    assert again.counts.equals(baseline.counts)
+
+
+def test_a_graph_actor_that_is_gone_for_good_is_started_again(
+    build: Build, baseline: Outcome
+) -> None:
+    hurt = build()
+    hurt.train()
+    ray.kill(hurt.graph, no_restart=True)
+
+    outcome = outcome_of(run(hurt))
+
+    assert np.array_equal(outcome.policy, baseline.policy)
+    assert outcome.counts.equals(baseline.counts)
 
 
 def test_runs_share_a_graph_on_purpose(build: Build, tmp_path: Path) -> None:
