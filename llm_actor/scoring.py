@@ -194,6 +194,11 @@ def key_values(model: Any, beginning: TokenIds) -> list[tuple[Tensor, Tensor]]: 
 
 def one_pass(model: Any, packed: Packed, beginning: list[tuple[Tensor, Tensor]]) -> Tensor:  # noqa: ANN401
     """Log-likelihoods float32 [rows, candidates]; 0 where a row has fewer candidates."""
+    return token_scores(model, packed, beginning).sum(dim=2)
+
+
+def token_scores(model: Any, packed: Packed, beginning: list[tuple[Tensor, Tensor]]) -> Tensor:  # noqa: ANN401
+    """Log-probabilities float32 [rows, candidates, longest]; 0 where there is no token."""
     from transformers import DynamicCache
 
     rows = len(packed.ids)
@@ -217,7 +222,7 @@ def one_pass(model: Any, packed: Packed, beginning: list[tuple[Tensor, Tensor]])
 
 
 def likelihoods(logits: Tensor, source: Tensor, target: Tensor) -> Tensor:
-    """Sums of log-probabilities, float32 [rows, candidates].
+    """Log-probabilities of given tokens, float32 [rows, candidates, longest].
 
     Args:
         logits: [rows, columns, vocabulary].
@@ -227,5 +232,4 @@ def likelihoods(logits: Tensor, source: Tensor, target: Tensor) -> Tensor:
     spread = torch.logsumexp(logits.float(), dim=2)
     flat, row = source.flatten(1), torch.arange(len(logits), device=logits.device)[:, None]
     found = logits[row, flat, target.flatten(1).clamp(min=0)].float() - spread.gather(1, flat)
-    found = found.view(target.shape).masked_fill(target < 0, 0)
-    return found.sum(dim=2)
+    return found.view(target.shape).masked_fill(target < 0, 0)

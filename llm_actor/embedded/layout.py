@@ -53,6 +53,9 @@ class Layout:
     Args:
         vocabulary: of the embedded model.
         names: what the neighbourhoods' indices mean.
+
+    Attributes:
+        end: id of the token that ends an answer.
     """
 
     def __init__(self, vocabulary: Vocabulary, names: Names) -> None:
@@ -68,7 +71,7 @@ class Layout:
         self._rewards, self._shares, self._type_shares, self._confidences = (
             torch.tensor(table, device=device) for table in tables
         )
-        self._user, self._assistant, self._end, self._pad = map(
+        self._user, self._assistant, self.end, self._pad = map(
             vocabulary.one, (USER, ASSISTANT, END, PAD)
         )
         self._line, self._comma, self._none = map(vocabulary.one, ("\n", ", ", NONE_SEEN))
@@ -110,7 +113,7 @@ class Layout:
         target = torch.cat([names, torch.full_like(first, NOTHING)], dim=2)
         size = (names != NOTHING).sum(dim=2)
         ending = torch.arange(longest + 1, device=names.device) == size[:, :, None]
-        target = target.masked_fill(ending & (size > 0)[:, :, None], self._end)
+        target = target.masked_fill(ending & (size > 0)[:, :, None], self.end)
         return source.masked_fill(target == NOTHING, width - 1), target
 
     def _prompt(self, batch: Neighbourhoods) -> Tensor:
@@ -127,7 +130,7 @@ class Layout:
             told = torch.cat([one * self._comma, told], dim=1) if index else told
             parts.append(told.masked_fill(~seen[:, None], NOTHING))
         parts += [one * self._phrases[2], self._lines(batch)]
-        parts += [one * self._phrases[3], one * self._end, one * self._assistant]
+        parts += [one * self._phrases[3], one * self.end, one * self._assistant]
         return torch.cat(parts, dim=1)
 
     def _lines(self, batch: Neighbourhoods) -> Tensor:

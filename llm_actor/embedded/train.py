@@ -3,7 +3,7 @@
 ``python -m llm_actor.embedded.train --out DIR`` writes the model and ``evaluation.json``.
 Candidates are scored in training just as they are in use: by their log-likelihoods in one
 forward pass. The loss is the cross-entropy of the distribution over candidates to the target,
-plus a small share of the plain next-token loss, so that the model can generate, too.
+plus small shares of next-token losses, so that the model can spell names and generate, too.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from llm_actor.embedded.layout import Layout, Names
 from llm_actor.embedded.names import MITIGATIONS, made_up
 from llm_actor.embedded.simulation import Neighbourhoods, simulate
 from llm_actor.embedded.vocabulary import Vocabulary, build
-from llm_actor.scoring import one_pass
+from llm_actor.scoring import token_scores
 
 SHAPES = [(types, actions) for types in (1, 2, 2, 3, 3, 4, 5) for actions in (3, 6, 10, 15, 20)]
 """Told types and actions of the neighbourhoods that one part of a batch holds."""
@@ -37,7 +37,10 @@ PARTS = 4
 """A step's batch is made of so many parts, each of another shape."""
 
 NEXT_TOKEN = 0.05
-"""Weight of the next-token loss."""
+"""Weight of the plain next-token loss on answers drawn from the target."""
+
+SPELLING = 0.5
+"""Weight of the next-token loss within the names of all candidates."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,18 @@ class Plan:
 
 def loss_of(model: Any, layout: Layout, batch: Neighbourhoods) -> Tensor:  # noqa: ANN401
     """Mean loss over a batch's neighbourhoods."""
-    scores = one_pass(model, layout.pack(batch), [])
-    target = batch.target()
+    packed = layout.pack(batch)
+    tokens = token_scores(model, packed, [])
+    scores, target = tokens.sum(dim=2), batch.target()
     weighed = scores.masked_fill(~batch.candidates, -torch.inf).log_softmax(dim=1)
-    distribution = -(target * weighed.masked_fill(~batch.candidates, 0)).sum(dim=1)
-    entropy = -(target * target.clamp(min=1e-30).log()).sum(dim=1)
-    return (distribution - entropy - NEXT_TOKEN * (target * scores).sum(dim=1)).mean()
+    distribution = -(target * weighed.masked_fill(~batch.candidates, 0)).sum(dim=1).mean()
+    entropy = -(target * target.clamp(min=1e-30).log()).sum(dim=1).mean()
+    # Names that have begun must be spelt to their ends, whether good answers or not.
+    read = packed.target[:, :, 1:] >= 0
+    inner = read & (packed.target[:, :, 1:] != layout.end)
+    spelling = -(tokens[:, :, 1:] * inner).sum() / inner.sum().clamp(min=1)
+    answer = -(target * scores).sum(dim=1).mean()
+    return distribution - entropy + SPELLING * spelling + NEXT_TOKEN * answer
 
 
 def train(plan: Plan, vocabulary: Vocabulary) -> Any:  # noqa: ANN401
