@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from llm_actor.embedded.simulation import Neighbourhoods
+from llm_actor.embedded.knowledge import attack
+from llm_actor.embedded.simulation import Neighbourhoods, World
 from llm_actor.embedded.vocabulary import (
     ASSISTANT,
     END,
@@ -22,6 +24,7 @@ from llm_actor.embedded.vocabulary import (
     Vocabulary,
 )
 from llm_actor.scoring import PADDING, PROMPT, Packed, visible
+from llm_actor.text import printable
 
 NOTHING = -1
 """Fills the columns that a row does not need."""
@@ -32,19 +35,35 @@ LONGEST = 10
 
 @dataclass(frozen=True)
 class Names:
-    """Names as token ids, int64 [names, longest], filled up with :data:`NOTHING`."""
+    """Names as token ids, and what is known about them.
+
+    Attributes:
+        ids: int64 [names, longest], filled up with :data:`NOTHING`.
+        world: how simulations draw from them.
+    """
 
     ids: Tensor
+    world: World
 
     @classmethod
-    def of(cls, names: Sequence[str], vocabulary: Vocabulary, device: torch.device | str) -> Names:
-        """Those of the names that are short enough, in order."""
-        pieces = [p for p in map(vocabulary.pieces, names) if len(p) <= LONGEST]
-        filled = [p + [NOTHING] * (LONGEST - len(p)) for p in pieces]
-        return cls(torch.tensor(filled, device=device))
-
-    def __len__(self) -> int:
-        return len(self.ids)
+    def of(
+        cls,
+        made_up: Sequence[str],
+        vocabulary: Vocabulary,
+        device: torch.device | str,
+    ) -> Names:
+        """ATT&CK's types and actions, then the made-up names; all that are short enough."""
+        knowledge = attack()
+        groups = [
+            [vocabulary.pieces(printable(name)) for name in group]
+            for group in (knowledge.types, knowledge.actions, made_up)
+        ]
+        short = [[len(pieces) <= LONGEST for pieces in group] for group in groups]
+        kept = [pieces for group in groups for pieces in group if len(pieces) <= LONGEST]
+        addresses = knowledge.addresses[np.ix_(short[0], short[1])]
+        filled = [pieces + [NOTHING] * (LONGEST - len(pieces)) for pieces in kept]
+        world = World(len(kept), torch.from_numpy(addresses).to(device))
+        return cls(torch.tensor(filled, device=device), world)
 
 
 class Layout:

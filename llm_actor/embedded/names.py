@@ -4,26 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-MITIGATIONS = (
-    "Account Use Policies", "Active Directory Configuration", "Antivirus/Antimalware",
-    "Application Developer Guidance", "Application Isolation and Sandboxing", "Audit",
-    "Behavior Prevention on Endpoint", "Boot Integrity", "Code Signing",
-    "Credential Access Protection", "Data Backup", "Data Loss Prevention",
-    "Disable or Remove Feature or Program", "Do Not Mitigate", "Encrypt Sensitive Information",
-    "Environment Variable Permissions", "Execution Prevention", "Exploit Protection",
-    "Filter Network Traffic", "Limit Access to Resource Over Network",
-    "Limit Hardware Installation", "Limit Software Installation", "Multi-factor Authentication",
-    "Network Intrusion Prevention", "Network Segmentation", "Operating System Configuration",
-    "Out-of-Band Communications Channel", "Password Policies", "Pre-compromise",
-    "Privileged Account Management", "Privileged Process Integrity", "Remote Data Storage",
-    "Restrict File and Directory Permissions", "Restrict Library Loading",
-    "Restrict Registry Permissions", "Restrict Web-Based Content", "SSL/TLS Inspection",
-    "Software Configuration", "Threat Intelligence Program", "Update Software",
-    "User Account Control", "User Account Management", "User Training", "Validate Program Inputs",
-    "Vulnerability Scanning", "No Action", "Behavior-based Traffic Analysis", "Input Validation",
-)  # fmt: skip
-"""Names of mitigations as MITRE ATT&CK has them, and the paper's own three."""
-
 _WORDS = """
 access account action active adaptive address admin agent alert allow analysis anomaly api
 application archive attack audit authentication backup bandwidth baseline beacon behavior block

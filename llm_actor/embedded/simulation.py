@@ -16,6 +16,22 @@ from llm_actor.embedded.vocabulary import UNTRIED
 TEMPERATURE = 0.25
 """Of the target distribution, in reward units; the graph reader's."""
 
+ADVISED = 1.0
+"""Reward that an untried action promises where no record speaks but ATT&CK does."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Names to draw from: known types, then known actions, then made-up ones.
+
+    Attributes:
+        names: how many there are in all.
+        addresses: bool [known types, known actions].
+    """
+
+    names: int
+    addresses: Tensor
+
 
 @dataclass(frozen=True)
 class Neighbourhoods:
@@ -28,6 +44,7 @@ class Neighbourhoods:
         confidence: int64 [rows], percent.
         rewards: int64 [rows, types, actions], tenths above -5.0, or ``UNTRIED``.
         candidates: bool [rows, actions].
+        addressed: bool [rows, types, actions], what ATT&CK says answers the type.
     """
 
     types: Tensor
@@ -36,14 +53,23 @@ class Neighbourhoods:
     confidence: Tensor
     rewards: Tensor
     candidates: Tensor
+    addressed: Tensor
+
+    def silent(self) -> Tensor:
+        """Bool [rows]: no candidate has a record."""
+        return ((self.rewards == UNTRIED) | ~self.candidates[:, None]).flatten(1).all(dim=1)
 
     def promised(self) -> Tensor:
-        """Expected rewards as the graph reader has them, float32 [rows, actions]."""
+        """Expected rewards as the graph reader has them, float32 [rows, actions].
+
+        Where the records are silent, what ATT&CK names promises :data:`ADVISED` instead of 0.
+        """
         shares = self.percents.float()
         shares[:, 0] += shares.sum(dim=1) == 0
         shares = shares / shares.sum(dim=1, keepdim=True)
         earned = (self.rewards.float() - 50) / 10
         earned = earned.masked_fill(self.rewards == UNTRIED, 0)
+        earned = torch.where(self.silent()[:, None, None], ADVISED * self.addressed, earned)
         return (shares[:, :, None] * earned).sum(dim=1)
 
     def target(self) -> Tensor:
@@ -70,7 +96,12 @@ class Neighbourhoods:
 
 
 def simulate(
-    rows: int, types: int, actions: int, names: int, generator: torch.Generator
+    rows: int,
+    types: int,
+    actions: int,
+    world: World,
+    generator: torch.Generator,
+    known: bool = False,
 ) -> Neighbourhoods:
     """Draws neighbourhoods.
 
@@ -78,8 +109,10 @@ def simulate(
         rows: how many.
         types: told types of each: the predicted one and those it is confused with.
         actions: actions of each catalogue, before filtering.
-        names: size of the list that names are drawn from.
+        world: what names there are.
         generator: of the device that the tensors shall be on.
+        known: with the types and actions of ATT&CK, mostly without records, instead of
+            made-up ones.
     """
     draw = _Draw(generator)
     percents = _percents(draw, rows, types)
@@ -87,14 +120,23 @@ def simulate(
     seen = 10 ** (5 * draw.uniform(rows))
     right = percents[:, 0] / percents.sum(dim=1).clamp(min=1)
     confidence = torch.where(percents.any(dim=1), (1 + right * seen) / (2 + seen), 0.5)
-    chosen = _names(draw, rows, types + actions, names)
+    if known:
+        rewards = rewards.masked_fill(draw.chance(0.7, rows, 1, 1), UNTRIED)
+        told, listed = _known_names(draw, rows, types, actions, world)
+        addressed = world.addresses[told[:, :, None], listed[:, None, :]]
+        listed = listed + len(world.addresses)
+    else:
+        chosen = _names(draw, rows, types + actions, world)
+        told, listed = chosen[:, :types], chosen[:, types:]
+        addressed = torch.zeros_like(rewards, dtype=torch.bool)
     return Neighbourhoods(
-        types=chosen[:, :types],
-        actions=chosen[:, types:],
+        types=told,
+        actions=listed,
         percents=percents,
         confidence=(100 * confidence).round().long(),
         rewards=rewards,
         candidates=_candidates(percents, rewards),
+        addressed=addressed,
     )
 
 
@@ -112,14 +154,28 @@ class _Draw:
         return self.uniform(*shape) < probability
 
 
-def _names(draw: _Draw, rows: int, count: int, names: int) -> Tensor:
+def _names(draw: _Draw, rows: int, count: int, world: World) -> Tensor:
     """Different names in each row; in some rows neighbours in the alphabet, which look alike."""
+    before = sum(world.addresses.shape)
+    names = world.names - before
     window = torch.where(draw.chance(0.7, rows), names, min(4 * count, names))[:, None]
     start = (draw.uniform(rows, 1) * (names - window + 1)).long()
     # Strides that are drawn from a window of the list, one name from each stride.
     place = (torch.arange(count, device=window.device) + draw.uniform(rows, count)) / count
     picked = start + (place * window).long().clamp(max=names - 1)
-    return picked.gather(1, draw.uniform(rows, count).argsort(dim=1))
+    return before + picked.gather(1, draw.uniform(rows, count).argsort(dim=1))
+
+
+def _known_names(
+    draw: _Draw, rows: int, types: int, actions: int, world: World
+) -> tuple[Tensor, Tensor]:
+    """Known types and actions; in most rows some of the actions answer the predicted type."""
+    count, listed = world.addresses.shape
+    told = draw.uniform(rows, count).topk(types, dim=1).indices
+    answers = world.addresses[told[:, 0]] & draw.chance(0.5, rows, listed)
+    drawn = draw.uniform(rows, listed) + answers * draw.chance(0.8, rows, 1)
+    chosen = drawn.topk(min(actions, listed), dim=1).indices
+    return told, chosen.gather(1, draw.uniform(rows, chosen.shape[1]).argsort(dim=1))
 
 
 def _percents(draw: _Draw, rows: int, types: int) -> Tensor:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from llm_actor.embedded.names import MITIGATIONS, WORDS, made_up
+from llm_actor.embedded.knowledge import attack
+from llm_actor.embedded.names import WORDS, made_up
 from llm_actor.text import PLACEHOLDERS, Template
 
 if TYPE_CHECKING:
@@ -64,7 +65,12 @@ def build() -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     cased = [form for word in WORDS for form in (word, word[:1].upper() + word[1:])]
-    corpus = [*MITIGATIONS * 20, *cased * 3, *(f"x {word}" for word in cased * 6)]
+    corpus = [
+        *attack().actions * 20,
+        *attack().types * 2,
+        *cased * 3,
+        *(f"x {word}" for word in cased * 6),
+    ]
     made.train_from_iterator([*corpus, *made_up(2_000, seed=1)], trainer)
     texts = [*phrases(), *rewards(": "), *rewards(", "), "\n", ", ", NONE_SEEN]
     for form in (", confidence {0:.2f}", "{1} % ", " ({1} %)"):

@@ -6,24 +6,27 @@ import torch
 
 from envs.catalogue import Catalogue, Mitigation, TrafficClass
 from llm_actor import GraphReader, Prompts
+from llm_actor.embedded.knowledge import attack
 from llm_actor.embedded.layout import LONGEST, Layout, Names
-from llm_actor.embedded.names import MITIGATIONS, made_up
+from llm_actor.embedded.names import made_up
 from llm_actor.embedded.simulation import Neighbourhoods, simulate
 from llm_actor.embedded.vocabulary import UNTRIED, Vocabulary, build
-from llm_actor.scoring import Packed, pack
+from llm_actor.scoring import Packed, Question, pack
 from llm_actor.text import Template, messages, printable
 from llm_actor.tokens import Tokens
 
 VOCABULARY = Vocabulary(build())
 NAMES = [
-    name
-    for name in sorted({*MITIGATIONS, *made_up(300, 5)})
-    if len(VOCABULARY.pieces(name)) <= LONGEST
+    printable(name)
+    for name in (*attack().types, *attack().actions, *made_up(300, 5))
+    if len(VOCABULARY.pieces(printable(name))) <= LONGEST
 ]
+TABLE = Names.of(made_up(300, 5), VOCABULARY, "cpu")
 
 
-def simulated(types: int, actions: int, seed: int = 0) -> Neighbourhoods:
-    return simulate(40, types, actions, len(NAMES), torch.Generator().manual_seed(seed))
+def simulated(types: int, actions: int, seed: int = 0, known: bool = False) -> Neighbourhoods:
+    generator = torch.Generator().manual_seed(seed)
+    return simulate(40, types, actions, TABLE.world, generator, known)
 
 
 def as_prompts(batch: Neighbourhoods, row: int) -> Prompts:
@@ -48,10 +51,11 @@ def as_prompts(batch: Neighbourhoods, row: int) -> Prompts:
 SHAPES = [(1, 2), (1, 8), (2, 5), (3, 8), (5, 15)]
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["made-up", "known"])
 @pytest.mark.parametrize(("types", "actions"), SHAPES)
-def test_ids_are_those_of_the_text(types: int, actions: int) -> None:
-    batch, template = simulated(types, actions), Template.read()
-    packed = Layout(VOCABULARY, Names.of(NAMES, VOCABULARY, "cpu")).pack(batch)
+def test_ids_are_those_of_the_text(types: int, actions: int, known: bool) -> None:
+    batch, template = simulated(types, actions, known=known), Template.read()
+    packed = Layout(VOCABULARY, TABLE).pack(batch)
 
     for row in range(8):
         prompts = as_prompts(batch, row)
@@ -89,11 +93,9 @@ def predicted(packed: Packed, batch: Neighbourhoods, row: int) -> list[list[int]
 def test_rows_are_laid_out_as_the_scorer_does(types: int, actions: int) -> None:
     """What each predicting column sees, and at which positions, is the same in both."""
     batch = simulated(types, actions, seed=1)
-    ours = Layout(VOCABULARY, Names.of(NAMES, VOCABULARY, "cpu")).pack(batch)
+    ours = Layout(VOCABULARY, TABLE).pack(batch)
 
     for row in range(8):
-        from llm_actor.scoring import Question
-
         candidates = predicted(ours, batch, row)
         theirs = pack([Question(told_ids(ours, row), candidates)], 0, "cpu")
         places = [a for a in range(actions) if batch.candidates[row, a]]
@@ -114,7 +116,7 @@ def seen_from(packed: Packed, row: int, candidate: int, step: int) -> list[tuple
 def test_the_target_is_what_the_graph_reader_says(types: int, actions: int) -> None:
     batch = simulated(types, actions, seed=2)
 
-    for row in range(len(batch.types)):
+    for row in np.flatnonzero(~batch.silent().numpy()):
         prompts = as_prompts(batch, row)
         reader = GraphReader(0.25)
         assert batch.promised()[row].numpy() == pytest.approx(reader.promised(prompts)[0], abs=1e-5)
@@ -141,3 +143,36 @@ def test_simulation_is_repeatable_and_varied() -> None:
     assert not (one.rewards == other.rewards).all()
     assert 0.1 < simulated(3, 8).misleading().float().mean() < 0.8
     assert all(len(set(row)) == 8 for row in one.actions.tolist())
+
+
+def test_where_records_are_silent_attack_decides() -> None:
+    batch = simulated(1, 15, known=True)
+    silent = batch.silent()
+
+    assert 0.5 < silent.float().mean() < 1
+    answers = (batch.addressed[:, 0] & batch.candidates)[silent]
+    assert (batch.promised()[silent] == answers.float()).all()
+    for row in torch.nonzero(answers.any(dim=1))[:, 0].tolist():
+        place = int(torch.nonzero(silent)[row, 0])
+        name = NAMES[int(batch.types[place, 0])]
+        for action in torch.nonzero(answers[row])[:, 0].tolist():
+            answer = NAMES[int(batch.actions[place, action])]
+            assert attack().addresses[index(attack().types, name), index(attack().actions, answer)]
+
+
+def index(names: tuple[str, ...], name: str) -> int:
+    return [printable(each) for each in names].index(name)
+
+
+def test_attack_names_mitigations_for_techniques_and_everyday_names() -> None:
+    knowledge = attack()
+
+    def answers(name: str) -> set[str]:
+        row = knowledge.addresses[knowledge.types.index(name)]
+        return {knowledge.actions[a] for a in np.flatnonzero(row)}
+
+    assert answers("Network Denial of Service") == {"Filter Network Traffic"}
+    assert answers("DDoS") == {"Filter Network Traffic"}
+    assert {"Password Policies", "Multi-factor Authentication"} < answers("SSH-Patator")
+    assert "No Action" in answers("Benign")
+    assert "No Action" not in answers("DoS")
