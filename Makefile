@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo test check clean
+.PHONY: help setup demo test chaos check clean
 help:            ## what can be made
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -22,6 +22,9 @@ demo: $(READY)   ## prepare synthetic flows, train ppo and ppo-kg, compare them,
 
 test: $(READY)   ## run the tests
 	$(BIN)/python -m pytest
+
+chaos: $(READY)  ## kill processes at random during training, and count every flow (minutes)
+	$(BIN)/python -m pytest -m slow
 
 check: $(READY)  ## lint, types, tests
 	$(BIN)/ruff check .

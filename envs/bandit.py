@@ -49,12 +49,12 @@ class Counters:
     """N and C of every signature, and the prior that turns them into B (eq. 1).
 
     Attributes:
-        seen: N, int64 [signatures].
-        correct: C, int64 [signatures].
+        seen: N, int64 [signatures]; float64 where old flows count for less than one.
+        correct: C, of the same kind.
     """
 
-    seen: NDArray[np.int64]
-    correct: NDArray[np.int64]
+    seen: NDArray[np.int64] | NDArray[np.float64]
+    correct: NDArray[np.int64] | NDArray[np.float64]
     prior: BetaPrior = field(default_factory=BetaPrior)
 
     @classmethod

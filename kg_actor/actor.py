@@ -1,101 +1,243 @@
-"""The graph as a named Ray actor: one per run, the only owner of its graph.
+"""The graph as a named Ray actor: the only owner of its store.
 
-The only module of this package that knows Ray. Names are ``graph:<run>`` in the namespace
-``kirl``, so a dashboard or a second process can find a run's graph.
+The only module of this package that knows Ray. Names are ``graph:<name>`` in the namespace
+``kirl``, so a dashboard or a second process can find a graph. When the actor's process
+dies, Ray starts it again and repeats the calls it was at; the store makes a repeated merge
+harmless.
 """
 
 from __future__ import annotations
 
+import gc
+import os
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
-import networkx as nx
-import numpy as np
 import ray
-from numpy.typing import NDArray
+from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from envs import BetaPrior, Catalogue, InteractionTable
-from kg_actor.graph import GraphCounts, KnowledgeGraph, MergeKey
-from kg_actor.neighbourhood import Neighbourhood, neighbourhood
-from kg_actor.view import to_networkx
+from envs import InputError
+from kg_actor.graph import GraphCounts, GraphState, Keyed
+from kg_actor.history import confidence_of
+from kg_actor.lessons import Lesson
+from kg_actor.neighbourhood import (
+    Neighbourhood,
+    TypeNeighbourhood,
+    neighbourhood,
+    neighbourhoods,
+    type_neighbourhood,
+)
+from kg_actor.queries import ConfidencePoint
+from kg_actor.spec import GraphSpec
+from kg_actor.store import GraphStore
 
 NAMESPACE = "kirl"
 
+LOCK_SECONDS = 30.0
+"""How long a store may stay locked by a process that is just dying."""
 
-@dataclass(frozen=True)
-class Keyed:
-    """A table with the key it is merged under."""
-
-    key: MergeKey
-    table: InteractionTable
+CHANGES, QUESTIONS = "changes", "questions"
+"""Concurrency groups: questions are answered while a merge waits for the disk."""
 
 
 class GraphServer:
-    """What runs inside the actor: a :class:`KnowledgeGraph` and its remote interface."""
+    """What runs inside the actor: a :class:`GraphStore` and its remote interface.
 
-    def __init__(
-        self,
-        predicted: NDArray[np.int8],
-        catalogue: Catalogue,
-        prior: BetaPrior,
-        fingerprint: str,
-    ) -> None:
-        self._graph = KnowledgeGraph(np.asarray(predicted), catalogue, prior)
-        self._fingerprint = fingerprint
+    The store is opened at the first call rather than at the start, so that a store that
+    cannot be opened is an answer and not the death of the actor.
+    """
 
-    def fingerprint(self) -> str:
-        """Fingerprint of the scenario whose signatures the graph holds."""
-        return self._fingerprint
+    def __init__(self, folder: str, spec: GraphSpec) -> None:
+        self._folder, self._spec = Path(folder), spec
+        self._opened: GraphStore | None = None
+        self._opening = threading.Lock()
+        # What imports left behind would be walked by every full collection, a tenth of a
+        # second each, while somebody waits for an answer.
+        gc.collect()
+        gc.freeze()
+        self._users: set[str] = set()
 
+    @ray.method(concurrency_group=CHANGES)
+    def attach(self, run: str) -> GraphSpec:
+        """Opens the store for a run; returns what the graph is about."""
+        self._store()
+        self._users.add(run)
+        return self._spec
+
+    @ray.method(concurrency_group=CHANGES)
+    def detach(self, run: str) -> bool:
+        """Ends a run's use; closes the store and returns true when it was the last one's."""
+        self._users.discard(run)
+        if self._users:
+            return False
+        if self._opened:
+            self._opened.close()
+            self._opened = None
+        return True
+
+    @ray.method(concurrency_group=CHANGES)
+    def begin(self, run: str) -> GraphCounts:
+        """Drops what a run merged in an earlier life; returns the counts without it."""
+        store = self._store()
+        if any(key.run == run for key in store.state().merged):
+            store.restore(self._spec.new_graph().state(), run)
+        return store.counts()
+
+    @ray.method(concurrency_group=CHANGES)
     def merge(self, tables: Sequence[Keyed]) -> GraphCounts:
-        """Merges tables (each key once) and returns the graph's counts after them."""
-        for keyed in tables:
-            self._graph.merge(keyed.table, keyed.key)
-        return self._graph.counts()
+        """Merges tables (each key once) and returns the graph's counts after them.
 
+        They are on disk when it returns.
+        """
+        # An actor that was started again has to learn anew who uses it.
+        self._users.update(keyed.key.run for keyed in tables)
+        return self._store().merge(tables)
+
+    @ray.method(concurrency_group=CHANGES)
+    def teach(self, lessons: Sequence[Lesson]) -> None:
+        """See :meth:`KnowledgeGraph.teach`."""
+        self._store().teach(lessons)
+
+    @ray.method(concurrency_group=CHANGES)
+    def withdraw(self, provenance: str) -> int:
+        """See :meth:`KnowledgeGraph.withdraw`."""
+        return self._store().withdraw(provenance)
+
+    @ray.method(concurrency_group=CHANGES)
+    def restore(self, state: GraphState, run: str) -> GraphCounts:
+        """Goes back to a run's checkpoint; see :meth:`GraphStore.restore`."""
+        store = self._store()
+        self._users.add(run)
+        store.restore(state, run)
+        return store.counts()
+
+    @ray.method(concurrency_group=QUESTIONS)
+    def process(self) -> int:
+        """The actor's process id; it changes when Ray starts the actor again."""
+        return os.getpid()
+
+    @ray.method(concurrency_group=QUESTIONS)
+    def spec(self) -> GraphSpec:
+        """What the graph is about."""
+        return self._spec
+
+    @ray.method(concurrency_group=QUESTIONS)
+    def version(self) -> int:
+        """The graph's version."""
+        with self._store().graph() as graph:
+            return graph.version
+
+    @ray.method(concurrency_group=QUESTIONS)
     def counts(self) -> GraphCounts:
         """The graph's counts as they are now."""
-        return self._graph.counts()
+        return self._store().counts()
 
+    @ray.method(concurrency_group=QUESTIONS)
+    def state(self) -> GraphState:
+        """Everything the graph holds: for checkpoints, and to ask anything else of a copy."""
+        return self._store().state()
+
+    @ray.method(concurrency_group=QUESTIONS)
     def neighbourhood(self, signature: int) -> Neighbourhood:
         """The records around one signature; raises ``KeyError`` for an unknown one."""
-        return neighbourhood(self._graph, signature)
+        with self._store().graph() as graph:
+            return neighbourhood(graph, signature)
 
-    def networkx(self, signatures: Sequence[int] | None = None) -> nx.MultiDiGraph[str]:
-        """The networkx view, of all signatures or some."""
-        return to_networkx(self._graph, signatures)
+    @ray.method(concurrency_group=QUESTIONS)
+    def neighbourhoods(self, since: int | None = None) -> tuple[Neighbourhood, ...]:
+        """Those of all signatures, or of those that changed after a version."""
+        with self._store().graph() as graph:
+            return neighbourhoods(graph, since)
 
-    def snapshot(self) -> tuple[GraphCounts, list[MergeKey]]:
-        """Counts and merged keys, for a checkpoint."""
-        return self._graph.counts(), sorted(self._graph.merged)
+    @ray.method(concurrency_group=QUESTIONS)
+    def type_neighbourhood(self, name: str) -> TypeNeighbourhood:
+        """The records around one traffic type; raises ``KeyError`` for an unknown one."""
+        with self._store().graph() as graph:
+            return type_neighbourhood(graph, name)
 
-    def restore(self, counts: GraphCounts, merged: Sequence[MergeKey]) -> None:
-        """Replaces the content by a snapshot's."""
-        self._graph.restore(counts, merged)
+    @ray.method(concurrency_group=QUESTIONS)
+    def history(self, signature: int) -> list[ConfidencePoint]:
+        """See :func:`kg_actor.history.confidence_of`."""
+        self._store()
+        return confidence_of(self._folder, signature)
+
+    def _store(self) -> GraphStore:
+        with self._opening:
+            if self._opened is None:
+                self._opened = GraphStore.open(self._folder, self._spec, wait=LOCK_SECONDS)
+            return self._opened
 
 
-def start(
-    run: str,
-    predicted: NDArray[np.int8],
-    catalogue: Catalogue,
-    prior: BetaPrior,
-    fingerprint: str,
-) -> Any:  # noqa: ANN401 (Ray's handles have their methods only at run time)
+def start(run: str, spec: GraphSpec, folder: Path, *, shared: str | None = None) -> Any:  # noqa: ANN401 (Ray's handles have their methods only at run time)
     """The graph actor of a run: found by its name, or started.
 
     It asks for no CPU: it works only while learner and runners wait or compute elsewhere.
+    It stays on the driver's machine, where its store is.
+
+    Args:
+        run: the run that will use it.
+        spec: what the graph is about.
+        folder: of its store.
+        shared: name of a graph that several runs share on purpose; it outlives this driver.
 
     Raises:
-        ValueError: an actor of that name serves another scenario's graph.
+        InputError: the store cannot be used, or an actor of that name serves another
+            scenario's graph.
     """
-    actor_class = ray.remote(GraphServer)
+    here = ray.get_runtime_context().get_node_id()
+    actor_class = ray.remote(concurrency_groups={CHANGES: 1, QUESTIONS: 2})(GraphServer)
     handle: Any = actor_class.options(
-        name=f"graph:{run}", namespace=NAMESPACE, get_if_exists=True, num_cpus=0
-    ).remote(predicted, catalogue, prior, fingerprint)
-    found = ray.get(handle.fingerprint.remote())
-    if found != fingerprint:
-        raise ValueError(
-            f"the graph of run {run!r} belongs to scenario {found[:12]}, not {fingerprint[:12]}"
-        )
+        name=f"graph:{shared or run}",
+        namespace=NAMESPACE,
+        get_if_exists=True,
+        num_cpus=0,
+        max_restarts=-1,
+        max_task_retries=-1,
+        lifetime="detached" if shared else None,
+        scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False),
+    ).remote(str(folder.absolute()), spec)
+    try:
+        spec.check_same(ask(handle.attach.remote(run)), f"graph:{shared or run}")
+    except InputError:
+        stop(handle, run)
+        raise
     return handle
+
+
+def names() -> list[str]:
+    """The names of all live graphs of this cluster."""
+    found = ray.util.list_named_actors(all_namespaces=True)
+    return sorted(
+        actor["name"]
+        for actor in found
+        if actor["namespace"] == NAMESPACE and actor["name"].startswith("graph:")
+    )
+
+
+def stop(handle: Any, run: str) -> None:  # noqa: ANN401
+    """Ends a run's use of its graph; the actor ends with its last user."""
+    try:
+        last = ray.get(handle.detach.remote(run))
+    except RayError:
+        # It is gone already; its store needs nothing more.
+        return
+    if last:
+        ray.kill(handle)
+
+
+def ask(answer: Any) -> Any:  # noqa: ANN401
+    """Waits for an answer; what went wrong there is raised as if it had happened here."""
+    try:
+        return ray.get(answer)
+    except RayTaskError as error:
+        _raise_cause(error)
+
+
+def _raise_cause(error: RayTaskError) -> NoReturn:
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, InputError | ValueError | KeyError):
+        raise cause from None
+    raise error

@@ -1,20 +1,26 @@
 """The knowledge graph's truth: integer counts that interaction tables are added to.
 
 Two arrays hold all three edge kinds of the paper (section III-B). Sums of integers are
-exact and do not depend on order; a key per table makes merging it twice harmless. What
-people look at (typed neighbourhoods, networkx) is derived elsewhere, on demand.
+exact and do not depend on order; a key per table makes merging it twice harmless. Beside
+them stand what analysts taught (:mod:`kg_actor.lessons`) and, where forgetting is on, the
+same counts with old flows faded. What people look at (typed neighbourhoods, networkx) is
+derived elsewhere, on demand. Keeping it on disk is :mod:`kg_actor.store`'s business.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from envs import BetaPrior, Catalogue, Counters, InteractionTable
+from kg_actor.lessons import Lesson, Taught, withdrawn
+
+Numbers = NDArray[np.int64] | NDArray[np.float64]
 
 
 class MergeKey(NamedTuple):
@@ -26,6 +32,42 @@ class MergeKey(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Keyed:
+    """A table with the key it is merged under."""
+
+    key: MergeKey
+    table: InteractionTable
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What the graph remembers of a merged table.
+
+    Attributes:
+        version: the graph's version that the table made, shared by all tables merged with it.
+        flows: how many flows it counted.
+        digest: of its content; another table under the same key is refused.
+    """
+
+    version: int
+    flows: int
+    digest: bytes
+
+
+@dataclass(frozen=True)
+class Recent:
+    """The graph's counts with old flows faded: a flow weighs 2 ** (-age / half-life).
+
+    Attributes:
+        signature_actual: float64, shaped as in :class:`GraphCounts`.
+        type_action: float64, shaped as in :class:`GraphCounts`.
+    """
+
+    signature_actual: NDArray[np.float64]
+    type_action: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class GraphCounts:
     """The graph at one version.
 
@@ -34,17 +76,76 @@ class GraphCounts:
             true class. Its row sums are N, its entries at the predicted class are C.
         type_action: int64 [classes, actions, classes]: by predicted class, action taken and
             true class. Weighted with eq. 3 it gives each type -> action edge's reward sum.
-        version: number of tables merged.
+        version: advances by one with every merge (of one table, or of all tables of an
+            iteration), every teaching and every withdrawal.
+        recent: what counters and rewards follow instead where forgetting is on.
+        taught: prior experience per type -> action edge; ``None`` where nothing was taught.
     """
 
     signature_actual: NDArray[np.int64]
     type_action: NDArray[np.int64]
     version: int
+    recent: Recent | None = None
+    taught: Taught | None = None
+
+    @property
+    def signature_evidence(self) -> Numbers:
+        """What confidence follows: the exact counts, or the faded ones where there are any."""
+        return self.recent.signature_actual if self.recent else self.signature_actual
+
+    @property
+    def type_evidence(self) -> Numbers:
+        """What rewards follow: the exact counts, or the faded ones where there are any."""
+        return self.recent.type_action if self.recent else self.type_action
 
     def equals(self, other: GraphCounts) -> bool:
-        """Whether both hold the same counts, whatever their versions."""
+        """Whether both count the same flows, whatever their versions."""
         return np.array_equal(self.signature_actual, other.signature_actual) and np.array_equal(
             self.type_action, other.type_action
+        )
+
+
+@dataclass(frozen=True)
+class Changes:
+    """When each part of the graph last changed.
+
+    Attributes:
+        signature: int64 [signatures], version that last touched a signature; 0 for never.
+        traffic: int64 [classes], version that last touched a predicted type's actions.
+    """
+
+    signature: NDArray[np.int64]
+    traffic: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class GraphState:
+    """Everything a graph holds, for snapshots.
+
+    Attributes:
+        counts: see :class:`GraphCounts`.
+        changes: see :class:`Changes`.
+        merged: every table ever merged, by key.
+        lessons: everything taught and not withdrawn.
+    """
+
+    counts: GraphCounts
+    changes: Changes
+    merged: Mapping[MergeKey, Merged] = field(default_factory=dict)
+    lessons: tuple[Lesson, ...] = ()
+
+    def equals(self, other: GraphState) -> bool:
+        """Whether graphs of these states would answer everything alike, versions included."""
+        ours, theirs = self.counts, other.counts
+        return (
+            ours.equals(theirs)
+            and ours.version == theirs.version
+            and np.array_equal(ours.signature_evidence, theirs.signature_evidence)
+            and np.array_equal(ours.type_evidence, theirs.type_evidence)
+            and np.array_equal(self.changes.signature, other.changes.signature)
+            and np.array_equal(self.changes.traffic, other.changes.traffic)
+            and self.merged == other.merged
+            and self.lessons == other.lessons
         )
 
 
@@ -55,61 +156,155 @@ class KnowledgeGraph:
         predicted: int8 [signatures], the class each signature predicts.
         catalogue: classes, actions, rewards.
         prior: of the signatures' confidence.
+        half_life: flows after which a merged flow weighs half in counters and rewards;
+            ``None`` (the default) never forgets. The exact counts are kept in any case.
+
+    Raises:
+        ValueError: a half-life that is not above 0.
     """
 
     def __init__(
-        self, predicted: NDArray[np.int8], catalogue: Catalogue, prior: BetaPrior | None = None
+        self,
+        predicted: NDArray[np.int8],
+        catalogue: Catalogue,
+        prior: BetaPrior | None = None,
+        half_life: float | None = None,
     ) -> None:
+        if half_life is not None and not half_life > 0:
+            raise ValueError("half_life must be above 0 flows")
         classes, actions = len(catalogue.classes), len(catalogue.actions)
         self.predicted = predicted
         self.catalogue = catalogue
         self.prior = prior or BetaPrior()
+        self.half_life = half_life
         self._signature_actual = np.zeros((len(predicted), classes), dtype=np.int64)
         self._type_action = np.zeros((classes, actions, classes), dtype=np.int64)
-        self._merged: set[MergeKey] = set()
+        self._recent = None if half_life is None else self._faded_zeros()
+        self._signature_version = np.zeros(len(predicted), dtype=np.int64)
+        self._type_version = np.zeros(classes, dtype=np.int64)
+        self._merged: dict[MergeKey, Merged] = {}
+        self._lessons: tuple[Lesson, ...] = ()
+        self._taught: Taught | None = None
+        self._version = 0
 
     @property
     def version(self) -> int:
-        """Number of tables merged so far."""
-        return len(self._merged)
+        """Number of merges, teachings and withdrawals so far."""
+        return self._version
 
     @property
-    def merged(self) -> frozenset[MergeKey]:
-        """The keys merged so far."""
-        return frozenset(self._merged)
+    def merged(self) -> Mapping[MergeKey, Merged]:
+        """Every table merged so far, by key."""
+        return self._merged
+
+    @property
+    def lessons(self) -> tuple[Lesson, ...]:
+        """What was taught and not withdrawn, in the order of teaching."""
+        return self._lessons
 
     def merge(self, table: InteractionTable, key: MergeKey) -> bool:
-        """Adds a table unless its key was merged before.
+        """Adds one table unless its key was merged before; see :meth:`merge_all`.
 
         Returns:
             Whether it was added.
+        """
+        return bool(self.merge_all([Keyed(key, table)]))
+
+    def merge_all(self, tables: Sequence[Keyed]) -> list[Keyed]:
+        """Adds those tables whose keys were not merged before, as one new version.
+
+        Returns:
+            The tables that were added.
 
         Raises:
-            ValueError: the table names a signature, action or class that the graph does not
-                have; nothing is added then.
+            ValueError: a table names a signature, action or class that the graph does not
+                have, or differs from the one merged under its key; nothing is added then.
         """
-        if key in self._merged:
-            return False
-        if len(table):
-            self._check(table)
-            predicted = self.predicted[table.signature]
-            np.add.at(self._signature_actual, (table.signature, table.actual), table.count)
-            np.add.at(self._type_action, (predicted, table.action, table.actual), table.count)
-        self._merged.add(key)
-        return True
+        new = self.unmerged(tables)
+        if new:
+            self.apply(new)
+        return new
+
+    def unmerged(self, tables: Sequence[Keyed]) -> list[Keyed]:
+        """Those of the tables that :meth:`merge_all` would add, checked."""
+        new: dict[MergeKey, Keyed] = {}
+        for keyed in tables:
+            before = self._merged.get(keyed.key)
+            known = before.digest if before else None
+            if keyed.key in new:
+                known = digest(new[keyed.key].table)
+            if known is None:
+                self._check(keyed.table)
+                new[keyed.key] = keyed
+            elif known != digest(keyed.table):
+                run, iteration, runner = keyed.key
+                raise ValueError(
+                    f"iteration {iteration}, runner {runner} of run {run!r} was merged with other "
+                    "content; does another training use the same run name?"
+                )
+        return list(new.values())
+
+    def apply(self, new: Sequence[Keyed], version: int | None = None) -> None:
+        """Adds checked tables of new keys as one new version, by default the next one."""
+        self._version = self._version + 1 if version is None else version
+        if self._recent is not None and self.half_life is not None:
+            fade = 2.0 ** (-sum(keyed.table.flows for keyed in new) / self.half_life)
+            self._recent.signature_actual[:] *= fade
+            self._recent.type_action[:] *= fade
+        # One sum for all: with faded counts, even the rounding must not depend on how an
+        # iteration's flows were shared out among runners.
+        self._add(InteractionTable.total(keyed.table for keyed in new))
+        for key, table in ((keyed.key, keyed.table) for keyed in new):
+            self._merged[key] = Merged(self._version, table.flows, digest(table))
+
+    def teach(self, lessons: Iterable[Lesson]) -> None:
+        """Adds prior experience; a lesson on the same edge by the same source is replaced.
+
+        Raises:
+            ValueError: a lesson names a type or action that the catalogue does not have;
+                nothing is taught then.
+        """
+        known = {lesson.key: lesson for lesson in self._lessons}
+        given = {lesson.key: lesson for lesson in lessons}
+        self._set_lessons(tuple((known | given).values()), list(given.values()))
+
+    def withdraw(self, provenance: str) -> int:
+        """Takes back all that one source taught; everything else stays as it is.
+
+        Returns:
+            How many lessons were withdrawn.
+        """
+        kept, gone = withdrawn(self._lessons, provenance)
+        self._set_lessons(kept, gone)
+        return len(gone)
 
     def counts(self) -> GraphCounts:
         """A copy of the graph as it is now."""
+        recent = self._recent
         return GraphCounts(
-            self._signature_actual.copy(), self._type_action.copy(), len(self._merged)
+            self._signature_actual.copy(),
+            self._type_action.copy(),
+            self._version,
+            recent and Recent(recent.signature_actual.copy(), recent.type_action.copy()),
+            self._taught,
         )
 
-    def restore(self, counts: GraphCounts, merged: Iterable[MergeKey]) -> None:
-        """Replaces the whole content by that of a snapshot.
+    def changes(self) -> Changes:
+        """When each signature and type last changed."""
+        return Changes(self._signature_version.copy(), self._type_version.copy())
+
+    def state(self) -> GraphState:
+        """A copy of everything the graph holds."""
+        return GraphState(self.counts(), self.changes(), dict(self._merged), self._lessons)
+
+    def restore(self, state: GraphState) -> None:
+        """Replaces the whole content.
 
         Raises:
-            ValueError: the snapshot's shapes are another scenario's.
+            ValueError: the state's shapes are another scenario's, or only one of the two
+                graphs forgets.
         """
+        counts = state.counts
         if (
             counts.signature_actual.shape != self._signature_actual.shape
             or counts.type_action.shape != self._type_action.shape
@@ -118,11 +313,56 @@ class KnowledgeGraph:
                 f"a snapshot of {len(counts.signature_actual)} signatures does not fit a graph "
                 f"of {len(self.predicted)}"
             )
+        if (counts.recent is None) != (self.half_life is None):
+            raise ValueError("one of graph and snapshot forgets, the other does not")
         self._signature_actual = counts.signature_actual.copy()
         self._type_action = counts.type_action.copy()
-        self._merged = {MergeKey(*key) for key in merged}
+        if counts.recent is not None:
+            self._recent = Recent(
+                counts.recent.signature_actual.copy(), counts.recent.type_action.copy()
+            )
+        self._signature_version = state.changes.signature.copy()
+        self._type_version = state.changes.traffic.copy()
+        self._merged = dict(state.merged)
+        self._version = counts.version
+        self._set_lessons(state.lessons, ())
+
+    def _add(self, table: InteractionTable) -> None:
+        if not len(table):
+            return
+        predicted = self.predicted[table.signature]
+        by_signature, by_type = (
+            (table.signature, table.actual),
+            (
+                predicted,
+                table.action,
+                table.actual,
+            ),
+        )
+        np.add.at(self._signature_actual, by_signature, table.count)
+        np.add.at(self._type_action, by_type, table.count)
+        if self._recent is not None:
+            np.add.at(self._recent.signature_actual, by_signature, table.count)
+            np.add.at(self._recent.type_action, by_type, table.count)
+        self._signature_version[table.signature] = self._version
+        self._type_version[predicted] = self._version
+
+    def _set_lessons(self, lessons: tuple[Lesson, ...], changed: Sequence[Lesson]) -> None:
+        self._taught = Taught.of(lessons, self.catalogue) if lessons else None
+        self._lessons = lessons
+        if changed:
+            self._version += 1
+        for lesson in changed:
+            self._type_version[self.catalogue.class_index(lesson.traffic)] = self._version
+
+    def _faded_zeros(self) -> Recent:
+        return Recent(
+            self._signature_actual.astype(np.float64), self._type_action.astype(np.float64)
+        )
 
     def _check(self, table: InteractionTable) -> None:
+        if not len(table):
+            return
         classes, actions = len(self.catalogue.classes), len(self.catalogue.actions)
         for name, column, size in (
             ("signature", table.signature, len(self.predicted)),
@@ -135,15 +375,42 @@ class KnowledgeGraph:
             raise ValueError("every count must be at least 1")
 
 
+def digest(table: InteractionTable) -> bytes:
+    """Eight bytes that tell a table's content from any other's."""
+    hashed = hashlib.blake2b(digest_size=8)
+    for column in (table.signature, table.action, table.actual, table.count):
+        hashed.update(np.ascontiguousarray(column).data)
+    return hashed.digest()
+
+
 def counters_of(counts: GraphCounts, predicted: NDArray[np.int8], prior: BetaPrior) -> Counters:
-    """N and C of every signature, as the environment takes them."""
-    seen = counts.signature_actual.sum(axis=1)
-    correct = counts.signature_actual[np.arange(len(predicted)), predicted]
+    """N and C of every signature, as the environment takes them; faded where forgetting is on."""
+    evidence = counts.signature_evidence
+    seen = evidence.sum(axis=1)
+    correct = evidence[np.arange(len(predicted)), predicted]
     return Counters(seen, correct, prior)
 
 
-def reward_sums(counts: GraphCounts, catalogue: Catalogue) -> NDArray[np.int64]:
-    """Reward earned by each action under each predicted class, int64 [classes, actions]."""
+def reward_sums(counts: GraphCounts, catalogue: Catalogue) -> Numbers:
+    """Reward earned by each action under each predicted class, [classes, actions].
+
+    int64 and exact, or float64 where forgetting is on. What was taught is not in it.
+    """
     rewards = catalogue.rewards.astype(np.int64)
-    summed: NDArray[np.int64] = np.einsum("pat,ta->pa", counts.type_action, rewards)
+    summed: Numbers = np.einsum("pat,ta->pa", counts.type_evidence, rewards)
     return summed
+
+
+def experience(
+    counts: GraphCounts, catalogue: Catalogue
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What advice goes by: flows and reward of each edge, learnt and taught together.
+
+    Returns:
+        Weight in flows and summed reward, each float64 [classes, actions].
+    """
+    weight = counts.type_evidence.sum(axis=2).astype(np.float64)
+    reward = reward_sums(counts, catalogue).astype(np.float64)
+    if counts.taught is not None:
+        weight, reward = weight + counts.taught.weight, reward + counts.taught.reward
+    return weight, reward

@@ -1,41 +1,84 @@
 """What the graph answers: the records around a signature or a traffic type, typed.
 
-:class:`Neighbourhood` is for people and tools that ask for one signature;
-:class:`Records` holds the same for all signatures as arrays, for advisors.
+:class:`Neighbourhood` and :class:`TypeNeighbourhood` are for people and tools;
+:class:`Records` holds the same for all signatures as arrays, for advisors. Whole flows
+(``seen``, ``correct``, ``count``, ``reward_sum``) are exact and never fade. Confidence, shares
+and mean rewards follow the evidence: the same flows, but faded where forgetting is on.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+import gc
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from envs import BetaPrior, Catalogue
-from kg_actor.graph import GraphCounts, KnowledgeGraph, counters_of, reward_sums
+from envs import BetaPrior, Catalogue, InputError
+from kg_actor.filtering import open_actions
+from kg_actor.graph import (
+    GraphCounts,
+    KnowledgeGraph,
+    Numbers,
+    counters_of,
+    experience,
+    reward_sums,
+)
 
 
 @dataclass(frozen=True)
 class ActionRecord:
-    """A type -> action edge: what an action has earned under a predicted type."""
+    """A type -> action edge: what an action has earned under a predicted type.
+
+    An edge is on record while it has any evidence or is taught.
+
+    Attributes:
+        action: its name.
+        count: flows that it was chosen for.
+        reward_sum: what they earned.
+        evidence: flows' worth of learnt experience that the mean rests on; ``count``, or less
+            where forgetting is on.
+        mean_reward: average reward per flow, learnt and taught together.
+        taught_weight: flows' worth of prior experience.
+        taught_reward_sum: what that earned.
+        sources: who taught it, in alphabetic order; empty for an edge that is only learnt.
+        left_out: whether the filter of section III-C leaves the action out for the signature
+            that was asked about; never so in answers about a type.
+    """
 
     action: str
     count: int
     reward_sum: int
-
-    @property
-    def mean_reward(self) -> float:
-        """Average reward per flow."""
-        return self.reward_sum / self.count
+    evidence: float
+    mean_reward: float
+    taught_weight: float = 0.0
+    taught_reward_sum: float = 0.0
+    sources: tuple[str, ...] = ()
+    left_out: bool = False
 
 
 @dataclass(frozen=True)
 class ConfusionRecord:
-    """A type -> type edge of one signature: how often its flows were of another type."""
+    """A type -> type edge of one signature: how often its flows were of another type.
+
+    Attributes:
+        actual: name of the type that they were.
+        count: how many flows.
+        evidence: the same, faded where forgetting is on.
+        share: of all the signature's flows, by evidence.
+        confidence: B of the signature.
+        best_action: of best mean reward on record for the actual type, if there is any.
+    """
 
     actual: str
     count: int
+    evidence: float
     share: float
+    confidence: float
     best_action: str | None
 
 
@@ -46,11 +89,13 @@ class Neighbourhood:
     Attributes:
         signature: its id.
         predicted: name of the type it predicts.
-        seen, correct: N and C.
+        seen: N, flows that matched it.
+        correct: C, those of them that were of the predicted type.
+        evidence: flows' worth of experience behind confidence and shares; ``seen``, or less
+            where forgetting is on.
         confidence: B (eq. 1).
         actions: the type's action records, best mean reward first.
-        confusions: the signature's misdetections, most frequent first, each with the action
-            of best mean reward on record for that type.
+        confusions: the signature's misdetections, largest share first.
         version: of the graph that answered.
     """
 
@@ -58,9 +103,65 @@ class Neighbourhood:
     predicted: str
     seen: int
     correct: int
+    evidence: float
     confidence: float
     actions: tuple[ActionRecord, ...]
     confusions: tuple[ConfusionRecord, ...]
+    version: int
+
+
+@dataclass(frozen=True)
+class SignatureRecord:
+    """A signature -> type edge; attributes as in :class:`Neighbourhood`."""
+
+    signature: int
+    seen: int
+    correct: int
+    evidence: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class TypeConfusion:
+    """How flows taken for one type were of another, over all signatures together.
+
+    Attributes:
+        actual: name of the type that they were.
+        count: how many flows.
+        evidence: the same, faded where forgetting is on.
+        share: of all flows taken for the asked type, by evidence.
+        best_action: of best mean reward on record for the actual type, if there is any.
+    """
+
+    actual: str
+    count: int
+    evidence: float
+    share: float
+    best_action: str | None
+
+
+@dataclass(frozen=True)
+class TypeNeighbourhood:
+    """All that is connected to one traffic type.
+
+    Attributes:
+        traffic: its name.
+        seen: flows taken for it.
+        correct: those of them that were of it.
+        missed: flows of it that signatures took for another type.
+        actions: its action records, best mean reward first.
+        signatures: those that predict it, most flows first.
+        confusions: what flows taken for it really were, largest share first.
+        version: of the graph that answered.
+    """
+
+    traffic: str
+    seen: int
+    correct: int
+    missed: int
+    actions: tuple[ActionRecord, ...]
+    signatures: tuple[SignatureRecord, ...]
+    confusions: tuple[TypeConfusion, ...]
     version: int
 
 
@@ -70,18 +171,20 @@ class Records:
 
     Attributes:
         predicted: int8 [signatures].
-        signature_actual: int64 [signatures, classes], as in :class:`GraphCounts`.
+        signature_actual: [signatures, classes], flows that matched a signature by true class;
+            int64, or float64 where forgetting is on.
         confidence: float64 [signatures], B.
-        action_count: int64 [classes, actions], how often an action met a predicted type.
-        action_reward: float64 [classes, actions], its mean reward there; NaN where the
-            count is 0.
+        action_weight: float64 [classes, actions], flows of experience with an action under a
+            predicted type, learnt and taught.
+        action_reward: float64 [classes, actions], its mean reward there; NaN where there is
+            no experience.
         version: of the graph.
     """
 
     predicted: NDArray[np.int8]
-    signature_actual: NDArray[np.int64]
+    signature_actual: Numbers
     confidence: NDArray[np.float64]
-    action_count: NDArray[np.int64]
+    action_weight: NDArray[np.float64]
     action_reward: NDArray[np.float64]
     version: int
 
@@ -90,18 +193,30 @@ def records_of(
     counts: GraphCounts, predicted: NDArray[np.int8], catalogue: Catalogue, prior: BetaPrior
 ) -> Records:
     """Derives the records of all signatures from the graph's counts."""
-    action_count = counts.type_action.sum(axis=2)
-    sums = reward_sums(counts, catalogue)
-    mean = np.full(sums.shape, np.nan)
-    np.divide(sums, action_count, out=mean, where=action_count > 0)
+    weight, mean = mean_rewards(counts, catalogue)
     return Records(
         predicted,
-        counts.signature_actual,
+        counts.signature_evidence,
         counters_of(counts, predicted, prior).confidence(),
-        action_count,
+        weight,
         mean,
         counts.version,
     )
+
+
+def mean_rewards(
+    counts: GraphCounts, catalogue: Catalogue
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Flows of experience and mean reward of each type -> action edge, learnt and taught.
+
+    Returns:
+        Weight, and mean reward (NaN where there is no experience), each float64
+        [classes, actions].
+    """
+    weight, reward = experience(counts, catalogue)
+    mean = np.full(reward.shape, np.nan)
+    np.divide(reward, weight, out=mean, where=weight > 0)
+    return weight, mean
 
 
 def neighbourhood(graph: KnowledgeGraph, signature: int) -> Neighbourhood:
@@ -110,50 +225,264 @@ def neighbourhood(graph: KnowledgeGraph, signature: int) -> Neighbourhood:
     Raises:
         KeyError: there is no such signature.
     """
-    if not 0 <= signature < len(graph.predicted):
-        raise KeyError(f"no signature {signature}; ids go from 0 to {len(graph.predicted) - 1}")
-    counts, catalogue = graph.counts(), graph.catalogue
-    predicted = int(graph.predicted[signature])
-    row = counts.signature_actual[signature]
-    return Neighbourhood(
-        signature=signature,
-        predicted=catalogue.class_names[predicted],
-        seen=int(row.sum()),
-        correct=int(row[predicted]),
-        confidence=float(graph.prior.confidence(row.sum(), row[predicted])),
-        actions=action_records(counts, catalogue, predicted),
-        confusions=_confusions(counts, catalogue, predicted, row),
-        version=counts.version,
-    )
+    return Answers(graph).around([signature])[0]
 
 
-def action_records(
-    counts: GraphCounts, catalogue: Catalogue, predicted: int
-) -> tuple[ActionRecord, ...]:
-    """What each action tried under a predicted type has earned, best mean first."""
-    sums = reward_sums(counts, catalogue)[predicted]
-    tried = counts.type_action[predicted].sum(axis=1)
-    records = [
-        ActionRecord(catalogue.action_names[action], int(tried[action]), int(sums[action]))
-        for action in np.flatnonzero(tried)
-    ]
-    return tuple(sorted(records, key=lambda record: (-record.mean_reward, -record.count)))
+def neighbourhoods(graph: KnowledgeGraph, since: int | None = None) -> tuple[Neighbourhood, ...]:
+    """The records around every signature that has matched a flow, in ascending order.
+
+    Args:
+        graph: the graph.
+        since: a version; only signatures whose answer may have changed after it: they matched
+            a flow, or something was learnt or taught about their type or about a type that
+            they were confused with. Where forgetting is on, every merged flow fades, and so
+            changes, all the others.
+
+    Raises:
+        InputError: the graph has not reached version ``since``.
+    """
+    answers = Answers(graph)
+    asked = answers.counts.signature_actual.any(axis=1)
+    if since is not None:
+        asked &= _changed(graph, answers.counts, since)
+    with _uncollected():
+        return answers.around(np.flatnonzero(asked).tolist())
 
 
-def _confusions(
-    counts: GraphCounts, catalogue: Catalogue, predicted: int, row: NDArray[np.int64]
-) -> tuple[ConfusionRecord, ...]:
-    confusions = []
-    for actual in np.flatnonzero(row):
-        if actual == predicted:
-            continue
-        known = action_records(counts, catalogue, int(actual))
-        confusions.append(
-            ConfusionRecord(
-                catalogue.class_names[int(actual)],
-                int(row[actual]),
-                float(row[actual] / row.sum()),
-                known[0].action if known else None,
-            )
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Puts off garbage collection.
+
+    Thousands of new records, none of them garbage, would set it off again and again, and it
+    would walk all of them each time.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def type_neighbourhood(graph: KnowledgeGraph, name: str) -> TypeNeighbourhood:
+    """The records around one traffic type.
+
+    Raises:
+        KeyError: there is no such type.
+    """
+    return Answers(graph).around_type(name)
+
+
+def _changed(graph: KnowledgeGraph, counts: GraphCounts, since: int) -> NDArray[np.bool_]:
+    if since > counts.version:
+        raise InputError(
+            f"the graph has not reached version {since}",
+            expected=f"a version up to {counts.version}",
+            mend="Ask for everything; the graph may have been set back to a snapshot",
         )
-    return tuple(sorted(confusions, key=lambda confusion: -confusion.count))
+    changes = graph.changes()
+    signature, traffic = changes.signature > since, changes.traffic > since
+    if counts.recent is not None and signature.any():
+        return np.ones_like(signature)
+    met = counts.signature_actual[:, traffic].any(axis=1)
+    changed: NDArray[np.bool_] = signature | traffic[graph.predicted] | met
+    return changed
+
+
+_Numbers = tuple[int, int, int, float, float]
+"""A signature's id, seen, correct, evidence and confidence."""
+
+
+class _Variant(NamedTuple):
+    """An action's index, and its record both for signatures that keep it and for others."""
+
+    action: int
+    kept: ActionRecord
+    left_out: ActionRecord
+
+
+class Answers:
+    """One version of a graph, ready to be asked; what its answers share is worked out once.
+
+    Args:
+        graph: the graph; what it learns later does not show.
+
+    Attributes:
+        counts: the graph's, at that version.
+        weight: float64 [classes, actions], flows of experience with each type -> action edge,
+            learnt and taught; the edge is on record where it is above 0.
+        mean: float64 [classes, actions], its mean reward; NaN where it is not on record.
+    """
+
+    def __init__(self, graph: KnowledgeGraph) -> None:
+        self._graph, self._catalogue = graph, graph.catalogue
+        self.counts = graph.counts()
+        self.weight, self.mean = mean_rewards(self.counts, self._catalogue)
+        self._reward_sums = reward_sums(replace(self.counts, recent=None), self._catalogue)
+        sources: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for lesson in graph.lessons:
+            sources[lesson.traffic, lesson.action].append(lesson.provenance)
+        self._sources = {edge: tuple(sorted(names)) for edge, names in sources.items()}
+        # Where nothing is on record the mean is NaN, which is sorted behind all numbers.
+        order = np.lexsort((-self.weight, -self.mean))
+        known = np.count_nonzero(self.weight, axis=1)
+        self._ranked = [row[:n].tolist() for row, n in zip(order, known, strict=True)]
+        self._known: dict[int, list[_Variant]] = {}
+
+    def actions(self, traffic: int) -> tuple[ActionRecord, ...]:
+        """A type's action records, best mean reward first, then most experience first."""
+        return tuple(variant.kept for variant in self._variants(traffic))
+
+    def best_action(self, traffic: int) -> str | None:
+        """The action of best mean reward on record for a type, if there is any."""
+        ranked = self._ranked[traffic]
+        return self._catalogue.action_names[ranked[0]] if ranked else None
+
+    def around(self, signatures: Sequence[int]) -> tuple[Neighbourhood, ...]:
+        """The records around some signatures, in the order given.
+
+        Raises:
+            KeyError: there is no such signature.
+        """
+        last = len(self._graph.predicted) - 1
+        for signature in signatures:
+            if not 0 <= signature <= last:
+                raise KeyError(f"no signature {signature}; ids go from 0 to {last}")
+        ids = np.asarray(signatures, np.intp)
+        predicted = self._graph.predicted[ids]
+        evidence = self.counts.signature_evidence[ids]
+        kept = open_actions(predicted, evidence, self.mean)
+        numbers = self._numbers(ids)
+        confusions = self._confusions(numbers, predicted, ids)
+        names, version = self._catalogue.class_names, self.counts.version
+        shown: dict[tuple[int, bytes], tuple[ActionRecord, ...]] = {}
+        found = []
+        for (signature, seen, correct, weight, confidence), traffic, row, confused in zip(
+            numbers, predicted.tolist(), kept, confusions, strict=True
+        ):
+            key = (traffic, row.tobytes())
+            if key not in shown:
+                shown[key] = self._filtered(traffic, row)
+            found.append(
+                Neighbourhood(
+                    signature,
+                    names[traffic],
+                    seen,
+                    correct,
+                    weight,
+                    confidence,
+                    shown[key],
+                    confused,
+                    version,
+                )
+            )
+        return tuple(found)
+
+    def around_type(self, name: str) -> TypeNeighbourhood:
+        """The records around one traffic type.
+
+        Raises:
+            KeyError: there is no such type.
+        """
+        names = self._catalogue.class_names
+        if name not in names:
+            raise KeyError(f"no traffic type {name!r}; there are {', '.join(names)}")
+        traffic = names.index(name)
+        own = np.flatnonzero(self._graph.predicted == traffic)
+        count = self.counts.signature_actual[own].sum(axis=0)
+        everywhere = self.counts.signature_actual[:, traffic].sum()
+        signatures = [SignatureRecord(*numbers) for numbers in self._numbers(own)]
+        return TypeNeighbourhood(
+            name,
+            seen=int(count.sum()),
+            correct=int(count[traffic]),
+            missed=int(everywhere - count[traffic]),
+            actions=self.actions(traffic),
+            signatures=tuple(sorted(signatures, key=lambda record: -record.seen)),
+            confusions=self._type_confusions(traffic, own),
+            version=self.counts.version,
+        )
+
+    def _filtered(self, traffic: int, kept: NDArray[np.bool_]) -> tuple[ActionRecord, ...]:
+        return tuple(
+            variant.kept if kept[variant.action] else variant.left_out
+            for variant in self._variants(traffic)
+        )
+
+    def _numbers(self, ids: NDArray[np.intp]) -> list[_Numbers]:
+        place, predicted = np.arange(len(ids)), self._graph.predicted[ids]
+        exact = self.counts.signature_actual[ids]
+        faded = self.counts.signature_evidence[ids]
+        evidence = faded.sum(axis=1)
+        confidence = self._graph.prior.confidence(evidence, faded[place, predicted])
+        columns = (ids, exact.sum(axis=1), exact[place, predicted])
+        numbers: Any = (*columns, evidence.astype(np.float64), confidence)
+        return list(zip(*(column.tolist() for column in numbers), strict=True))
+
+    def _confusions(
+        self, numbers: list[_Numbers], predicted: NDArray[np.int8], ids: NDArray[np.intp]
+    ) -> list[tuple[ConfusionRecord, ...]]:
+        evidence = self.counts.signature_evidence[ids].astype(np.float64)
+        evidence[np.arange(len(ids)), predicted] = 0
+        place, actual = np.nonzero(evidence)
+        order = np.lexsort((actual, -evidence[place, actual], place))
+        place, actual = place[order], actual[order]
+        count = self.counts.signature_actual[ids[place], actual]
+        best = [self.best_action(traffic) for traffic in range(len(self._catalogue.classes))]
+        found: list[list[ConfusionRecord]] = [[] for _ in ids]
+        columns = (place, actual, count, evidence[place, actual])
+        for at, traffic, flows, faded in zip(*(c.tolist() for c in columns), strict=True):
+            _, _, _, all_flows, confidence = numbers[at]
+            found[at].append(
+                ConfusionRecord(
+                    self._catalogue.class_names[traffic],
+                    flows,
+                    faded,
+                    faded / all_flows,
+                    confidence,
+                    best[traffic],
+                )
+            )
+        return [tuple(each) for each in found]
+
+    def _type_confusions(self, traffic: int, own: NDArray[np.intp]) -> tuple[TypeConfusion, ...]:
+        count = self.counts.signature_actual[own].sum(axis=0)
+        evidence = self.counts.signature_evidence[own].sum(axis=0).astype(np.float64)
+        found = [
+            TypeConfusion(
+                self._catalogue.class_names[actual],
+                int(count[actual]),
+                float(evidence[actual]),
+                float(evidence[actual] / evidence.sum()),
+                self.best_action(actual),
+            )
+            for actual in np.flatnonzero(evidence).tolist()
+            if actual != traffic
+        ]
+        return tuple(sorted(found, key=lambda confusion: -confusion.evidence))
+
+    def _variants(self, traffic: int) -> list[_Variant]:
+        """A type's records, best first, each once open and once left out."""
+        if traffic not in self._known:
+            variants = []
+            for action in self._ranked[traffic]:
+                kept, left_out = (self._record(traffic, action, left) for left in (False, True))
+                variants.append(_Variant(action, kept, left_out))
+            self._known[traffic] = variants
+        return self._known[traffic]
+
+    def _record(self, traffic: int, action: int, left_out: bool) -> ActionRecord:
+        edge, taught = (traffic, action), self.counts.taught
+        name = self._catalogue.action_names[action]
+        return ActionRecord(
+            name,
+            count=int(self.counts.type_action[edge].sum()),
+            reward_sum=int(self._reward_sums[edge]),
+            evidence=float(self.counts.type_evidence[edge].sum()),
+            mean_reward=float(self.mean[edge]),
+            taught_weight=float(taught.weight[edge]) if taught else 0.0,
+            taught_reward_sum=float(taught.reward[edge]) if taught else 0.0,
+            sources=self._sources.get((self._catalogue.class_names[traffic], name), ()),
+            left_out=left_out,
+        )

@@ -1,130 +1,570 @@
-"""A graph on disk: a folder of two Parquet tables in long form, and who was merged.
+"""A graph that outlives its process: a journal of merges in SQLite.
 
-``signature_actual.parquet`` holds signature, actual, count; ``type_action.parquet`` holds
-predicted, action, actual, count; ``merged.parquet`` holds run, iteration, runner. Only
-counts above 0 are written. The scenario's fingerprint stands in each table's metadata.
+A merge is one transaction: the tables, each under its key, and nothing else. It is on disk
+when :meth:`GraphStore.merge` returns, and a key can be there only once, so a merge that is
+tried again after a crash is either there already or was never begun. What is asked of the
+graph is answered from memory, which is rebuilt from the journal: the latest *base* (the
+whole state at some version), then every table after it. Tables older than the latest
+:data:`KEEP` are folded into bases; their keys stay.
+
+One process writes. Others may read at the same time (:func:`read`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import fcntl
+import itertools
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeVar
+from urllib.parse import quote
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from envs import InputError
-from envs.files import replacing
-from kg_actor.graph import GraphCounts, KnowledgeGraph, MergeKey
+from envs import InputError, InteractionTable
+from kg_actor import snapshot
+from kg_actor.encoding import DamagedError, pack_state, pack_table, unpack_state, unpack_table
+from kg_actor.graph import (
+    Changes,
+    GraphCounts,
+    GraphState,
+    Keyed,
+    KnowledgeGraph,
+    Merged,
+    MergeKey,
+    digest,
+)
+from kg_actor.lessons import Lesson
+from kg_actor.spec import GraphSpec
 
-_FINGERPRINT = b"kirl.fingerprint"
-_SIGNATURE_ACTUAL = ("signature", "actual")
-_TYPE_ACTION = ("predicted", "action", "actual")
-_MERGED = ("run", "iteration", "runner")
+FILE = "graph.sqlite"
+FORMAT = 1
+
+BASE_EVERY = 256
+"""Versions between two bases; at most so many merges are replayed when a store is opened."""
+
+KEEP = 4_096
+"""Versions whose tables are kept one by one; older ones are folded into their bases."""
+
+_SCHEMA = (
+    "CREATE TABLE about (format INTEGER NOT NULL, spec TEXT NOT NULL)",
+    # interactions: an Arrow IPC stream; NULL once folded into a base
+    "CREATE TABLE merges (id INTEGER PRIMARY KEY, version INTEGER NOT NULL, run TEXT NOT NULL,"
+    " iteration INTEGER NOT NULL, runner INTEGER NOT NULL, flows INTEGER NOT NULL,"
+    " digest BLOB NOT NULL, interactions BLOB, UNIQUE (run, iteration, runner))",
+    "CREATE INDEX merges_by_version ON merges (version)",
+    "CREATE TABLE bases (version INTEGER PRIMARY KEY, state BLOB NOT NULL)",
+    "CREATE TABLE lessons (provenance TEXT NOT NULL, traffic TEXT NOT NULL, action TEXT NOT NULL,"
+    " reward REAL NOT NULL, weight REAL NOT NULL, PRIMARY KEY (provenance, traffic, action))",
+)
+
+Execute = Callable[..., Any]
+_Result = TypeVar("_Result")
 
 
-def save(graph: KnowledgeGraph, folder: Path, fingerprint: str) -> None:
-    """Writes the graph, replacing what stood there once everything is written.
+class GraphStore:
+    """The one writer of a graph's store; use :meth:`open`.
+
+    Methods may be called from several threads: changes wait for each other, questions wait
+    for the short moment alone in which memory is brought up to date.
+    """
+
+    def __init__(
+        self, folder: Path, spec: GraphSpec, lock: IO[str], connection: sqlite3.Connection
+    ) -> None:
+        self.folder, self.spec = folder, spec
+        self._lock, self._connection = lock, connection
+        self._changing, self._reading = threading.Lock(), threading.Lock()
+        self._graph = _rebuilt(connection, spec)
+
+    @classmethod
+    def open(cls, folder: Path, spec: GraphSpec, wait: float = 0.0) -> GraphStore:
+        """Opens a store for writing, or makes an empty one.
+
+        Args:
+            folder: of the store.
+            spec: what the graph must be about.
+            wait: seconds to wait for another writer to end.
+
+        Raises:
+            InputError: another process writes it, it belongs to another scenario, is
+                damaged, or cannot be written to.
+        """
+        with _problems(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = _locked(folder, wait)
+            try:
+                connection = _connected(folder, spec)
+                return cls(folder, spec, lock, connection)
+            except BaseException:
+                lock.close()
+                raise
+
+    def close(self) -> None:
+        """Leaves one plain file behind, without a write-ahead log."""
+        with self._changing, self._reading, _problems(self.folder):
+            self._connection.close()
+            self._lock.close()
+
+    @contextlib.contextmanager
+    def graph(self) -> Iterator[KnowledgeGraph]:
+        """The graph in memory, held still; to be read, not to be changed."""
+        with self._reading:
+            yield self._graph
+
+    def counts(self) -> GraphCounts:
+        """A copy of the graph's counts."""
+        with self._reading:
+            return self._graph.counts()
+
+    def state(self) -> GraphState:
+        """A copy of everything, for a snapshot."""
+        with self._reading:
+            return self._graph.state()
+
+    def merge(self, tables: Sequence[Keyed]) -> GraphCounts:
+        """Adds tables whose keys are new, as one version; they are on disk when it returns.
+
+        Returns:
+            The graph's counts after it.
+
+        Raises:
+            ValueError: as :meth:`KnowledgeGraph.merge_all`.
+            InputError: it cannot be written; nothing was added then.
+        """
+        with self._changing, _problems(self.folder):
+            new = self._graph.unmerged(tables)
+            if new:
+                version = self._graph.version + 1
+                with self._transaction() as execute:
+                    for keyed in new:
+                        execute(
+                            "INSERT INTO merges (version, run, iteration, runner, flows, digest,"
+                            " interactions) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                            version,
+                            *keyed.key,
+                            keyed.table.flows,
+                            digest(keyed.table),
+                            pack_table(keyed.table),
+                        )
+                with self._reading:
+                    self._graph.apply(new)
+                self._tidy()
+            return self._graph.counts()
+
+    def teach(self, lessons: Sequence[Lesson]) -> None:
+        """Adds prior experience; see :meth:`KnowledgeGraph.teach`."""
+        self._change(lambda graph: graph.teach(lessons))
+
+    def withdraw(self, provenance: str) -> int:
+        """Takes back what one source taught; see :meth:`KnowledgeGraph.withdraw`."""
+        return self._change(lambda graph: graph.withdraw(provenance))
+
+    def restore(self, state: GraphState, run: str) -> None:
+        """Goes back to a run's checkpoint.
+
+        A graph of one run becomes exactly what it was at the checkpoint. One that other runs
+        share loses this run's later merges alone. Lessons stay as they are, unless the store
+        was empty: nobody would teach them again.
+
+        Args:
+            state: the checkpoint's snapshot.
+            run: whose checkpoint it is.
+
+        Raises:
+            InputError: other runs merged into this store, and it lacks merges that the
+                checkpoint holds.
+        """
+        with self._changing, _problems(self.folder):
+            held = self._graph.merged
+            later = [key for key in held if key not in state.merged]
+            missing = [
+                key
+                for key, entry in state.merged.items()
+                if key not in held or held[key].digest != entry.digest
+            ]
+            shared = any(key.run != run for key in later)
+            if shared and missing:
+                raise InputError(
+                    f"lacks {len(missing)} merges of the checkpoint, and other runs have gone on",
+                    where=str(self.folder),
+                    mend="Restore the graph's own snapshot, or give this run another graph",
+                )
+            if shared:
+                self._remove([key for key in later if key.run == run])
+            else:
+                self._replace(state, rewritten=bool(missing))
+
+    def _change(self, change: Callable[[KnowledgeGraph], _Result]) -> _Result:
+        with self._changing, _problems(self.folder):
+            after = self.spec.new_graph()
+            after.restore(self._graph.state())
+            result = change(after)
+            if after.version != self._graph.version:
+                with self._transaction() as execute:
+                    _write_lessons(execute, after.lessons)
+                    _write_base(execute, after)
+                self._put(after)
+            return result
+
+    def _replace(self, state: GraphState, *, rewritten: bool) -> None:
+        after = self.spec.new_graph()
+        lessons = self._graph.lessons if self._graph.version else state.lessons
+        after.restore(GraphState(state.counts, state.changes, state.merged, ()))
+        if lessons:
+            after.teach(lessons)
+        with self._transaction() as execute:
+            version = 0 if rewritten else state.counts.version
+            execute("DELETE FROM bases WHERE version >= ?", version)
+            if rewritten:
+                execute("DELETE FROM merges")
+                for key, merged in state.merged.items():
+                    execute(
+                        "INSERT INTO merges (version, run, iteration, runner, flows, digest)"
+                        " VALUES (?, ?, ?, ?, ?, ?)",
+                        *(merged.version, *key, merged.flows, merged.digest),
+                    )
+            for key in [key for key in self._graph.merged if key not in state.merged]:
+                execute("DELETE FROM merges WHERE run = ? AND iteration = ? AND runner = ?", *key)
+            _write_lessons(execute, lessons)
+            _write_base(execute, after)
+        self._put(after)
+
+    def _remove(self, keys: Sequence[MergeKey]) -> None:
+        if not keys:
+            return
+        first = min(self._graph.merged[key].version for key in keys)
+        folded = self._one("SELECT max(version) FROM merges WHERE interactions IS NULL")
+        if folded is not None and first <= folded:
+            raise InputError(
+                "merges of this run are folded into the graph and cannot be taken out any more",
+                where=str(self.folder),
+                mend=f"Resume within {KEEP:,} merges, or give this run another graph",
+            )
+        with self._transaction() as execute:
+            execute("DELETE FROM bases WHERE version >= ?", first)
+            for key in keys:
+                execute("DELETE FROM merges WHERE run = ? AND iteration = ? AND runner = ?", *key)
+            after = _all_changed(_rebuilt(self._connection, self.spec), self._graph.version + 1)
+            _write_base(execute, after)
+        self._put(after)
+
+    def _tidy(self) -> None:
+        """Writes a base now and then, and folds tables that are old enough."""
+        version = self._graph.version
+        if version % BASE_EVERY:
+            return
+        with self._transaction() as execute:
+            _write_base(execute, self._graph)
+            # Bases stand at multiples of BASE_EVERY, so all that is folded is in one.
+            execute("UPDATE merges SET interactions = NULL WHERE version <= ?", version - KEEP)
+
+    def _put(self, graph: KnowledgeGraph) -> None:
+        with self._reading:
+            self._graph = graph
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[Callable[..., object]]:
+        # IMMEDIATE: what cannot be written must fail before anything is.
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield lambda sql, *values: self._connection.execute(sql, values)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def _one(self, sql: str) -> int | None:
+        value: int | None = self._connection.execute(sql).fetchone()[0]
+        return value
+
+
+def exists(folder: Path) -> bool:
+    """Whether there is a store in a folder."""
+    return (folder / FILE).is_file()
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps writers away from a store.
 
     Raises:
-        InputError: the place cannot be written to.
+        InputError: somebody is writing it.
     """
-    counts = graph.counts()
-    merged = sorted(graph.merged)
-    with replacing(folder) as temporary:
-        temporary.mkdir()
-        _write(
-            temporary / "signature_actual.parquet",
-            _long(counts.signature_actual, _SIGNATURE_ACTUAL),
-            fingerprint,
-        )
-        _write(
-            temporary / "type_action.parquet",
-            _long(counts.type_action, _TYPE_ACTION),
-            fingerprint,
-        )
-        columns: dict[str, Any] = {
-            "run": pa.array([key.run for key in merged], pa.string()),
-            "iteration": pa.array([key.iteration for key in merged], pa.int64()),
-            "runner": pa.array([key.runner for key in merged], pa.int64()),
-        }
-        _write(temporary / "merged.parquet", columns, fingerprint)
+    with _problems(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.closing(_locked(folder, 0.0)):
+            yield
 
 
-def load(graph: KnowledgeGraph, folder: Path, fingerprint: str) -> None:
-    """Fills an empty graph with what :func:`save` wrote.
+def set_aside(folder: Path, name: str) -> Path | None:
+    """Renames a store's files out of the way, into a folder beside them.
+
+    Args:
+        folder: of the store, :func:`locked`.
+        name: of the new folder within it.
+
+    Returns:
+        The new folder; ``None`` if there was no store.
+    """
+    if not exists(folder):
+        return None
+    with _problems(folder):
+        (folder / name).mkdir()
+        # The database comes last: without it, what is left is no store.
+        for suffix in ("-shm", "-wal", ""):
+            file = folder / f"{FILE}{suffix}"
+            if file.exists():
+                file.rename(folder / name / file.name)
+    return folder / name
+
+
+def read(folder: Path) -> tuple[KnowledgeGraph, GraphSpec]:
+    """The graph in a store, whether or not somebody is writing it.
 
     Raises:
-        InputError: missing or unreadable files, or another scenario's graph.
+        InputError: there is none, or it is damaged.
     """
-    counts = graph.counts()
-    signature_actual = np.zeros_like(counts.signature_actual)
-    type_action = np.zeros_like(counts.type_action)
-    _fill(signature_actual, folder / "signature_actual.parquet", _SIGNATURE_ACTUAL, fingerprint)
-    _fill(type_action, folder / "type_action.parquet", _TYPE_ACTION, fingerprint)
-    merged = _read(folder / "merged.parquet", _MERGED, fingerprint)
-    keys = [MergeKey(row["run"], row["iteration"], row["runner"]) for row in merged.to_pylist()]
-    graph.restore(GraphCounts(signature_actual, type_action, len(keys)), keys)
+    with _problems(folder), contextlib.closing(_reader(folder)) as connection:
+        connection.execute("BEGIN")  # one version, whoever merges meanwhile
+        spec = _spec(connection, folder)
+        return _rebuilt(connection, spec), spec
 
 
-def _long(array: NDArray[np.int64], names: Iterable[str]) -> dict[str, Any]:
-    places = np.nonzero(array)
-    columns = {
-        name: pa.array(place.astype(np.int32)) for name, place in zip(names, places, strict=True)
-    }
-    return columns | {"count": pa.array(array[places])}
+@dataclass(frozen=True)
+class Journal:
+    """What a store remembers of its history.
+
+    Attributes:
+        spec: what the graph is about.
+        folded: the counts at each base up to the one that holds all folded tables.
+        tables: version and table of every later merge, in order.
+    """
+
+    spec: GraphSpec
+    folded: list[GraphCounts]
+    tables: list[tuple[int, InteractionTable]]
 
 
-def _write(path: Path, columns: dict[str, Any], fingerprint: str) -> None:
-    table = pa.table(columns).replace_schema_metadata({_FINGERPRINT: fingerprint})
-    pq.write_table(table, path)
+def journal(folder: Path) -> Journal:
+    """The history of a store, whether or not somebody is writing it.
 
-
-def _read(path: Path, names: tuple[str, ...], fingerprint: str) -> Any:  # noqa: ANN401 (pyarrow is untyped)
-    try:
-        table = pq.read_table(path)
-    except FileNotFoundError as error:
-        raise InputError("no such file", where=str(path), mend="Train the run again") from error
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(
-            "not a readable Parquet file", where=str(path), mend="Train the run again"
-        ) from error
-    found = (table.schema.metadata or {}).get(_FINGERPRINT, b"").decode()
-    if found != fingerprint:
-        raise InputError(
-            f"belongs to scenario {found[:12] or 'unknown'}",
-            where=str(path),
-            expected=f"a graph of scenario {fingerprint[:12]}",
-            mend="Use the scenario that the graph was learnt on",
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    with _problems(folder), contextlib.closing(_reader(folder)) as connection:
+        connection.execute("BEGIN")
+        folded = connection.execute(
+            "SELECT state FROM bases WHERE version <= (SELECT min(version) FROM bases WHERE"
+            " version >= (SELECT max(version) FROM merges WHERE interactions IS NULL))"
+            " ORDER BY version"
         )
-    if tuple(table.column_names[: len(names)]) != names or any(
-        column.null_count for column in table.columns
-    ):
-        raise InputError(
-            f"has columns {', '.join(table.column_names)}, or empty cells",
-            where=str(path),
-            expected=f"full columns {', '.join(names)}",
-            mend="Train the run again",
-        )
-    return table
+        bases = [unpack_state(state)[0] for (state,) in folded]
+        after = bases[-1].version if bases else 0
+        tables = [(version, table) for version, _, table in _journal(connection, after)]
+        return Journal(_spec(connection, folder), bases, tables)
 
 
-def _fill(target: NDArray[np.int64], path: Path, names: tuple[str, ...], fingerprint: str) -> None:
-    table = _read(path, (*names, "count"), fingerprint)
-    places = [table[name].to_numpy() for name in names]
-    counts = table["count"].to_numpy()
-    fits = all(
-        np.issubdtype(place.dtype, np.integer) and np.all((place >= 0) & (place < size))
-        for place, size in zip(places, target.shape, strict=True)
+def _all_changed(graph: KnowledgeGraph, version: int) -> KnowledgeGraph:
+    """The same graph at a later version that changed everything."""
+    state, changes = graph.state(), graph.changes()
+    changes = Changes(
+        np.full_like(changes.signature, version), np.full_like(changes.traffic, version)
     )
-    if not fits or not np.issubdtype(counts.dtype, np.integer) or np.any(counts < 1):
-        raise InputError(
-            "holds records that do not fit the scenario",
-            where=str(path),
-            expected="ids of the scenario and counts of at least 1",
-            mend="Train the run again",
+    graph.restore(replace(state, counts=replace(state.counts, version=version), changes=changes))
+    return graph
+
+
+def _rebuilt(connection: sqlite3.Connection, spec: GraphSpec) -> KnowledgeGraph:
+    """The graph by its latest base and all that was merged since."""
+    graph = spec.new_graph()
+    base = connection.execute("SELECT state FROM bases ORDER BY version DESC LIMIT 1").fetchone()
+    counts, changes = unpack_state(base[0]) if base else (graph.counts(), graph.changes())
+    merged = _merged(connection)
+    lessons = _lessons(connection)
+    before = {key: entry for key, entry in merged.items() if entry.version <= counts.version}
+    try:
+        graph.restore(GraphState(counts, changes, before, lessons))
+    except ValueError as error:
+        raise DamagedError("a base does not fit the store's signatures") from error
+    for version, group in itertools.groupby(
+        _journal(connection, counts.version), key=lambda row: row[0]
+    ):
+        tables = [Keyed(key, table) for _, key, table in group]
+        if any(merged[keyed.key].digest != digest(keyed.table) for keyed in tables):
+            raise DamagedError(f"version {version} is not what was merged")
+        graph.apply(graph.unmerged(tables), version)
+    if sum(entry.flows for entry in merged.values()) != graph.counts().signature_actual.sum():
+        raise DamagedError("it counts other flows than were merged")
+    return graph
+
+
+def _merged(connection: sqlite3.Connection) -> dict[MergeKey, Merged]:
+    rows = connection.execute("SELECT run, iteration, runner, version, flows, digest FROM merges")
+    return {MergeKey(*row[:3]): Merged(*row[3:]) for row in rows}
+
+
+def _lessons(connection: sqlite3.Connection) -> tuple[Lesson, ...]:
+    rows = connection.execute(
+        "SELECT traffic, action, reward, weight, provenance FROM lessons ORDER BY rowid"
+    )
+    return tuple(Lesson(*row) for row in rows)
+
+
+def _journal(
+    connection: sqlite3.Connection, after: int
+) -> Iterator[tuple[int, MergeKey, InteractionTable]]:
+    rows = connection.execute(
+        "SELECT version, run, iteration, runner, interactions FROM merges"
+        " WHERE version > ? AND interactions IS NOT NULL ORDER BY version, id",
+        (after,),
+    )
+    for version, run, iteration, runner, data in rows:
+        yield version, MergeKey(run, iteration, runner), unpack_table(data)
+
+
+def _write_base(execute: Execute, graph: KnowledgeGraph) -> None:
+    state = pack_state(graph.counts(), graph.changes())
+    execute("INSERT OR REPLACE INTO bases (version, state) VALUES (?, ?)", graph.version, state)
+
+
+def _write_lessons(execute: Execute, lessons: Sequence[Lesson]) -> None:
+    execute("DELETE FROM lessons")
+    for lesson in lessons:
+        execute(
+            "INSERT INTO lessons (provenance, traffic, action, reward, weight)"
+            " VALUES (?, ?, ?, ?, ?)",
+            *(lesson.provenance, lesson.traffic, lesson.action, lesson.reward, lesson.weight),
         )
-    target[tuple(places)] = counts
+
+
+def _locked(folder: Path, wait: float) -> IO[str]:
+    """The writer's lock; the system takes it back from a process that dies."""
+    file = (folder / "lock").open("w")
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() < deadline:
+                time.sleep(0.1)
+                continue
+            file.close()
+            raise InputError(
+                "is being written by another process",
+                where=str(folder),
+                mend="Stop the training that uses it, or wait for its end",
+            ) from error
+        return file
+
+
+def _connected(folder: Path, spec: GraphSpec) -> sqlite3.Connection:
+    connection = sqlite3.connect(folder / FILE, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA trusted_schema = OFF")
+        # Where the file system has no shared memory, SQLite stays with its rollback journal,
+        # which is as durable and slower.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+            _create(connection, spec)
+        if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            raise DamagedError("SQLite finds its pages damaged")
+        spec.check_same(_spec(connection, folder), str(folder))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _create(connection: sqlite3.Connection, spec: GraphSpec) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in _SCHEMA:
+        connection.execute(statement)
+    connection.execute("INSERT INTO about VALUES (?, ?)", (FORMAT, json.dumps(spec.to_json())))
+    connection.execute("COMMIT")
+
+
+def _reader(folder: Path) -> sqlite3.Connection:
+    path = folder / FILE
+    if not path.is_file():
+        raise InputError(
+            f"holds no knowledge graph (no {FILE})", where=str(folder), mend="Check the path"
+        )
+    address = f"file:{quote(str(path.absolute()))}?mode=ro"
+    log = path.with_name(f"{FILE}-wal")
+    if not os.access(folder, os.W_OK) and not (log.is_file() and log.stat().st_size):
+        # A reader of a write-ahead log needs shared memory beside it; without a log, it does not.
+        address += "&immutable=1"
+    connection = sqlite3.connect(address, uri=True, isolation_level=None)
+    connection.execute("PRAGMA trusted_schema = OFF")
+    return connection
+
+
+def _spec(connection: sqlite3.Connection, folder: Path) -> GraphSpec:
+    try:
+        found, text = connection.execute("SELECT format, spec FROM about").fetchone()
+    except (sqlite3.OperationalError, TypeError) as error:
+        raise InputError(
+            "is not a knowledge graph of kirl", where=str(folder / FILE), mend="Check the path"
+        ) from error
+    if found != FORMAT:
+        raise InputError(
+            f"graph format {found}",
+            where=str(folder / FILE),
+            expected=f"format {FORMAT}, which this version of kirl writes",
+            mend="Read it with the version of kirl that wrote it",
+        )
+    try:
+        return GraphSpec.from_json(json.loads(text))
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedError("it does not say what it is about") from error
+
+
+@contextlib.contextmanager
+def _problems(folder: Path) -> Iterator[None]:
+    """Turns what SQLite and the system complain of into one clear message."""
+    try:
+        yield
+    except DamagedError as error:
+        raise _damaged(folder, str(error)) from error
+    except sqlite3.DatabaseError as error:
+        raise _explained(folder, error) from error
+    except OSError as error:
+        raise InputError(
+            f"cannot be used ({error.strerror or error})",
+            where=str(folder),
+            mend="Check the folder's permissions and the free space",
+        ) from error
+
+
+def _explained(folder: Path, error: sqlite3.DatabaseError) -> InputError:
+    # Extended codes carry the primary one in their lowest byte.
+    code = (getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_ERROR) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return _damaged(folder, str(error))
+    told = {
+        sqlite3.SQLITE_FULL: ("the disk is full", "Free some space, then give the command again"),
+        sqlite3.SQLITE_IOERR: (f"{error}", "Check the disk, then give the command again"),
+        sqlite3.SQLITE_READONLY: ("is read-only", "Make folder and files writable"),
+        sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "Check the folder's permissions"),
+        sqlite3.SQLITE_BUSY: ("is locked", "End the program that has the file open"),
+    }
+    what, mend = told.get(code, (f"{error}", "Restore a snapshot: kirl graph restore --help"))
+    return InputError(what, where=str(folder / FILE), mend=f"{mend}; nothing merged was lost")
+
+
+def _damaged(folder: Path, what: str) -> InputError:
+    offer = snapshot.newest(folder.parent)
+    mend = "Train the run again"
+    if offer:
+        mend = f"Go back to the last good snapshot, {offer}: kirl graph restore {folder.parent}"
+    return InputError(f"is damaged ({what})", where=str(folder / FILE), mend=mend)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from envs import Catalogue
 from kg_actor import Records
+from kg_actor.filtering import open_actions
 
 REWARD_STEP = 0.1
 """Mean rewards are told to this precision."""
@@ -33,9 +34,8 @@ class Prompts:
             flows so far; all 0 when it has met none.
         rewards: float32 [classes, actions], mean reward of each action under each predicted
             class, shared by all prompts; NaN where there is no record.
-        candidates: bool [prompts, actions], the actions that may be chosen. Left out are those
-            whose record for the predicted type is negative unless a type that the signature
-            is confused with supports them.
+        candidates: bool [prompts, actions], the actions that may be chosen
+            (:func:`kg_actor.filtering.open_actions` over the rounded records).
         catalogue: names of classes and actions.
     """
 
@@ -81,8 +81,10 @@ class Prompts:
 
 def compose(records: Records, catalogue: Catalogue) -> Prompts:
     """One prompt for every signature, from the graph's records."""
-    seen = records.signature_actual.sum(axis=1, keepdims=True)
-    shares = records.signature_actual / np.maximum(seen, 1)
+    met = records.signature_actual.astype(np.float64)
+    # Faded flows may weigh less than one; where there are none, every share is 0.
+    seen = met.sum(axis=1, keepdims=True)
+    shares = np.divide(met, seen, out=np.zeros_like(met), where=seen > 0)
     rounded = _rounded(shares, SHARE_STEP)
     # A confusion that rounding hides from the prompt must not decide over its candidates.
     rewards = _rounded(records.action_reward, REWARD_STEP)
@@ -91,7 +93,7 @@ def compose(records: Records, catalogue: Catalogue) -> Prompts:
         _rounded(records.confidence, SHARE_STEP),
         rounded,
         rewards,
-        _candidates(records.predicted, rounded, rewards),
+        open_actions(records.predicted, rounded, rewards),
         catalogue,
     )
 
@@ -100,17 +102,3 @@ def _rounded(values: NDArray[np.float64], step: float) -> NDArray[np.float32]:
     # Adding 0 turns -0.0 into 0.0, which would be another key.
     rounded: NDArray[np.float32] = (np.round(values / step) * step + 0.0).astype(np.float32)
     return rounded
-
-
-def _candidates(
-    predicted: NDArray[np.int8], shares: NDArray[np.float32], rewards: NDArray[np.float32]
-) -> NDArray[np.bool_]:
-    refuted = rewards < 0
-    supported = (rewards > 0).astype(np.float32)
-    confused = shares.copy()
-    confused[np.arange(len(predicted)), predicted] = 0
-    rescued = (confused > 0).astype(np.float32) @ supported > 0
-    candidates: NDArray[np.bool_] = ~refuted[predicted] | rescued
-    # With nothing left to choose from, everything is open again.
-    candidates[~candidates.any(axis=1)] = True
-    return candidates

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import typer
 
 from envs import InputError
-from rayapp.commands import console
+from rayapp.commands import bench, console, graph
 from rayapp.commands.demo import demo
 from rayapp.commands.evaluate import evaluate_run
 from rayapp.commands.prepare import prepare
@@ -35,6 +35,8 @@ for _name, _command, _example in _COMMANDS:
     if _command is train:
         _epilog += "\n\nSettings and defaults for --set and --config: " + ", ".join(describe())
     app.command(_name, epilog=_epilog)(_command)
+app.add_typer(graph.app, name="graph")
+app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from envs import BetaPrior, InputError
+from envs import BetaPrior, Catalogue, InputError
+from kg_actor import Lesson, lesson_files
 
 Algo = Literal["ppo", "ppo-kg"]
 
@@ -93,6 +94,27 @@ class AdviceSettings(_Settings):
     temperature: _Rate = 0.25
 
 
+class GraphSettings(_Settings):
+    """Where the knowledge graph is, what it was taught, and whether it forgets.
+
+    Attributes:
+        shared: folder of a graph that several runs share; ``None`` gives the run its own.
+        lessons: files of prior experience (``kirl graph import --help``), taught at the start.
+        half_life: flows after which a flow counts half in confidence and rewards; ``None``
+            never forgets, and a forgetting graph depends on the order of its merges.
+    """
+
+    shared: Path | None = None
+    lessons: tuple[Path, ...] = ()
+    half_life: _Rate | None = None
+
+    def read_lessons(self, catalogue: Catalogue) -> tuple[Lesson, ...]:
+        """All files' lessons; raises :class:`InputError` for one that cannot be used."""
+        return tuple(
+            lesson for path in self.lessons for lesson in lesson_files.read_lessons(path, catalogue)
+        )
+
+
 class PriorSettings(_Settings):
     """Beta prior of a signature's confidence (eq. 1); 1, 1 is uniform."""
 
@@ -123,6 +145,7 @@ class TrainingSettings(_Settings):
     kl: KLSettings = KLSettings()
     advice: AdviceSettings = AdviceSettings()
     prior: PriorSettings = PriorSettings()
+    graph: GraphSettings = GraphSettings()
 
     def total_episodes(self, training_flows: int) -> int:
         """Flows to train on, given the size of the training set."""

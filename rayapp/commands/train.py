@@ -37,6 +37,14 @@ def train(
         int | None, typer.Option(help="Remote environment runners; 0 (default) steps in here.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same policy (default 0).")] = None,
+    graph: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a knowledge graph to share with other runs (default: own)."),
+    ] = None,
+    lessons: Annotated[
+        list[Path] | None,
+        typer.Option(help="Prior experience to teach it first, as kirl graph import takes it."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="End with one line of JSON: episodes, seconds, rate.")
     ] = False,
@@ -50,6 +58,9 @@ def train(
         "seed": seed,
     }
     settings = config.load(settings_file, assignments or [], options)
+    given = {"shared": graph, "lessons": tuple(lessons) if lessons else None}
+    update = {name: value for name, value in given.items() if value is not None}
+    settings = settings.model_copy(update={"graph": settings.graph.model_copy(update=update)})
     run(settings, scenario, out, as_json=as_json)
 
 

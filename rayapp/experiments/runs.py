@@ -6,7 +6,7 @@
 ``progress.jsonl``    one line per iteration: episodes, rewards, loss terms
 ``checkpoints/``      RLlib's latest checkpoint, graph snapshot included; for resuming
 ``policy/``           the trained policy, without pickle
-``graph/``            the knowledge graph as Parquet
+``graph/``            the knowledge graph's store, unless the run shares another one
 ===================== =========================================================
 
 A run is self-contained: it can be moved, evaluated and resumed without the folder it was
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import shutil
 import uuid
@@ -31,11 +32,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from envs import InputError, Scenario
 from envs.files import replacing, write_json
 from kg_actor import KnowledgeGraph, store
-from rayapp import config
 from rayapp.config import TrainingSettings
 from rayapp.rl.saved_policy import SavedPolicy
 
-FORMAT = 1
+FORMAT = 2
 
 State = Literal["training", "complete"]
 
@@ -123,7 +123,11 @@ class RunFolder:
         self.progress_file = path / "progress.jsonl"
         self.checkpoints = path / "checkpoints"
         self.policy_folder = path / "policy"
-        self.graph_folder = path / "graph"
+
+    @property
+    def graph_folder(self) -> Path:
+        """Folder of the graph's store: the run's own, or the one it shares."""
+        return self.manifest().settings.graph.shared or self.path / "graph"
 
     def exists(self) -> bool:
         """Whether a run was begun here."""
@@ -192,7 +196,7 @@ class RunFolder:
 
     def has_results(self) -> bool:
         """Whether a finished run's policy and graph are there."""
-        return self.policy_folder.is_dir() and self.graph_folder.is_dir()
+        return self.policy_folder.is_dir() and store.exists(self.graph_folder)
 
     def checkpoint(self, episodes: int) -> Path:
         """Folder of the checkpoint taken after so many flows."""
@@ -222,14 +226,16 @@ class RunFolder:
         return SavedPolicy.load(self.policy_folder, self.manifest().fingerprint)
 
     def graph(self) -> KnowledgeGraph:
-        """The knowledge graph at the end of training."""
-        scenario, prior = self.scenario(), self.manifest().settings.prior
-        graph = KnowledgeGraph(
-            scenario.signatures.predicted,
-            scenario.catalogue,
-            config.beta_prior(prior),
-        )
-        store.load(graph, self.graph_folder, scenario.fingerprint)
+        """The knowledge graph as it is now; a training that goes on is not disturbed."""
+        graph, spec = store.read(self.graph_folder)
+        expected = self.manifest().fingerprint
+        if spec.fingerprint != expected:
+            raise InputError(
+                f"belongs to scenario {spec.fingerprint[:12]}",
+                where=str(self.graph_folder),
+                expected=f"a graph of scenario {expected[:12]}",
+                mend="Train the run again",
+            )
         return graph
 
     def progress(self) -> list[ProgressLine]:
@@ -259,6 +265,12 @@ class RunFolder:
                 yield line
 
 
+def shared_name(folder: Path) -> str:
+    """The name of a shared graph's actor: the same for all runs that give the same folder."""
+    path = folder.resolve()
+    return f"{path.name}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+
+
 def begin(folder: RunFolder, settings: TrainingSettings, scenario: Scenario) -> RunManifest:
     """Begins a run, or finds one to be resumed.
 
@@ -272,7 +284,13 @@ def begin(folder: RunFolder, settings: TrainingSettings, scenario: Scenario) -> 
         InputError: the folder holds something else, or a run of other settings or scenario.
     """
     total = settings.total_episodes(len(scenario.train[0]))
-    resolved = settings.model_copy(update={"episodes": total, "passes": None})
+    graph = settings.graph.model_copy(
+        update={
+            "shared": settings.graph.shared and settings.graph.shared.absolute(),
+            "lessons": tuple(path.absolute() for path in settings.graph.lessons),
+        }
+    )
+    resolved = settings.model_copy(update={"episodes": total, "passes": None, "graph": graph})
     if folder.exists():
         manifest = folder.manifest()
         _check_same(folder, manifest, resolved, scenario)
@@ -284,6 +302,8 @@ def begin(folder: RunFolder, settings: TrainingSettings, scenario: Scenario) -> 
             expected="a new folder, an empty one or an interrupted run",
             mend="Choose another --out",
         )
+    # What cannot be taught is said before anything is written.
+    settings.graph.read_lessons(scenario.catalogue)
     manifest = RunManifest(
         # Unique, so that runs of one name never share a graph on one cluster.
         name=f"{folder.path.resolve().name}-{uuid.uuid4().hex[:8]}",

@@ -14,11 +14,9 @@ import torch
 
 from envs import InputError
 from envs.files import replacing
-from kg_actor import KnowledgeGraph, store
 from llm_actor import GraphReader
 from rayapp import config
-from rayapp.config import TrainingSettings
-from rayapp.experiments.runs import ProgressLine, RunFolder, RunManifest
+from rayapp.experiments.runs import ProgressLine, RunFolder, RunManifest, shared_name
 from rayapp.rl.algorithm import IterationSummary, KnowledgePPO, KnowledgePPOConfig
 from rayapp.rl.schedules import Schedule
 
@@ -44,7 +42,7 @@ def train(folder: RunFolder, on_iteration: Listener | None = None) -> RunManifes
     folder.scenario()
     # The networks are so small that a second thread costs more than it brings.
     torch.set_num_threads(1)
-    algorithm = algorithm_config(manifest.settings, folder.scenario_folder, manifest.name)
+    algorithm = algorithm_config(manifest, folder)
     session = _Session(folder, manifest, algorithm.build_algo())
     try:
         session.run(manifest.total, on_iteration)
@@ -53,20 +51,31 @@ def train(folder: RunFolder, on_iteration: Listener | None = None) -> RunManifes
     return manifest
 
 
-def algorithm_config(settings: TrainingSettings, scenario: Path, name: str) -> KnowledgePPOConfig:
-    """RLlib's configuration for a run's settings (``episodes`` must be set)."""
-    ppo, kl = settings.ppo, settings.kl
+def algorithm_config(manifest: RunManifest, folder: RunFolder) -> KnowledgePPOConfig:
+    """RLlib's configuration for a run.
+
+    Raises:
+        InputError: a file of lessons cannot be read.
+    """
+    settings = manifest.settings
+    ppo, kl, graph = settings.ppo, settings.kl, settings.graph
+    # A run that is resumed was taught at its beginning.
+    lessons = () if manifest.episodes else graph.read_lessons(folder.scenario().catalogue)
     algorithm: KnowledgePPOConfig = (
         KnowledgePPOConfig()
         .scenario(
-            scenario,
+            folder.scenario_folder,
             encoder=settings.network.encoder,
             hidden=settings.network.hidden,
             embedding_dim=settings.network.embedding_dim,
             infuse=settings.algo == "ppo-kg",
         )
         .knowledge(
-            run_name=name,
+            run_name=manifest.name,
+            graph_folder=folder.graph_folder,
+            shared_graph=shared_name(graph.shared) if graph.shared else None,
+            half_life=graph.half_life,
+            lessons=lessons,
             total_env_steps=settings.total_episodes(0),
             prior=config.beta_prior(settings.prior),
             advisor=GraphReader(settings.advice.temperature),
@@ -191,9 +200,7 @@ class _Session:
         self._saved_at = time.perf_counter()
 
     def _finish(self) -> None:
-        policy = self._algorithm.saved_policy()
-        policy.save(self._folder.policy_folder)
-        store.save(_graph_of(self._algorithm), self._folder.graph_folder, policy.fingerprint)
+        self._algorithm.saved_policy().save(self._folder.policy_folder)
         self._manifest.state = "complete"
         self._folder.write(self._manifest)
 
@@ -201,6 +208,8 @@ class _Session:
 def _restore(algorithm: KnowledgePPO, checkpoint: Path) -> None:
     try:
         algorithm.restore_from_path(str(checkpoint.resolve()))
+    except InputError:
+        raise
     except Exception as error:
         # Damaged pickles fail in as many ways as there are bytes.
         raise InputError(
@@ -208,14 +217,3 @@ def _restore(algorithm: KnowledgePPO, checkpoint: Path) -> None:
             where=str(checkpoint),
             mend="Train the run again from the start, with another --out",
         ) from error
-
-
-def _graph_of(algorithm: KnowledgePPO) -> KnowledgeGraph:
-    counts, merged = algorithm.graph_snapshot()
-    graph = KnowledgeGraph(
-        algorithm.scenario.signatures.predicted,
-        algorithm.scenario.catalogue,
-        algorithm.config.prior,
-    )
-    graph.restore(counts, merged)
-    return graph

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import uuid
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,10 +42,20 @@ from ray.rllib.utils.metrics import (
 
 from envs import BetaPrior, InteractionTable, Scenario, observation_space
 from envs.bandit import observe
-from kg_actor import GraphCounts, MergeKey, counters_of, records_of
+from kg_actor import (
+    GraphCounts,
+    GraphSpec,
+    GraphState,
+    Keyed,
+    Lesson,
+    MergeKey,
+    counters_of,
+    records_of,
+)
 from kg_actor import actor as graph_actor
 from llm_actor import AdviceDesk, Advisor, GraphReader
 from rayapp.rl.env_runner import Assignment, Fragment, InteractionRunner, Knowledge, Slice
+from rayapp.rl.graph_checkpoint import COMPONENT_GRAPH, GraphCheckpoint
 from rayapp.rl.learner import REFERENCE_LOGP, WEIGHTS, Direction, ReferencePPOLearner
 from rayapp.rl.module import MitigationModule
 from rayapp.rl.networks import EncoderKind, NetworkSpec
@@ -68,6 +79,10 @@ class KnowledgePPOConfig(PPOConfig):
         super().__init__(algo_class=algo_class or KnowledgePPO)
         self.scenario_path: str = ""
         self.run_name: str | None = None
+        self.graph_folder: str | None = None
+        self.shared_graph: str | None = None
+        self.half_life: float | None = None
+        self.lessons: tuple[Lesson, ...] = ()
         self.total_env_steps: int = 1_000_000
         self.prior: BetaPrior = BetaPrior()
         self.infuse: bool = True
@@ -133,6 +148,10 @@ class KnowledgePPOConfig(PPOConfig):
         self,
         *,
         run_name: str | None = None,
+        graph_folder: str | Path | None = None,
+        shared_graph: str | None = None,
+        half_life: float | None = None,
+        lessons: Sequence[Lesson] | None = None,
         total_env_steps: int | None = None,
         prior: BetaPrior | None = None,
         advisor: Advisor | None = None,
@@ -142,7 +161,12 @@ class KnowledgePPOConfig(PPOConfig):
         """Sets graph, advice and KL term; what is ``None`` stays as it is.
 
         Args:
-            run_name: names the run's graph actor; ``None`` draws a name.
+            run_name: names the run, and its graph's actor; ``None`` draws a name.
+            graph_folder: where the graph is kept; by default in RLlib's folder of the trial.
+            shared_graph: name of a graph that runs share on purpose; all of them give the
+                same name and folder. It needs a ``graph_folder``.
+            half_life: flows after which a flow counts half in confidence and rewards.
+            lessons: prior experience to teach the graph before the first flow.
             total_env_steps: flows the training is meant to last; schedules refer to it.
             prior: of the signatures' confidence.
             advisor: who turns the graph's records into advice.
@@ -151,6 +175,10 @@ class KnowledgePPOConfig(PPOConfig):
         """
         given = {
             "run_name": run_name,
+            "graph_folder": None if graph_folder is None else str(graph_folder),
+            "shared_graph": shared_graph,
+            "half_life": half_life,
+            "lessons": None if lessons is None else tuple(lessons),
             "total_env_steps": total_env_steps,
             "prior": prior,
             "advisor": advisor,
@@ -175,6 +203,8 @@ class KnowledgePPOConfig(PPOConfig):
         super().validate()
         if not self.scenario_path:
             self._value_error("Set a scenario: config.scenario(path).")
+        if self.shared_graph and not self.graph_folder:
+            self._value_error("A shared graph needs a graph_folder that all runs know.")
         if self.num_learners > 1:
             self._value_error(
                 "An iteration's counted batch is a few thousand rows and is standardised as one; "
@@ -224,23 +254,34 @@ class KnowledgePPO(PPO):
         self._predicted, self._catalogue = flows.predicted, flows.catalogue
         self._flows = ray.put(flows)
         self.episodes = 0
-        self.graph = graph_actor.start(
-            self.run_name, flows.predicted, flows.catalogue, own.prior, self.scenario.fingerprint
+        self._spec = GraphSpec(
+            self.scenario.fingerprint,
+            self.scenario.kind,
+            flows.predicted,
+            flows.catalogue,
+            own.prior,
+            own.half_life,
         )
+        folder = Path(own.graph_folder or Path(self.logdir) / "graph")
+        self.graph = graph_actor.start(self.run_name, self._spec, folder, shared=own.shared_graph)
+        if own.lessons:
+            graph_actor.ask(self.graph.teach.remote(own.lessons))
+        self._graph_checkpoint = GraphCheckpoint(self.graph, self.run_name, self._spec)
         self._desk = AdviceDesk(own.advisor, flows.catalogue)
         self._asked = 0
-        self.knowledge = self._learn(ray.get(self.graph.counts.remote()))
+        self.knowledge = self._learn(graph_actor.ask(self.graph.counts.remote()))
         self.summary: IterationSummary | None = None
 
     def training_step(self) -> None:
         """One iteration: sample, then graph and learner on the same tables, then advice."""
+        if self.episodes == 0:
+            # A run that was lost before its first checkpoint begins again, and so does its graph.
+            self.knowledge = self._learn(graph_actor.ask(self.graph.begin.remote(self.run_name)))
         with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
             fragments = self._sample()
         table = InteractionTable.total(fragment.table for fragment in fragments)
         keyed = [
-            graph_actor.Keyed(
-                MergeKey(self.run_name, self.training_iteration, number), fragment.table
-            )
+            Keyed(MergeKey(self.run_name, self.training_iteration, number), fragment.table)
             for number, fragment in enumerate(fragments)
         ]
         # The graph merges while the learner learns.
@@ -251,14 +292,9 @@ class KnowledgePPO(PPO):
         with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
             learner_results = self._update(table)
         with self.metrics.log_time((TIMERS, GRAPH_MERGE_TIMER)):
-            counts = ray.get(merged)
+            counts = graph_actor.ask(merged)
         # Only now, so that an iteration that failed is repeated as a whole.
         self.episodes += table.flows
-        if counts.signature_actual.sum() != self.episodes:
-            raise RuntimeError(
-                f"the graph of run {self.run_name!r} holds {counts.signature_actual.sum()} flows "
-                f"after {self.episodes}; does another algorithm use the same run_name?"
-            )
         with self.metrics.log_time((TIMERS, ADVICE_TIMER)):
             self.knowledge = self._learn(counts)
         self.summary = self._summarise(table, learner_results)
@@ -371,29 +407,38 @@ class KnowledgePPO(PPO):
             results=_numbers(results),
         )
 
-    def graph_snapshot(self) -> tuple[GraphCounts, list[MergeKey]]:
-        """The graph's counts and the keys of all tables in them."""
-        snapshot: tuple[GraphCounts, list[MergeKey]] = ray.get(self.graph.snapshot.remote())
-        return snapshot
+    def graph_state(self) -> GraphState:
+        """Everything the graph holds now."""
+        state: GraphState = graph_actor.ask(self.graph.state.remote())
+        return state
 
-    def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
-        """RLlib's state, the graph's snapshot and the position in the flow stream."""
-        state: dict[str, Any] = super().get_state(*args, **kwargs)
+    def get_state(
+        self,
+        components: str | Collection[str] | None = None,
+        *,
+        not_components: str | Collection[str] | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> dict[str, Any]:
+        """RLlib's state, the graph's, and the position in the flow stream."""
+        state: dict[str, Any] = super().get_state(
+            components, not_components=not_components, **kwargs
+        )
         # Runners keep nothing between calls.
         state.pop(COMPONENT_ENV_RUNNER, None)
-        counts, merged = self.graph_snapshot()
+        if self._check_component(COMPONENT_GRAPH, components, not_components):
+            state[COMPONENT_GRAPH] = self._graph_checkpoint.get_state()
         state[KNOWLEDGE_STATE] = {
             "episodes": self.episodes,
             "fingerprint": self.scenario.fingerprint,
-            "signature_actual": counts.signature_actual,
-            "type_action": counts.type_action,
-            "merged": [list(key) for key in merged],
         }
         return state
 
     def get_checkpointable_components(self) -> list[tuple[str, Any]]:
-        """The learner; runners are stateless and the graph is part of this object's state."""
-        return [(COMPONENT_LEARNER_GROUP, self.learner_group)]
+        """Learner and graph; runners are stateless."""
+        return [
+            (COMPONENT_LEARNER_GROUP, self.learner_group),
+            (COMPONENT_GRAPH, self._graph_checkpoint),
+        ]
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restores algorithm and graph together; merges later than the checkpoint are dropped.
@@ -410,20 +455,18 @@ class KnowledgePPO(PPO):
                 f"the checkpoint belongs to scenario {saved['fingerprint'][:12]}, this is "
                 f"{self.scenario.fingerprint[:12]}"
             )
-        counts = GraphCounts(
-            np.array(saved["signature_actual"]),
-            np.array(saved["type_action"]),
-            len(saved["merged"]),
-        )
-        merged = [MergeKey(*key) for key in saved["merged"]]
-        ray.get(self.graph.restore.remote(counts, merged))
+        if COMPONENT_GRAPH in state:
+            self._graph_checkpoint.set_state(state[COMPONENT_GRAPH])
+        counts = graph_actor.ask(self.graph.counts.remote())
         self.episodes = int(saved["episodes"])
+        if not self.config.shared_graph and counts.signature_actual.sum() != self.episodes:
+            raise ValueError("the checkpoint has lost its graph")
         self.knowledge = self._learn(counts)
 
     def cleanup(self) -> None:
-        """Stops runners, learner and the graph actor."""
+        """Stops runners and learner, and the graph actor with its last run."""
         super().cleanup()
-        ray.kill(self.graph)
+        graph_actor.stop(self.graph, self.run_name)
 
 
 def slices(start: int, count: int, parts: int) -> list[Slice]:

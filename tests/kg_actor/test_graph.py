@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envs import PAPER, BetaPrior, FlowSet, InteractionTable, ThreatMitigationVectorEnv
-from kg_actor import GraphCounts, KnowledgeGraph, MergeKey, counters_of, reward_sums
+from kg_actor import (
+    GraphCounts,
+    Keyed,
+    KnowledgeGraph,
+    Lesson,
+    MergeKey,
+    counters_of,
+    experience,
+    reward_sums,
+)
 
 DOS, BENIGN, DDOS, WEB = (PAPER.class_index(n) for n in ("DoS", "Benign", "DDoS", "Web"))
 FILTER, PREVENT, NOTHING = (
@@ -69,7 +78,8 @@ def test_any_order_repetition_and_interleaving_of_merges_gives_the_same_counts(
 
     assert graph.counts().equals(graph_of(*tables).counts())
     assert graph.version == sum(added) == len(tables)
-    assert graph.merged == {key for _, key in merges}
+    assert set(graph.merged) == {key for _, key in merges}
+    assert sum(merged.flows for merged in graph.merged.values()) == sum(t.flows for t in tables)
 
 
 @given(many_tables)
@@ -79,16 +89,45 @@ def test_any_split_of_a_table_gives_the_same_counts(parts: list[list[Row]]) -> N
     assert graph_of(*tables).counts().equals(graph_of(InteractionTable.total(tables)).counts())
 
 
-def test_a_key_is_merged_once_whatever_the_table() -> None:
+def test_a_key_is_merged_once() -> None:
     graph = KnowledgeGraph(PREDICTED, PAPER)
-    key = MergeKey("run", 1, 0)
+    table, key = table_of([(0, FILTER, DOS, 7)]), MergeKey("run", 1, 0)
 
-    assert graph.merge(table_of([(0, FILTER, DOS, 7)]), key) is True
-    assert graph.merge(table_of([(0, FILTER, DOS, 1)]), key) is False
+    assert graph.merge(table, key) is True
+    assert graph.merge(table, key) is False
     assert graph.merge(table_of([(0, FILTER, DOS, 1)]), MergeKey("run", 1, 1)) is True
     assert graph.merge(table_of([(0, FILTER, DOS, 1)]), MergeKey("run", 2, 0)) is True
     assert graph.merge(table_of([(0, FILTER, DOS, 1)]), MergeKey("other", 1, 0)) is True
     assert graph.counts().signature_actual[0, DOS] == 10
+
+
+def test_another_table_under_a_merged_key_is_refused() -> None:
+    """Dropping it in silence would lose flows that the learner has learnt from."""
+    graph = graph_of(table_of([(0, FILTER, DOS, 7)]))
+    other = table_of([(0, FILTER, DOS, 8)])
+
+    for tables in ([Keyed(MergeKey("run", 0, 0), other)], keyed(other, table_of([]), run="new")):
+        with pytest.raises(ValueError, match="was merged with other content"):
+            graph.merge_all([*tables, *keyed(table_of([(1, NOTHING, DDOS, 1)]), run="new")])
+
+    assert graph.version == 1
+    assert graph.counts().signature_actual.sum() == 7
+
+
+def keyed(*tables: InteractionTable, run: str = "run") -> list[Keyed]:
+    return [Keyed(MergeKey(run, 5, runner), table) for runner, table in enumerate(tables)]
+
+
+def test_an_iterations_tables_are_one_version() -> None:
+    graph = KnowledgeGraph(PREDICTED, PAPER)
+    tables = keyed(table_of([(0, FILTER, DOS, 7)]), table_of([(1, NOTHING, BENIGN, 2)]))
+
+    assert graph.merge_all(tables) == tables
+    assert graph.merge_all(tables) == []
+
+    assert graph.version == 1
+    assert graph.counts().signature_actual.sum() == 9
+    assert graph.changes().signature.tolist() == [1, 1, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +184,7 @@ def test_restored_graph_goes_on_as_the_one_it_was_taken_from() -> None:
     original = graph_of(first, second)
     restored = graph_of(table_of([(3, 4, 5, 6)]))
 
-    restored.restore(original.counts(), original.merged)
+    restored.restore(original.state())
 
     assert restored.counts().equals(original.counts())
     assert restored.version == 2
@@ -157,10 +196,10 @@ def test_restored_graph_goes_on_as_the_one_it_was_taken_from() -> None:
 def test_snapshot_of_another_scenario_is_refused_and_leaves_the_graph_untouched() -> None:
     graph = graph_of(table_of([(0, FILTER, DOS, 7)]))
     before = graph.counts()
-    snapshot = KnowledgeGraph(np.zeros(9, np.int8), PAPER).counts()
+    snapshot = KnowledgeGraph(np.zeros(9, np.int8), PAPER).state()
 
     with pytest.raises(ValueError, match="9 signatures does not fit a graph of 4"):
-        graph.restore(snapshot, [])
+        graph.restore(snapshot)
 
     assert graph.counts().equals(before)
     assert graph.version == 1
@@ -222,3 +261,126 @@ def test_counts_are_equal_whatever_their_versions() -> None:
 
     assert counts.equals(later)
     assert not counts.equals(other)
+
+
+def forgetful(half_life: float, *batches: list[InteractionTable]) -> KnowledgeGraph:
+    graph = KnowledgeGraph(PREDICTED, PAPER, half_life=half_life)
+    for iteration, batch in enumerate(batches):
+        graph.merge_all([Keyed(MergeKey("run", iteration, i), t) for i, t in enumerate(batch)])
+    return graph
+
+
+def test_with_forgetting_a_flow_weighs_half_after_one_half_life() -> None:
+    graph = forgetful(
+        10,
+        [table_of([(0, FILTER, DOS, 8)])],
+        [table_of([(0, FILTER, BENIGN, 10)])],  # ten flows later
+    )
+
+    counts = graph.counts()
+
+    assert counts.signature_actual[0, [DOS, BENIGN]].tolist() == [8, 10]
+    assert counts.signature_evidence[0, [DOS, BENIGN]].tolist() == [4.0, 10.0]
+    assert counters_of(counts, PREDICTED, BetaPrior()).confidence()[0] == (1 + 4) / (2 + 14)
+    assert reward_sums(counts, PAPER)[DOS, FILTER] == 4.0 * 5 - 10.0 * 5
+
+
+@given(many_tables, st.integers(1, 1000))
+def test_forgetting_does_not_depend_on_how_an_iteration_was_shared_out(
+    parts: list[list[Row]], half_life: int
+) -> None:
+    tables = [table_of(part) for part in parts]
+    together, apart = (
+        forgetful(half_life, *batches).counts()
+        for batches in ([[InteractionTable.total(tables)]], [tables])
+    )
+
+    assert np.array_equal(together.signature_evidence, apart.signature_evidence)
+    assert np.array_equal(together.type_evidence, apart.type_evidence)
+
+
+@given(many_tables, st.data())
+def test_with_forgetting_a_repeated_merge_changes_nothing(
+    parts: list[list[Row]], data: st.DataObject
+) -> None:
+    once = forgetful(100, *[[table_of(part)] for part in parts])
+    twice = KnowledgeGraph(PREDICTED, PAPER, half_life=100)
+    for iteration, part in enumerate(parts):
+        twice.merge(table_of(part), MergeKey("run", iteration, 0))
+        again = data.draw(st.integers(0, iteration))
+        twice.merge(table_of(parts[again]), MergeKey("run", again, 0))
+
+    assert twice.counts().equals(once.counts())
+    assert np.array_equal(twice.counts().signature_evidence, once.counts().signature_evidence)
+
+
+def test_forgetting_is_off_by_default_and_wants_a_half_life_above_zero() -> None:
+    assert graph_of(table_of([(0, FILTER, DOS, 8)])).counts().recent is None
+    for nonsense in (0, -1, float("nan")):
+        with pytest.raises(ValueError, match="half_life"):
+            KnowledgeGraph(PREDICTED, PAPER, half_life=nonsense)
+
+
+FEED = Lesson("DoS", "Filter Network Traffic", 5.0, 20.0, "feed")
+TEAM = Lesson("DoS", "Filter Network Traffic", 2.0, 10.0, "team")
+
+
+def test_lessons_are_experience_beside_what_was_learnt() -> None:
+    graph = graph_of(table_of([(0, FILTER, BENIGN, 10)]))  # 10 x -5
+    graph.teach([FEED, TEAM])
+
+    weight, reward = experience(graph.counts(), PAPER)
+
+    assert weight[DOS, FILTER] == 10 + 20 + 10
+    assert reward[DOS, FILTER] == -50 + 100 + 20
+    assert reward_sums(graph.counts(), PAPER)[DOS, FILTER] == -50
+    assert graph.counts().signature_actual.sum() == 10
+
+
+def test_withdrawing_a_source_leaves_everything_else() -> None:
+    graph = graph_of(table_of([(0, FILTER, DOS, 1)]))
+    before = experience(graph.counts(), PAPER)
+    graph.teach([TEAM])
+    with_team = experience(graph.counts(), PAPER)
+
+    graph.teach([FEED])
+    assert graph.withdraw("feed") == 1
+
+    assert graph.lessons == (TEAM,)
+    assert np.array_equal(experience(graph.counts(), PAPER), with_team)
+    assert graph.withdraw("team") == 1
+    assert np.array_equal(experience(graph.counts(), PAPER), before)
+    assert graph.withdraw("nobody") == 0
+
+
+def test_teaching_an_edge_again_replaces_what_its_source_taught() -> None:
+    graph = KnowledgeGraph(PREDICTED, PAPER)
+
+    for _ in range(3):
+        graph.teach([FEED, TEAM])
+    graph.teach([Lesson("DoS", "Filter Network Traffic", -1.0, 4.0, "feed")])
+
+    weight, reward = experience(graph.counts(), PAPER)
+    assert weight[DOS, FILTER] == 14
+    assert reward[DOS, FILTER] == -4 + 20
+
+
+def test_what_the_catalogue_does_not_have_cannot_be_taught() -> None:
+    graph = KnowledgeGraph(PREDICTED, PAPER)
+
+    for stranger in (Lesson("Worm", "Audit", 1, 1, "x"), Lesson("DoS", "Pray", 1, 1, "x")):
+        with pytest.raises(ValueError, match=r"no traffic type 'Worm'|no action 'Pray'"):
+            graph.teach([FEED, stranger])
+
+    assert graph.lessons == ()
+    assert graph.version == 0
+
+
+def test_every_merge_teaching_and_withdrawal_is_a_version() -> None:
+    graph = graph_of(table_of([(0, FILTER, DOS, 1)]))
+    graph.teach([FEED])
+    graph.withdraw("feed")
+
+    assert graph.version == 3
+    assert graph.changes().traffic[DOS] == 3
+    assert graph.changes().signature[0] == 1

@@ -86,7 +86,7 @@ def by_hand(signature_actual: dict[int, int], action_reward: float) -> Records:
     """Records of one signature that says Benign, of which one action is on record."""
     counts = np.zeros((1, 8), np.int64)
     counts[0, list(signature_actual)] = list(signature_actual.values())
-    count, reward = np.zeros((8, 15), np.int64), np.full((8, 15), np.nan)
+    count, reward = np.zeros((8, 15)), np.full((8, 15), np.nan)
     count[BENIGN, NOTHING], reward[BENIGN, NOTHING] = 1, action_reward
     confidence = BetaPrior().confidence(counts.sum(axis=1), counts[:, BENIGN])
     return Records(np.array([BENIGN], np.int8), counts, confidence, count, reward, version=1)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from envs import InputError, InteractionTable, Scenario
-from kg_actor import KnowledgeGraph, MergeKey, store
+from envs import BetaPrior, InputError, InteractionTable, Scenario
+from kg_actor import GraphSpec, Keyed, MergeKey
+from kg_actor.store import GraphStore
 from rayapp.config import Algo, TrainingSettings
 from rayapp.experiments.curves import closing_range, flows_label
 from rayapp.experiments.evaluation import CorrectAction, Score, Scorecard
@@ -38,10 +39,18 @@ def make_run(path: Path, scenario: Scenario, algo: Algo) -> RunFolder:
         learner = {"lambda": 1 - i / 8, "reference_kl": 0.5 / i, "entropy": float("nan")}
         line = ProgressLine(i, 250_000 * i, 0.3 * i, i - 4.0, classes, i, 0, learner)
         folder.append_progress(line)
-    graph = KnowledgeGraph(scenario.signatures.predicted, scenario.catalogue)
     signature, actual = scenario.test
-    graph.merge(InteractionTable.tally(signature, actual, actual), MergeKey("run", 1, 0))
-    store.save(graph, folder.graph_folder, scenario.fingerprint)
+    table = InteractionTable.tally(signature, actual, actual)
+    spec = GraphSpec(
+        scenario.fingerprint,
+        scenario.kind,
+        scenario.signatures.predicted,
+        scenario.catalogue,
+        BetaPrior(),
+    )
+    graph = GraphStore.open(folder.graph_folder, spec)
+    graph.merge([Keyed(MergeKey("run", 1, 0), table)])
+    graph.close()
     return folder
 
 

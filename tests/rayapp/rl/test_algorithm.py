@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import ray
 
 from envs import PAPER, InteractionTable, Scenario
-from kg_actor import GraphCounts
+from kg_actor import GraphCounts, Lesson, snapshot
 from llm_actor import GraphReader, Prompts
 from rayapp.rl.algorithm import KnowledgePPO, KnowledgePPOConfig, slices
 from rayapp.rl.schedules import Schedule
@@ -75,7 +76,7 @@ def outcome_of(algorithm: KnowledgePPO) -> Outcome:
 
 
 def counts_of(algorithm: KnowledgePPO) -> GraphCounts:
-    return algorithm.graph_snapshot()[0]
+    return algorithm.graph_state().counts
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +189,98 @@ def test_two_algorithms_of_one_configuration_have_a_graph_each(
     finally:
         first.stop()
         second.stop()
+
+
+def test_a_checkpoint_holds_its_graph_as_tables(build: Build, tmp_path: Path) -> None:
+    algorithm = build()
+    algorithm.train()
+    algorithm.save_to_path(str(tmp_path / "checkpoint"))
+
+    state, spec = snapshot.load(tmp_path / "checkpoint" / "graph")
+
+    assert state.equals(algorithm.graph_state())
+    assert spec.fingerprint == algorithm.scenario.fingerprint
+
+
+def test_a_checkpoint_without_its_graph_is_refused(build: Build, tmp_path: Path) -> None:
+    first, second = build(), build()
+    first.train()
+    first.save_to_path(str(tmp_path / "checkpoint"))
+    shutil.rmtree(tmp_path / "checkpoint" / "graph")
+
+    with pytest.raises(ValueError, match="has lost its graph"):
+        second.restore_from_path(str(tmp_path / "checkpoint"))
+
+
+def test_a_run_that_begins_again_begins_its_graph_again(
+    build: Build, baseline: Outcome, tmp_path: Path
+) -> None:
+    """As after a crash before the first checkpoint: its merges are there, its weights are not."""
+    lost = build(run_name="lost", graph_folder=tmp_path / "graph")
+    lost.train()
+    lost.train()
+    lost.stop()
+
+    again = outcome_of(run(build(run_name="lost", graph_folder=tmp_path / "graph")))
+
+    assert np.array_equal(again.policy, baseline.policy)
+    assert again.counts.equals(baseline.counts)
+
+
+def test_runs_share_a_graph_on_purpose(build: Build, tmp_path: Path) -> None:
+    where = {"graph_folder": tmp_path / "team", "shared_graph": f"team-{tmp_path.name}"}
+    first, second = build(run_name="first", **where), build(run_name="second", seed=1, **where)
+    run(first)
+    first.save_to_path(str(tmp_path / "checkpoint"))
+    run(second)
+
+    first.restore_from_path(str(tmp_path / "checkpoint"))
+
+    for algorithm in (first, second):
+        assert counts_of(algorithm).type_action.sum() == 4_000
+    # What one run has learnt, the other knows when it begins.
+    assert second.knowledge.counters.seen.sum() == 4_000
+    runs = {key.run for key in first.graph_state().merged}
+    assert runs == {"first", "second"}
+
+
+def test_a_shared_graph_needs_a_folder(scenario: Scenario) -> None:
+    config = KnowledgePPOConfig().scenario(scenario.path).knowledge(shared_graph="team")
+
+    with pytest.raises(ValueError, match="needs a graph_folder"):
+        config.validate()
+
+
+def test_what_was_taught_is_advice_before_the_first_flow(build: Build) -> None:
+    taught = Lesson("DoS", "Audit", 5.0, 1000.0, "red-team")
+    algorithm = build(lessons=[taught])
+    suggestion = algorithm.knowledge.suggestion
+    assert suggestion is not None
+
+    dos = algorithm.scenario.signatures.predicted == PAPER.class_index("DoS")
+    assert {PAPER.action_names[i] for i in suggestion.action[dos]} == {"Audit"}
+    assert set(suggestion.reward[dos]) == {5.0}
+    assert algorithm.knowledge.counters.seen.sum() == 0
+
+
+def test_a_forgetful_graph_counts_every_flow_and_believes_the_recent_ones(build: Build) -> None:
+    algorithm = run(build(half_life=500.0))
+
+    counts = counts_of(algorithm)
+    assert counts.type_action.sum() == 2_000
+    # 600, 600, 600 and 200 flows, each halved by every 500 flows after it.
+    expected = sum(n * 2 ** (-later / 500) for n, later in ((600, 1400), (600, 800), (600, 200)))
+    assert counts.type_evidence.sum() == pytest.approx(expected + 200)
+    assert algorithm.knowledge.counters.seen.sum() == pytest.approx(expected + 200)
+
+
+def test_a_forgetful_run_resumes_as_exactly_as_any_other(build: Build, tmp_path: Path) -> None:
+    whole, first, second = (build(half_life=500.0) for _ in range(3))
+    first.train()
+    first.save_to_path(str(tmp_path / "checkpoint"))
+    second.restore_from_path(str(tmp_path / "checkpoint"))
+
+    assert np.array_equal(outcome_of(run(second)).policy, outcome_of(run(whole)).policy)
 
 
 def test_minibatches_resume_as_exactly_as_whole_batches(build: Build, tmp_path: Path) -> None:

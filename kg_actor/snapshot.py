@@ -1,0 +1,214 @@
+"""A graph at one version as a folder of Parquet tables, for checkpoints and for moving it.
+
+====================== ==========================================================
+``graph.json``         what the graph is about, its version, SHA-256 of the tables
+``signatures``         signature, predicted, version that last changed it
+``signature_actual``   signature, actual, count, and recent where forgetting is on
+``type_action``        predicted, action, actual, count, and recent
+``merged``             run, iteration, runner, version, flows, digest
+``lessons``            traffic, action, reward, weight, provenance
+====================== ==========================================================
+
+All tables end in ``.parquet``; counts of 0 are left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from envs import InputError
+from envs.files import replacing, sha256
+from kg_actor.graph import Changes, GraphCounts, GraphState, Merged, MergeKey, Recent
+from kg_actor.lessons import Lesson
+from kg_actor.spec import GraphSpec
+
+FORMAT = 1
+
+_TABLES = ("signatures", "signature_actual", "type_action", "merged", "lessons")
+_SIGNATURE_ACTUAL = ("signature", "actual")
+_TYPE_ACTION = ("predicted", "action", "actual")
+_LESSON = pa.schema(
+    [
+        ("traffic", pa.string()),
+        ("action", pa.string()),
+        ("reward", pa.float64()),
+        ("weight", pa.float64()),
+        ("provenance", pa.string()),
+    ]
+)
+_MERGED = pa.schema(
+    [
+        ("run", pa.string()),
+        ("iteration", pa.int64()),
+        ("runner", pa.int64()),
+        ("version", pa.int64()),
+        ("flows", pa.int64()),
+        ("digest", pa.binary()),
+    ]
+)
+
+
+def save(state: GraphState, spec: GraphSpec, folder: Path) -> None:
+    """Writes a snapshot, replacing what stood there once everything is written.
+
+    Raises:
+        InputError: the place cannot be written to.
+    """
+    counts, changes = state.counts, state.changes
+    faded = counts.recent
+    recent_signature = faded.signature_actual if faded else None
+    recent_type = faded.type_action if faded else None
+    tables = {
+        "signatures": pa.table({"predicted": spec.predicted, "version": changes.signature}),
+        "signature_actual": _long(_SIGNATURE_ACTUAL, counts.signature_actual, recent_signature),
+        "type_action": _long(_TYPE_ACTION, counts.type_action, recent_type),
+        "merged": pa.Table.from_pylist(
+            [
+                {**key._asdict(), **vars(merged)}
+                for key, merged in sorted(state.merged.items(), key=lambda item: item[0])
+            ],
+            _MERGED,
+        ),
+        "lessons": pa.Table.from_pylist([vars(lesson) for lesson in state.lessons], _LESSON),
+    }
+    with replacing(folder) as temporary:
+        temporary.mkdir()
+        for name, table in tables.items():
+            pq.write_table(table, temporary / f"{name}.parquet")
+        about = {
+            "format": FORMAT,
+            "version": counts.version,
+            "type_versions": changes.traffic.tolist(),
+            "spec": spec.to_json(),
+            "sha256": {name: sha256(temporary / f"{name}.parquet") for name in _TABLES},
+        }
+        (temporary / "graph.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
+
+
+def load(folder: Path) -> tuple[GraphState, GraphSpec]:
+    """Reads what :func:`save` wrote.
+
+    Raises:
+        InputError: missing, changed or unreadable files.
+    """
+    about = _about(folder)
+    tables = {name: _table(folder / f"{name}.parquet", about) for name in _TABLES}
+    try:
+        spec = GraphSpec.from_json(about["spec"])
+        state = _state(about, spec, tables)
+        spec.new_graph().restore(state)
+    except (KeyError, TypeError, ValueError, IndexError, pa.ArrowException) as error:
+        raise InputError(
+            f"its parts do not fit together ({error})", where=str(folder), mend=_MEND
+        ) from error
+    return state, spec
+
+
+def newest(run: Path) -> Path | None:
+    """The latest snapshot among a run's checkpoints, if there is any."""
+    found = [path.parent for path in run.glob("checkpoints/*/graph/graph.json")]
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
+_MEND = "Take another snapshot, or train the run again"
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    path = folder / "graph.json"
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(
+            "not a snapshot of a graph (it has no graph.json)", where=str(folder), mend=_MEND
+        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError("not readable as JSON", where=str(path), mend=_MEND) from error
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise InputError(
+            "is of another format",
+            where=str(path),
+            expected=f"format {FORMAT}, which this version of kirl writes",
+            mend=_MEND,
+        )
+    return about
+
+
+def _table(path: Path, about: Mapping[str, Any]) -> pa.Table:
+    try:
+        known = about["sha256"][path.stem]
+        if sha256(path) != known:
+            raise InputError("has changed since it was written", where=str(path), mend=_MEND)
+        return pq.read_table(path)
+    except FileNotFoundError as error:
+        raise InputError("no such file", where=str(path), mend=_MEND) from error
+    except (pa.ArrowException, OSError, KeyError, TypeError) as error:
+        raise InputError("not a readable Parquet file", where=str(path), mend=_MEND) from error
+
+
+def _state(about: Mapping[str, Any], spec: GraphSpec, tables: Mapping[str, pa.Table]) -> GraphState:
+    empty = spec.new_graph().counts()
+    signature_actual, recent_signature = _dense(
+        tables["signature_actual"], _SIGNATURE_ACTUAL, empty.signature_actual.shape
+    )
+    type_action, recent_type = _dense(tables["type_action"], _TYPE_ACTION, empty.type_action.shape)
+    recent = None
+    if spec.half_life is not None:
+        recent = Recent(recent_signature, recent_type)
+    merged = {
+        MergeKey(row["run"], row["iteration"], row["runner"]): Merged(
+            row["version"], row["flows"], row["digest"]
+        )
+        for row in tables["merged"].to_pylist()
+    }
+    if sum(entry.flows for entry in merged.values()) != signature_actual.sum():
+        raise ValueError("it counts other flows than were merged")
+    changes = Changes(
+        tables["signatures"]["version"].to_numpy().astype(np.int64),
+        np.array(about["type_versions"], dtype=np.int64),
+    )
+    if changes.signature.shape != spec.predicted.shape or len(changes.traffic) != len(
+        empty.type_action
+    ):
+        raise ValueError("versions of another number of signatures")
+    lessons = tuple(Lesson(**row) for row in tables["lessons"].to_pylist())
+    counts = GraphCounts(signature_actual, type_action, int(about["version"]), recent)
+    return GraphState(counts, changes, merged, lessons)
+
+
+def _long(
+    names: tuple[str, ...], exact: NDArray[np.int64], recent: NDArray[np.float64] | None
+) -> pa.Table:
+    places = np.nonzero(exact)
+    columns: dict[str, Any] = {
+        name: place.astype(np.int32) for name, place in zip(names, places, strict=True)
+    }
+    columns["count"] = exact[places]
+    if recent is not None:
+        columns["recent"] = recent[places]
+    return pa.table(columns)
+
+
+def _dense(
+    table: pa.Table, names: tuple[str, ...], shape: tuple[int, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    if any(column.null_count for column in table.columns):
+        raise ValueError("empty cells")
+    places = tuple(table[name].to_numpy() for name in names)
+    for place, size in zip(places, shape, strict=True):
+        if len(place) and (place.min() < 0 or place.max() >= size):
+            raise ValueError("ids outside of the scenario")
+    exact, recent = np.zeros(shape, np.int64), np.zeros(shape)
+    exact[places] = table["count"].to_numpy()
+    if len(places[0]) and exact[places].min() < 1:
+        raise ValueError("counts below 1")
+    if "recent" in table.column_names:
+        recent[places] = table["recent"].to_numpy()
+    return exact, recent

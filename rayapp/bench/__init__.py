@@ -1,0 +1,1 @@
+"""Benchmarks: what kirl promises of its speed, measured; one file per subject."""

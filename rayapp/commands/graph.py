@@ -1,0 +1,438 @@
+"""``kirl graph``: ask, see, export, compare and teach a knowledge graph.
+
+Every command takes a SOURCE: a run's folder, a graph's own folder, the ``graph`` folder of
+a checkpoint, or ``graph:NAME`` of a training that is running on a cluster.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from envs import InputError, Scenario
+from kg_actor import neighbourhood, queries
+from kg_actor.diff import GraphDiff, difference
+from kg_actor.export import Format, export
+from kg_actor.lesson_files import DEFAULT_REWARD, DEFAULT_WEIGHT, read_lessons
+from kg_actor.neighbourhood import ActionRecord, neighbourhoods, type_neighbourhood
+from rayapp.commands import console
+from rayapp.experiments import graphs
+from rayapp.experiments.graphs import GraphSource
+from rayapp.experiments.runs import RunFolder
+
+app = typer.Typer(
+    help="Ask, see, export, compare and teach a knowledge graph.", no_args_is_help=True
+)
+
+Source = Annotated[str, typer.Argument(help=f"Where the graph is: {graphs.EXPECTED}.")]
+Address = Annotated[
+    str | None, typer.Option(help="Ray cluster of a live graph (default: RAY_ADDRESS).")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+SignatureId = Annotated[int | None, typer.Option("--signature", help="Id of a signature.")]
+TrafficName = Annotated[str | None, typer.Option("--traffic", help="Name of a traffic type.")]
+
+
+def stats(source: Source, address: Address = None, as_json: AsJson = False) -> None:
+    """How large a graph is, what went into it, and who taught it."""
+    with _found(source, address) as found:
+        result = queries.stats(found.graph)
+    if as_json:
+        console.print_json({**queries.to_json(result), "kind": found.spec.kind})
+        return
+    table = Table(title=f"{source} ({found.spec.kind}), version {result.version:,}")
+    for name in ("", "nodes", "edges", "pairs of nodes"):
+        table.add_column(name, justify="right" if name else "left")
+    table.add_row("traffic types", f"{result.nodes.type:,}", "", "")
+    table.add_row("actions (type -> action)", f"{result.nodes.action:,}", *_edges(result, "earned"))
+    table.add_row(
+        "signatures (signature -> type)", f"{result.nodes.signature:,}", *_edges(result, "predicts")
+    )
+    table.add_row("misdetections (type -> type)", "", *_edges(result, "confused"))
+    totals = (result.nodes.total, result.edges.total, result.pairs.total)
+    table.add_row("all", *[f"{number:,}" for number in totals], style="bold")
+    console.out.print(table)
+    console.out.print(
+        f"{result.flows:,} flows in {result.merges:,} tables of {result.runs:,} run(s); "
+        f"{result.unseen:,} signatures never seen; {result.lessons:,} lessons"
+        + (f" by {', '.join(result.sources)}" if result.sources else "")
+        + (f"; half-life {result.half_life:,.0f} flows" if result.half_life else "")
+    )
+
+
+def query(
+    source: Source,
+    signature: SignatureId = None,
+    traffic: TrafficName = None,
+    top: Annotated[int | None, typer.Option(help="Best actions per type, so many.")] = None,
+    error_prone: Annotated[
+        int | None, typer.Option(help="Signatures with the most misdetected flows, so many.")
+    ] = None,
+    history: Annotated[
+        int | None, typer.Option(help="How this signature's confidence moved.")
+    ] = None,
+    since: Annotated[
+        int | None, typer.Option(help="Signatures whose records changed after this version.")
+    ] = None,
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask one question: what is known around a signature or a type, or one of the others."""
+    questions: dict[str, tuple[Any, Callable[[GraphSource], Any], Callable[[Any], Table]]] = {
+        "--signature": (
+            signature,
+            lambda found: neighbourhood(found.graph, signature or 0),
+            _signature_table,
+        ),
+        "--traffic": (
+            traffic,
+            lambda found: type_neighbourhood(found.graph, traffic or ""),
+            _type_table,
+        ),
+        "--top": (top, lambda found: queries.top_actions(found.graph, top or 0), _top_table),
+        "--error-prone": (
+            error_prone,
+            lambda found: queries.error_prone(found.graph, error_prone or 0),
+            _error_table,
+        ),
+        "--history": (history, lambda found: found.history(history or 0), _history_table),
+        "--since": (since, lambda found: neighbourhoods(found.graph, since), _changed_table),
+    }
+    asked = [(ask, show) for value, ask, show in questions.values() if value is not None]
+    if len(asked) != 1:
+        raise InputError(
+            f"{len(asked)} questions are asked",
+            expected=f"one of {', '.join(questions)}",
+            mend="For example: kirl graph query run --signature 17",
+        )
+    [(ask, show)] = asked
+    with _found(source, address) as found, _known(source):
+        answer = ask(found)
+    if as_json:
+        told = queries.to_json(answer)
+        console.print_json(told if isinstance(told, dict) else {"answers": told})
+    else:
+        console.out.print(show(answer))
+
+
+def show(
+    source: Source,
+    out: Annotated[
+        Path, typer.Option(help="An interactive page (.html) or a picture (.svg, .png).")
+    ] = Path("graph.html"),
+    signature: SignatureId = None,
+    traffic: TrafficName = None,
+    address: Address = None,
+) -> None:
+    """Draw what is connected to a signature or a type, or the most telling part of it all."""
+    if signature is not None and traffic is not None:
+        raise InputError("--signature and --traffic are both given", mend="Leave one out")
+    with _found(source, address) as found:
+        from kg_actor import draw, interactive
+
+        kind = out.suffix.lower()
+        if kind == ".html":
+            interactive.write_page(
+                found.graph,
+                out,
+                signature=signature,
+                traffic=traffic,
+                rules=found.rules,
+                title=f"Knowledge graph of {source}",
+                note=found.note,
+            )
+        elif kind not in {".svg", ".png"}:
+            raise InputError(
+                f"{out.name!r} ends in neither .html, .svg nor .png", mend="Change --out"
+            )
+        elif signature is None and traffic is None:
+            draw.draw(found.graph, out, note=found.note)
+        else:
+            draw.draw_neighbourhood(
+                found.graph, out, signature=signature, traffic=traffic, note=found.note
+            )
+    console.out.print(f"Drawn to {out}", soft_wrap=True)
+
+
+def export_graph(
+    source: Source,
+    out: Annotated[Path, typer.Option(help="File, or folder for parquet, to write.")],
+    to: Annotated[
+        Format | None, typer.Option("--format", help="Default: by the name's ending.")
+    ] = None,
+    address: Address = None,
+) -> None:
+    """Write the graph for other tools: GraphML, node-link JSON, Parquet tables or STIX 2.1."""
+    chosen = to or _format_of(out)
+    with _found(source, address) as found:
+        export(found.graph, out, chosen, found.spec.fingerprint)
+    console.out.print(f"Version {found.graph.version:,} written to {out} as {chosen.value}")
+
+
+def diff(
+    before: Source,
+    after: Source,
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """What changed from one graph to another of the same scenario."""
+    with _found(before, address) as old, _found(after, address) as new:
+        result = difference(old.graph, new.graph)
+    if as_json:
+        console.print_json(queries.to_json(result))
+        return
+    for table in _diff_tables(result):
+        console.out.print(table)
+
+
+def import_lessons(
+    source: Source,
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="CSV (type, action, reward, weight, provenance) or STIX bundles."),
+    ] = None,
+    provenance: Annotated[
+        str | None, typer.Option(help="Who says so, whatever the files say.")
+    ] = None,
+    withdraw: Annotated[
+        str | None, typer.Option(help="Take back all that this source taught.")
+    ] = None,
+    reward: Annotated[
+        float, typer.Option(help="For STIX relationships without numbers, -5 .. 5.")
+    ] = DEFAULT_REWARD,
+    weight: Annotated[
+        float, typer.Option(help="For the same, flows of experience.")
+    ] = DEFAULT_WEIGHT,
+    scenario: Annotated[
+        Path | None, typer.Option(help="Make a new graph of this scenario, for runs to share.")
+    ] = None,
+    address: Address = None,
+) -> None:
+    """Teach a graph an analyst's or a feed's experience, or withdraw it again."""
+    if bool(files) == (withdraw is not None):
+        raise InputError(
+            "give files to import, or --withdraw", mend="kirl graph import --help has an example"
+        )
+    if scenario is not None:
+        loaded = Scenario.load(scenario)
+        # Files that cannot be used must not leave a new graph behind.
+        for path in files or []:
+            read_lessons(path, loaded.catalogue, provenance)
+        graphs.create(Path(source), loaded)
+    with _found(source, address) as found:
+        if withdraw is not None:
+            number = found.withdraw(withdraw)
+            if not number:
+                raise InputError(
+                    f"nothing was taught by {withdraw!r}",
+                    where=source,
+                    expected="one of "
+                    + (
+                        ", ".join(sorted({each.provenance for each in found.graph.lessons}))
+                        or "nobody"
+                    ),
+                )
+            console.out.print(f"Withdrew {number:,} lessons of {withdraw}")
+            return
+        lessons = [
+            lesson
+            for path in files or []
+            for lesson in read_lessons(
+                path,
+                found.spec.catalogue,
+                provenance,
+                default_reward=reward,
+                default_weight=weight,
+            )
+        ]
+        found.teach(lessons)
+    sources = ", ".join(sorted({lesson.provenance for lesson in lessons}))
+    console.out.print(f"Taught {len(lessons):,} lessons by {sources} to {source}", soft_wrap=True)
+
+
+def restore(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    snapshot: Annotated[
+        Path | None, typer.Option(help="A checkpoint's graph folder (default: the latest).")
+    ] = None,
+) -> None:
+    """Put the last good snapshot in the place of a run's damaged graph."""
+    found, aside = graphs.restore(RunFolder(run), snapshot)
+    console.out.print(
+        f"The graph of {run} is that of {found} again"
+        + (f"; what was there is in {aside}" if aside else ""),
+        soft_wrap=True,
+    )
+
+
+@contextlib.contextmanager
+def _found(source: str, address: str | None) -> Iterator[GraphSource]:
+    if not source.startswith(graphs.LIVE):
+        yield graphs.find(source)
+        return
+    if address:
+        os.environ["RAY_ADDRESS"] = address
+    if not os.environ.get("RAY_ADDRESS"):
+        raise InputError(
+            "a live graph is on a Ray cluster",
+            where=source,
+            expected="the cluster's address",
+            mend="Give --address or set RAY_ADDRESS",
+        )
+    with console.ray_session():
+        yield graphs.find(source)
+
+
+@contextlib.contextmanager
+def _known(source: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyError as error:
+        raise InputError(str(error.args[0]), where=source) from error
+
+
+def _format_of(out: Path) -> Format:
+    endings = {".graphml": Format.GRAPHML, ".parquet": Format.PARQUET, ".json": Format.NODE_LINK}
+    if out.name.lower().endswith((".stix.json", ".stix")):
+        return Format.STIX
+    if out.suffix.lower() not in endings:
+        raise InputError(
+            f"{out.name!r} does not say which format",
+            expected=".graphml, .json (node-link), .stix.json or .parquet",
+            mend="Give --format",
+        )
+    return endings[out.suffix.lower()]
+
+
+def _edges(result: queries.GraphStats, kind: str) -> tuple[str, str]:
+    return f"{getattr(result.edges, kind):,}", f"{getattr(result.pairs, kind):,}"
+
+
+def _action_rows(table: Table, actions: tuple[ActionRecord, ...]) -> None:
+    for record in actions:
+        taught = f"{record.taught_weight:,.0f} by {', '.join(record.sources)}"
+        table.add_row(
+            record.action,
+            f"{record.mean_reward:.2f}",
+            f"{record.count:,}",
+            taught if record.sources else "",
+            "left out" if record.left_out else "",
+        )
+
+
+def _action_table(title: str, actions: tuple[ActionRecord, ...]) -> Table:
+    table = Table(title=title)
+    for name in ("action", "mean reward", "flows", "taught", "filter"):
+        table.add_column(name, justify="right" if name in {"mean reward", "flows"} else "left")
+    _action_rows(table, actions)
+    return table
+
+
+def _confused(met: Any) -> str:  # noqa: ANN401 (both kinds of confusion have these fields)
+    return (
+        "; ".join(f"{one.count:,} were {one.actual} ({100 * one.share:.2f} %)" for one in met)
+        or "none was of another type"
+    )
+
+
+def _signature_table(answer: Any) -> Table:  # noqa: ANN401
+    title = (
+        f"Signature {answer.signature}, {answer.predicted}: {answer.correct:,} of "
+        f"{answer.seen:,} flows detected correctly, confidence {answer.confidence:.4f}; "
+        f"{_confused(answer.confusions)}"
+    )
+    return _action_table(title, answer.actions)
+
+
+def _type_table(answer: Any) -> Table:  # noqa: ANN401
+    title = (
+        f"{answer.traffic}: {answer.correct:,} of {answer.seen:,} flows detected correctly by "
+        f"{len(answer.signatures):,} signatures; {_confused(answer.confusions)}"
+    )
+    return _action_table(title, answer.actions)
+
+
+def _top_table(answers: Any) -> Table:  # noqa: ANN401
+    table = _action_table("Best actions per type", ())
+    for answer in answers:
+        table.add_section()
+        table.add_row(answer.traffic, style="bold")
+        _action_rows(table, answer.actions)
+    return table
+
+
+def _error_table(answers: Any) -> Table:  # noqa: ANN401
+    table = Table(title="Signatures with the most misdetected flows")
+    for name in ("signature", "predicts", "flows", "wrong", "confidence", "mostly were"):
+        table.add_column(name)
+    for one in answers:
+        numbers = (f"{one.seen:,}", f"{one.wrong:,}", f"{one.confidence:.4f}")
+        table.add_row(str(one.signature), one.predicted, *numbers, one.actual)
+    return table
+
+
+def _history_table(points: Any) -> Table:  # noqa: ANN401
+    table = Table(title="Confidence over time")
+    for name in ("version", "flows merged", "N", "C", "confidence"):
+        table.add_column(name, justify="right")
+    for one in points:
+        counts = (one.version, one.flows, one.seen, one.correct)
+        table.add_row(*[f"{number:,}" for number in counts], f"{one.confidence:.4f}")
+    return table
+
+
+def _changed_table(answers: Any) -> Table:  # noqa: ANN401
+    table = Table(title=f"{len(answers):,} signatures with changed records")
+    for name in ("signature", "predicts", "flows", "confidence"):
+        table.add_column(name)
+    for one in answers:
+        table.add_row(str(one.signature), one.predicted, f"{one.seen:,}", f"{one.confidence:.4f}")
+    return table
+
+
+def _diff_tables(result: GraphDiff) -> Iterator[Table]:
+    summary = Table(title="From the first graph to the second")
+    for name in ("", "before", "after"):
+        summary.add_column(name)
+    summary.add_row("version", *[f"{number:,}" for number in result.version])
+    summary.add_row("flows", *[f"{number:,}" for number in result.flows])
+    for name, lost, gained in (
+        ("merges only here", result.merges_lost, result.merges_gained),
+        ("edges only here", result.vanished, result.appeared),
+        ("lessons only here", result.lessons_withdrawn, result.lessons_added),
+    ):
+        summary.add_row(name, f"{len(lost):,}", f"{len(gained):,}")
+    yield summary
+    moved = Table(title=f"{len(result.signatures):,} signatures counted differently")
+    for name in ("signature", "predicts", "confidence before", "after"):
+        moved.add_column(name)
+    for one in result.signatures[:20]:
+        beliefs = [f"{belief:.4f}" for belief in one.confidence]
+        moved.add_row(str(one.signature), one.predicted, *beliefs)
+    yield moved
+    rewards = Table(title=f"{len(result.rewards):,} edges with another mean reward")
+    for name in ("type", "action", "before", "after"):
+        rewards.add_column(name)
+    for change in result.rewards[:20]:
+        means = [f"{mean:.2f}" for mean in change.mean_reward]
+        rewards.add_row(change.traffic, change.action, *means)
+    yield rewards
+
+
+_COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
+    ("stats", stats, "kirl graph stats run"),
+    ("query", query, "kirl graph query run --signature 17"),
+    ("show", show, "kirl graph show run --traffic DoS --out dos.html"),
+    ("export", export_graph, "kirl graph export run --out graph.stix.json"),
+    ("diff", diff, "kirl graph diff run-1 run-2"),
+    ("import", import_lessons, "kirl graph import run experience.csv --provenance red-team"),
+    ("restore", restore, "kirl graph restore run"),
+)
+for _name, _command, _example in _COMMANDS:
+    app.command(_name, epilog=f"Example: {_example}")(_command)

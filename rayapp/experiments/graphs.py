@@ -1,0 +1,209 @@
+"""Finding a knowledge graph: a run's, a store's, a snapshot's, or a live actor's."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from envs import BetaPrior, InputError, Scenario
+from kg_actor import GraphSpec, KnowledgeGraph, Lesson, snapshot, store
+from kg_actor.history import check_signature, confidence_of
+from kg_actor.queries import ConfidencePoint
+from kg_actor.store import GraphStore
+from rayapp.experiments.runs import RunFolder
+
+LIVE = "graph:"
+"""What the name of a live graph's actor begins with."""
+
+EXPECTED = (
+    "a run, a graph's folder, a checkpoint's graph folder, or graph:NAME of a running training"
+)
+
+
+@dataclass(frozen=True)
+class GraphSource:
+    """A graph, and where it came from.
+
+    Attributes:
+        name: as the user gave it.
+        graph: a copy, as it was when it was read.
+        spec: what it is about.
+        rules: the readable condition of each signature, where a run or scenario tells it.
+        folder: of its store, where there is one.
+        handle: of its actor, where it is live.
+    """
+
+    name: str
+    graph: KnowledgeGraph
+    spec: GraphSpec
+    rules: tuple[str, ...] | None = None
+    folder: Path | None = None
+    handle: Any = None
+
+    @property
+    def note(self) -> str | None:
+        """The remark that everything made from synthetic flows carries."""
+        if self.spec.kind == "synthetic":
+            return "Learnt on synthetic flows, not on real traffic."
+        return None
+
+    def history(self, signature: int) -> list[ConfidencePoint]:
+        """How a signature's confidence moved.
+
+        Raises:
+            InputError: a snapshot, which has no history, or no such signature.
+        """
+        with _known(self.name):
+            check_signature(self.graph, signature)
+        if self.handle is not None:
+            from kg_actor import actor
+
+            points: list[ConfidencePoint] = actor.ask(self.handle.history.remote(signature))
+            return points
+        if self.folder is None:
+            raise InputError(
+                "a snapshot has no history",
+                where=self.name,
+                expected="a run, a graph's folder or a live graph",
+                mend="Ask the run that the snapshot was taken from",
+            )
+        return confidence_of(self.folder, signature)
+
+    def teach(self, lessons: Sequence[Lesson]) -> None:
+        """Teaches the graph at its source; raises :class:`InputError` where that cannot be."""
+        if self.handle is not None:
+            from kg_actor import actor
+
+            actor.ask(self.handle.teach.remote(list(lessons)))
+            return
+        with self._writer() as opened:
+            opened.teach(lessons)
+
+    def withdraw(self, provenance: str) -> int:
+        """Withdraws a source's lessons there; returns how many."""
+        if self.handle is not None:
+            from kg_actor import actor
+
+            number: int = actor.ask(self.handle.withdraw.remote(provenance))
+            return number
+        with self._writer() as opened:
+            return opened.withdraw(provenance)
+
+    @contextlib.contextmanager
+    def _writer(self) -> Iterator[GraphStore]:
+        if self.folder is None:
+            raise InputError(
+                "a snapshot is never changed",
+                where=self.name,
+                expected="a run, a graph's folder or a live graph",
+                mend="Teach the run that the snapshot was taken from",
+            )
+        with contextlib.closing(GraphStore.open(self.folder, self.spec)) as opened:
+            yield opened
+
+
+def find(name: str) -> GraphSource:
+    """The graph of that name; for a live one, Ray must be connected.
+
+    Args:
+        name: path of a run, a store or a snapshot, or ``graph:`` and a live graph's name.
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+    """
+    if name.startswith(LIVE):
+        return _live(name)
+    path = Path(name)
+    run = RunFolder(path)
+    if run.exists():
+        rules = run.scenario().signatures.rule
+        graph, spec = store.read(run.graph_folder)
+        return GraphSource(name, graph, spec, rules, run.graph_folder)
+    if store.exists(path):
+        graph, spec = store.read(path)
+        return GraphSource(name, graph, spec, folder=path)
+    if (path / "graph.json").is_file():
+        state, spec = snapshot.load(path)
+        graph = spec.new_graph()
+        graph.restore(state)
+        return GraphSource(name, graph, spec)
+    raise InputError("holds no knowledge graph", where=name, expected=EXPECTED, mend="Check it")
+
+
+def create(folder: Path, scenario: Scenario) -> GraphSource:
+    """An empty graph of a scenario, in a folder of its own, for runs to share."""
+    flows = scenario.flow_set()
+    spec = GraphSpec(
+        scenario.fingerprint, scenario.kind, flows.predicted, flows.catalogue, BetaPrior()
+    )
+    GraphStore.open(folder, spec).close()
+    return find(str(folder))
+
+
+def restore(run: RunFolder, folder: Path | None = None) -> tuple[Path, Path | None]:
+    """Puts a snapshot in the place of a run's graph; what was there is kept beside it.
+
+    Args:
+        run: the run.
+        folder: of the snapshot; by default the run's latest.
+
+    Returns:
+        The snapshot, and where the graph that was there is now, if there was one.
+
+    Raises:
+        InputError: there is no snapshot, it is another scenario's, or the graph is in use.
+    """
+    found = folder or snapshot.newest(run.path)
+    if found is None:
+        raise InputError(
+            "has no snapshot yet",
+            where=str(run.path),
+            mend="Train the run again; its first checkpoint holds the first snapshot",
+        )
+    state, spec = snapshot.load(found)
+    fingerprint = run.manifest().fingerprint
+    if spec.fingerprint != fingerprint:
+        raise InputError(
+            f"belongs to scenario {spec.fingerprint[:12]}",
+            where=str(found),
+            expected=f"a snapshot of scenario {fingerprint[:12]}",
+            mend="Take a snapshot of this run",
+        )
+    with store.locked(run.graph_folder):
+        aside = store.set_aside(run.graph_folder, f"before-{uuid.uuid4().hex[:8]}")
+    with contextlib.closing(GraphStore.open(run.graph_folder, spec)) as opened:
+        opened.restore(state, run.manifest().name)
+    return found, aside
+
+
+def _live(name: str) -> GraphSource:
+    import ray
+
+    from kg_actor import actor
+
+    try:
+        handle = ray.get_actor(name, namespace=actor.NAMESPACE)
+    except ValueError as error:
+        raise InputError(
+            "no such live graph on this cluster",
+            where=name,
+            expected=f"one of {', '.join(actor.names()) or 'none: no training is running'}",
+            mend="Check the name and --address",
+        ) from error
+    spec, state = actor.ask([handle.spec.remote(), handle.state.remote()])
+    graph = spec.new_graph()
+    graph.restore(state)
+    return GraphSource(name, graph, spec, handle=handle)
+
+
+@contextlib.contextmanager
+def _known(where: str) -> Iterator[None]:
+    """Turns a wrong id or name into a message."""
+    try:
+        yield
+    except KeyError as error:
+        raise InputError(str(error.args[0]), where=where) from error

@@ -1,0 +1,99 @@
+"""The knowledge graph as a component of an RLlib checkpoint: a folder of Parquet tables."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from pyarrow import fs
+from ray.rllib.utils.checkpoints import Checkpointable
+
+from kg_actor import GraphSpec, GraphState, snapshot
+from kg_actor import actor as graph_actor
+
+COMPONENT_GRAPH = "graph"
+_STATE = "state"
+
+
+class GraphCheckpoint(Checkpointable):
+    """Saves a run's graph with the run's weights, and restores one with the other.
+
+    Args:
+        handle: of the graph actor.
+        run: the run whose later merges are dropped when it goes back to a checkpoint.
+        spec: what the graph must be about.
+    """
+
+    def __init__(self, handle: Any, run: str, spec: GraphSpec) -> None:  # noqa: ANN401
+        self._handle, self._run, self._spec = handle, run, spec
+
+    def get_state(
+        self,
+        components: str | Collection[str] | None = None,
+        *,
+        not_components: str | Collection[str] | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> dict[str, Any]:
+        """Everything the graph holds."""
+        return {_STATE: graph_actor.ask(self._handle.state.remote())}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restores the graph; see :meth:`kg_actor.store.GraphStore.restore`."""
+        graph: GraphState = state[_STATE]
+        graph_actor.ask(self._handle.restore.remote(graph, self._run))
+
+    def get_ctor_args_and_kwargs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """What the constructor was given."""
+        return (self._handle, self._run, self._spec), {}
+
+    def save_to_path(
+        self,
+        path: str | Path | None = None,
+        *,
+        state: dict[str, Any] | None = None,
+        filesystem: fs.FileSystem | None = None,
+        use_msgpack: bool = False,
+    ) -> str:
+        """Writes the snapshot's tables, and no pickle, to ``path``."""
+        graph: GraphState = (state or self.get_state())[_STATE]
+        if path is None:
+            path = tempfile.mkdtemp(prefix="kirl-graph-")
+        if _is_local(filesystem):
+            snapshot.save(graph, self._spec, Path(path))
+            return str(path)
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder) / COMPONENT_GRAPH
+            snapshot.save(graph, self._spec, local)
+            fs.copy_files(str(local), str(path), destination_filesystem=filesystem)
+        return str(path)
+
+    def restore_from_path(
+        self,
+        path: str | Path,
+        *,
+        component: str | None = None,
+        filesystem: fs.FileSystem | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        """Reads what :meth:`save_to_path` wrote and restores the graph.
+
+        Raises:
+            InputError: it is missing, damaged or another scenario's.
+        """
+        if _is_local(filesystem):
+            self._restore(Path(path))
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            fs.copy_files(str(path), folder, source_filesystem=filesystem)
+            self._restore(Path(folder))
+
+    def _restore(self, folder: Path) -> None:
+        state, spec = snapshot.load(folder)
+        self._spec.check_same(spec, str(folder))
+        self.set_state({_STATE: state})
+
+
+def _is_local(filesystem: fs.FileSystem | None) -> bool:
+    return filesystem is None or isinstance(filesystem, fs.LocalFileSystem)
