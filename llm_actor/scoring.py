@@ -8,10 +8,13 @@ prompt and itself, never another candidate, and counts its positions from the pr
 The beginning that all prompts share is computed once. Prompts end in the same column, so the
 model's own forward pass gives just the logits that are needed.
 
-A candidate's score is the sum of its tokens' log-probabilities, the token that ends the answer
-included, and is not divided by length: with the ending, the sum is the log-probability of the
-whole answer, and over all possible answers these add up to 1. Averages per token do not, and
-would favour long names whose later tokens follow from the first.
+A candidate's score is the sum of its tokens' log-probabilities, and is not divided by length: the
+sum is the log-probability that the answer begins so, and where no candidate is the beginning of
+another these add up to 1 at most. Averages per token do not, and would favour long candidates
+whose later tokens follow from the first.
+
+A candidate's last token is predicted and never read. So candidates of one token each, as labels
+are for the embedded model, take no columns: all are read off the prompt's last position.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Three placeholders are filled in per prompt:
 * ``{attack}``: the predicted type and the signature's confidence.
 * ``{records}``: which types the signature's flows truly were of, and in what shares.
 * ``{actions}``: one line per candidate action, with its mean reward under the predicted type
-  and under every type that the signature was confused with.
+  and under every type that the signature was confused with, and its label (the answer).
 
 The paper names the signature, too. Here two signatures with equal records get equal text, so
 that they are asked once. Everything before the first placeholder is the same in all prompts.
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 
 from envs.errors import InputError
+from llm_actor.labels import label
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,7 +59,7 @@ class Template:
     Attributes:
         system: instructions, the same for all prompts.
         user: the question, with every one of :data:`PLACEHOLDERS` once.
-        assistant: how the answer begins; the action's name follows. Often empty.
+        assistant: how the answer begins; the action's label follows. Often empty.
 
     Raises:
         InputError: a placeholder is missing, unknown, repeated or in another part, a control
@@ -195,8 +196,10 @@ def _one(
     # A share behind every reward only where there is more than one to weigh.
     brackets = [f" ({p} %)" for p in percents] if len(order) > 1 else [""]
     lines = [
-        f"{actions[a]}: " + ", ".join(r + b for r, b in zip(line, brackets, strict=True))
-        for a, line in zip(candidates, rewards, strict=True)
+        f"{actions[a]}: "
+        + ", ".join(r + b for r, b in zip(line, brackets, strict=True))
+        + f" {label(place)}"
+        for place, (a, line) in enumerate(zip(candidates, rewards, strict=True))
     ]
     return template.fill(attack, records, "\n".join(lines))
 

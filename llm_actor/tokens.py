@@ -25,10 +25,11 @@ class Tokens:
 
     Args:
         tokenizer: a tokenizer of transformers.
-        end: text of the token that ends an answer, such as ``<|end|>``.
+        end: text of the token that ends an answer, such as ``<|end|>``. Answers of which none is
+            the beginning of another do without.
     """
 
-    def __init__(self, tokenizer: Any, end: str) -> None:  # noqa: ANN401
+    def __init__(self, tokenizer: Any, end: str = "") -> None:  # noqa: ANN401
         self._tokenizer = tokenizer
         self._end = end
         added = tokenizer.added_tokens_decoder.values()
@@ -76,6 +77,6 @@ class Tokens:
 
 
 def _split(joint: Sequence[TokenIds]) -> Question:
-    # A candidate keeps at least its ending, also where it is the only one.
+    # A candidate keeps at least its last token, also where it is the only one.
     length = min(len(common_prefix(joint)), min(map(len, joint)) - 1)
     return Question(joint[0][:length], [ids[length:] for ids in joint])

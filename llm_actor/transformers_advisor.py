@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from envs.catalogue import Mitigation
 from llm_actor.advisor import GraphReader, with_floor
+from llm_actor.labels import labelled, labels
 from llm_actor.model_files import ModelSource, load
 from llm_actor.prompts import Prompts
 from llm_actor.scoring import Scorer, batches
@@ -22,9 +23,9 @@ from llm_actor.text import DEFAULT_TEMPLATE, Message, Template, messages, printa
 from llm_actor.tokens import Tokens
 
 ANSWER_TOKENS = 32
-"""A generated answer is cut after so many tokens; the paper's longest name takes 9."""
+"""A generated answer is cut after so many tokens; the longest name in the paper takes 9."""
 
-Outcome = Literal["exact", "case", "attack_id", "closest", "record"]
+Outcome = Literal["label", "exact", "case", "attack_id", "closest", "record"]
 
 
 class TransformersAdvisor:
@@ -58,7 +59,8 @@ class TransformersAdvisor:
         if not self._tokenizer.chat_template:
             raise source.problem("has no chat template", mend="Use a model made for chats")
         self._end = self._end_of_answer()
-        self._tokens = Tokens(self._tokenizer, self._end)
+        # Labels need no ending: none is the beginning of another.
+        self._tokens = Tokens(self._tokenizer)
         self._scorer = Scorer(self._model, token_budget)
         self.outcomes: Counter[Outcome] = Counter()
 
@@ -88,10 +90,9 @@ class TransformersAdvisor:
         return [self._chat(chat, begin=True) + self._template.assistant for chat in chats]
 
     def _scored(self, prompts: Prompts) -> NDArray[np.float64]:
-        names = printable_names(prompts.catalogue.action_names)
         options = [np.flatnonzero(row) for row in prompts.candidates]
         questions = self._tokens.questions(
-            self.texts(prompts), [[names[a] for a in row] for row in options]
+            self.texts(prompts), [labels(len(option)) for option in options]
         )
         scores = np.full(prompts.candidates.shape, -np.inf)
         for row, (option, found) in enumerate(
@@ -186,13 +187,20 @@ def merged(chat: Sequence[Message]) -> list[Message]:
 def understood(answer: str, actions: Sequence[Mitigation]) -> tuple[int | None, Outcome]:
     """Which of the actions an answer means, and how that was found out.
 
-    In this order: the name itself; the name but for case and punctuation around it; an ATT&CK
-    id; the closest name. ``None`` and ``record`` when nothing comes close: then the records
-    must decide.
+    In this order: the name itself; the label of its line; the name but for case and punctuation
+    around it; an ATT&CK id; the closest name. ``None`` and ``record`` when nothing comes close:
+    then the records must decide.
+
+    Args:
+        answer: what the model wrote.
+        actions: those that its prompt listed, in that order.
     """
     names = printable_names(action.name for action in actions)
     if answer.strip() in names:
         return names.index(answer.strip()), "exact"
+    place = labelled(answer, len(actions))
+    if place is not None:
+        return place, "label"
     plain = [_plain(name) for name in names]
     if _plain(answer) in plain:
         return plain.index(_plain(answer)), "case"

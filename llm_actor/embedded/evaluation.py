@@ -7,16 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from llm_actor.embedded.layout import Layout, Names
+from llm_actor.embedded.layout import Layout, Names, Rows
 from llm_actor.embedded.names import made_up
 from llm_actor.embedded.simulation import Neighbourhoods, simulate
 from llm_actor.embedded.vocabulary import Vocabulary
-from llm_actor.scoring import one_pass
 
 SEED = 987_654_321
 """Of the names and neighbourhoods held out; trainings use other ones."""
 
-SHAPES = ((1, 5), (1, 15), (2, 5), (2, 10), (2, 15), (3, 8), (3, 15), (4, 15), (5, 15), (3, 20))
+SHAPES = ((1, 5), (1, 15), (2, 5), (2, 10), (2, 15), (3, 8), (3, 15), (4, 15), (5, 15), (8, 15),
+          (3, 20))  # fmt: skip
 """Told types and actions of the groups."""
 
 KNOWN_SHAPES = ((1, 15), (2, 15))
@@ -30,8 +30,21 @@ def held_out() -> list[str]:
     return made_up(6_000, SEED)
 
 
-def evaluate(model: Any, vocabulary: Vocabulary, device: str, rows: int = 4096) -> dict[str, Any]:  # noqa: ANN401
+def evaluate(
+    model: Any,  # noqa: ANN401
+    vocabulary: Vocabulary,
+    device: str,
+    rows: int = 4096,
+    shapes: tuple[tuple[int, int], ...] = SHAPES,
+) -> dict[str, Any]:
     """Agreement on neighbourhoods whose best action leads by at least 0.1.
+
+    Args:
+        model: a causal language model with this vocabulary.
+        vocabulary: of the embedded model.
+        device: where the model is.
+        rows: neighbourhoods of each shape.
+        shapes: told types and actions of groups with made-up names.
 
     Returns:
         ``alone``: agreement where the predicted type's records alone give the best action;
@@ -44,37 +57,47 @@ def evaluate(model: Any, vocabulary: Vocabulary, device: str, rows: int = 4096) 
     layout = Layout(vocabulary, names)
     generator = torch.Generator(device).manual_seed(SEED)
     sums: dict[str, list[float]] = {key: [0, 0] for key in FIGURES}
-    shapes = {}
-    for known, types, actions in [(False, *s) for s in SHAPES] + [(True, *s) for s in KNOWN_SHAPES]:
+    by_shape = {}
+    for known, types, actions in [(False, *s) for s in shapes] + [(True, *s) for s in KNOWN_SHAPES]:
         own: dict[str, list[float]] = {key: [0, 0] for key in sums}
         for _ in range(max(1, rows // 256)):
             batch = simulate(min(rows, 256), types, actions, names.world, generator, known)
             for key, figures in judged(model, layout, batch).items():
                 own[key] = [a + b for a, b in zip(own[key], figures, strict=True)]
         shape = f"{types} types, {actions} actions"
-        shapes[f"{shape}, ATT&CK's names" if known else shape] = _shares(own)
+        by_shape[f"{shape}, ATT&CK's names" if known else shape] = _shares(own)
         sums = {key: [a + b for a, b in zip(sums[key], own[key], strict=True)] for key in sums}
-    return {**_shares(sums), "neighbourhoods": rows * len(shapes), "shapes": shapes}
+    return {**_shares(sums), "neighbourhoods": rows * len(by_shape), "shapes": by_shape}
 
 
 @torch.inference_mode()
 def judged(model: Any, layout: Layout, batch: Neighbourhoods) -> dict[str, tuple[float, int]]:  # noqa: ANN401
     """Sum and count of each figure over one batch."""
-    scores = one_pass(model, layout.pack(batch), []).masked_fill(~batch.candidates, -torch.inf)
-    target = batch.target()
-    right = scores.argmax(dim=1) == target.argmax(dim=1)
-    weighed = scores.log_softmax(dim=1).masked_fill(~batch.candidates, 0)
-    divergence = (target * (target.clamp(min=1e-30).log() - weighed)).sum(dim=1)
+    rows = layout.rows(batch)
+    told = weighed(model, rows)
+    right = told.argmax(dim=1) == rows.target.argmax(dim=1)
+    divergence = (
+        rows.target * (rows.target.clamp(min=1e-30).log() - told.masked_fill(~rows.listed, 0))
+    ).sum(dim=1)
     silent, misled = batch.silent(), batch.misleading()
     clear = batch.clear() & ~silent
-    answers = batch.addressed[:, 0] & batch.candidates
-    named = answers.gather(1, scores.argmax(dim=1, keepdim=True))[:, 0]
+    order = (~batch.candidates).long().argsort(dim=1, stable=True)
+    answers = batch.addressed[:, 0].gather(1, order) & rows.listed
+    named = answers.gather(1, told.argmax(dim=1, keepdim=True))[:, 0]
     return {
         "alone": _counted(right, clear & ~misled),
         "misled": _counted(right, clear & misled),
         "silent": _counted(named, silent & answers.any(dim=1)),
         "kl": (float(divergence.sum()), len(divergence)),
     }
+
+
+def weighed(model: Any, rows: Rows) -> Tensor:  # noqa: ANN401
+    """Log-probabilities of each row's lines given that one is chosen, float32 [rows, lines]."""
+    hidden = model.model(input_ids=rows.ids, use_cache=False).last_hidden_state
+    row = torch.arange(len(rows), device=hidden.device)
+    logits: Tensor = model.lm_head(hidden[row, rows.lengths - 1]).float().gather(1, rows.labels)
+    return logits.masked_fill(~rows.listed, -torch.inf).log_softmax(dim=1)
 
 
 def _counted(right: Tensor, among: Tensor) -> tuple[float, int]:

@@ -2,6 +2,8 @@
 
 The ids equal what the tokenizer makes of the prompt's text (a test compares them); being laid
 out by whole columns they can be made on the GPU, as fast as the model reads them.
+
+Rows are padded on the right: with causal attention nobody sees the padding, so no mask is needed.
 """
 
 from __future__ import annotations
@@ -19,11 +21,9 @@ from llm_actor.embedded.vocabulary import (
     ASSISTANT,
     END,
     NONE_SEEN,
-    PAD,
     USER,
     Vocabulary,
 )
-from llm_actor.scoring import PADDING, PROMPT, Packed, visible
 from llm_actor.text import printable
 
 NOTHING = -1
@@ -66,8 +66,61 @@ class Names:
         return cls(torch.tensor(filled, device=device), world)
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Prompts of any shape, and what their answers should be.
+
+    Attributes:
+        ids: int64 [rows, width]: the prompt, ``<|assistant|>`` included, then padding of at
+            least one token, which an answer may replace.
+        lengths: int64 [rows], tokens of the prompt.
+        lines: int64 [rows, lines], the column of each line's label, its last token.
+        labels: int64 [rows, lines], the labels' token ids.
+        listed: bool [rows, lines]; the other three are 0 where it is false.
+        promised: float32 [rows, lines], reward that the records promise.
+        target: float32 [rows, lines], the answer as probabilities.
+    """
+
+    ids: Tensor
+    lengths: Tensor
+    lines: Tensor
+    labels: Tensor
+    listed: Tensor
+    promised: Tensor
+    target: Tensor
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: Tensor, multiple: int = 1) -> Rows:
+        """Some of the rows, no wider than they need but for rounding up to a multiple."""
+        width = -(-(int(self.lengths[rows].max()) + 1) // multiple) * multiple
+        lines = int(self.listed[rows].sum(dim=1).max())
+        short = _widened(self.ids[rows, :width], width, 0)
+        rest = (self.lines, self.labels, self.listed, self.promised, self.target)
+        return Rows(short, self.lengths[rows], *(tensor[rows, :lines] for tensor in rest))
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """All rows of batches of different shapes, in order."""
+    width = max(part.ids.shape[1] for part in parts)
+    lines = max(part.lines.shape[1] for part in parts)
+    ids = torch.cat([_widened(part.ids, width, 0) for part in parts])
+    rest = [
+        torch.cat([_widened(tensor, lines, 0) for tensor in tensors])
+        for tensors in zip(
+            *((p.lines, p.labels, p.listed, p.promised, p.target) for p in parts), strict=True
+        )
+    ]
+    return Rows(ids, torch.cat([part.lengths for part in parts]), *rest)
+
+
+def _widened(tensor: Tensor, width: int, value: int) -> Tensor:
+    return torch.nn.functional.pad(tensor, (0, width - tensor.shape[1]), value=value)
+
+
 class Layout:
-    """Builds rows for :func:`llm_actor.scoring.one_pass`.
+    """Builds rows of token ids.
 
     Args:
         vocabulary: of the embedded model.
@@ -81,6 +134,7 @@ class Layout:
         device = names.ids.device
         self._names = names.ids
         self._phrases = torch.tensor(vocabulary.phrases, device=device)
+        self._labels = torch.tensor(vocabulary.labels, device=device)
         tables = (
             [vocabulary.first_rewards, vocabulary.further_rewards],
             vocabulary.shares,
@@ -90,53 +144,40 @@ class Layout:
         self._rewards, self._shares, self._type_shares, self._confidences = (
             torch.tensor(table, device=device) for table in tables
         )
-        self._user, self._assistant, self.end, self._pad = map(
-            vocabulary.one, (USER, ASSISTANT, END, PAD)
-        )
-        self._line, self._comma, self._none = map(vocabulary.one, ("\n", ", ", NONE_SEEN))
+        self._user, self._assistant, self.end = map(vocabulary.one, (USER, ASSISTANT, END))
+        self._comma, self._none = map(vocabulary.one, (", ", NONE_SEEN))
 
-    def pack(self, batch: Neighbourhoods) -> Packed:
-        """Prompts and candidates of a batch, laid out as :func:`llm_actor.scoring.pack` does."""
-        prompt = _gathered(self._prompt(batch), NOTHING, left=True)[0]
-        names = self._names[batch.actions].masked_fill(~batch.candidates[:, :, None], NOTHING)
-        rows, count, longest = names.shape
-        read, column = _gathered(names.flatten(1), NOTHING, left=False)
-        owner_of = torch.arange(count, device=names.device).repeat_interleave(longest)
-        owner = torch.full_like(read, PADDING)
-        kept = names.flatten(1) != NOTHING
-        row = torch.arange(rows, device=names.device)[:, None].expand_as(kept)
-        owner[row[kept], column[kept]] = owner_of.expand_as(kept)[kept]
-        length = (prompt != NOTHING).sum(dim=1)
-        within = torch.arange(longest, device=names.device).repeat(count).expand_as(kept)
-        position = torch.zeros_like(read)
-        position[row[kept], column[kept]] = (length[:, None] + within)[kept]
-        source, target = self._predictions(names, column, prompt.shape[1])
-        filled = torch.arange(prompt.shape[1], device=names.device) - prompt.shape[1]
-        before = (filled + length[:, None]).clamp(min=0)
-        told = torch.where(prompt == NOTHING, PADDING, PROMPT)
-        ids = torch.cat([prompt, read], dim=1)
-        return Packed(
-            ids=ids.masked_fill(ids == NOTHING, self._pad),
-            positions=torch.cat([before, position], dim=1),
-            visible=visible(torch.cat([told, owner], dim=1), shared=0),
-            prompt_width=prompt.shape[1],
-            source=source,
-            target=target,
+    def rows(self, batch: Neighbourhoods, places: Tensor | None = None) -> Rows:
+        """Prompts of a batch.
+
+        Args:
+            batch: neighbourhoods.
+            places: int64 [rows, lines], rising: which labels a row's lines have; by default
+                the first ones, as in text.
+        """
+        listed = batch.candidates
+        count = listed.sum(dim=1, keepdim=True)
+        # Columns of candidates first, in their order.
+        order = (~listed).long().argsort(dim=1, stable=True)
+        kept = torch.arange(listed.shape[1], device=listed.device) < count
+        if places is None:
+            places = torch.arange(listed.shape[1], device=listed.device).expand(listed.shape)
+        labels = self._labels[places].masked_fill(~kept, 0)
+        by_action = torch.zeros_like(labels).scatter(1, order, labels)
+        ids, marks = self._prompt(batch, by_action)
+        lengths = (ids != NOTHING).sum(dim=1)
+        return Rows(
+            ids=_widened(ids.masked_fill(ids == NOTHING, 0), ids.shape[1] + 1, 0),
+            lengths=lengths,
+            lines=marks.gather(1, order).masked_fill(~kept, 0),
+            labels=labels,
+            listed=kept,
+            promised=batch.promised().gather(1, order).masked_fill(~kept, 0),
+            target=batch.target().gather(1, order).masked_fill(~kept, 0),
         )
 
-    def _predictions(self, names: Tensor, column: Tensor, width: int) -> tuple[Tensor, Tensor]:
-        longest = names.shape[2]
-        place = column.view(names.shape) + width
-        first = torch.full_like(place[:, :, :1], width - 1)
-        source = torch.cat([first, place], dim=2)
-        target = torch.cat([names, torch.full_like(first, NOTHING)], dim=2)
-        size = (names != NOTHING).sum(dim=2)
-        ending = torch.arange(longest + 1, device=names.device) == size[:, :, None]
-        target = target.masked_fill(ending & (size > 0)[:, :, None], self.end)
-        return source.masked_fill(target == NOTHING, width - 1), target
-
-    def _prompt(self, batch: Neighbourhoods) -> Tensor:
-        """[rows, columns] with holes."""
+    def _prompt(self, batch: Neighbourhoods, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Token ids without holes, and the labels' columns [rows, actions]."""
         rows = len(batch.types)
         seen = batch.percents.any(dim=1)
         one = torch.ones(rows, 1, dtype=torch.int64, device=batch.types.device)
@@ -148,37 +189,37 @@ class Layout:
             told = torch.cat([share, self._names[batch.types[:, index]]], dim=1)
             told = torch.cat([one * self._comma, told], dim=1) if index else told
             parts.append(told.masked_fill(~seen[:, None], NOTHING))
-        parts += [one * self._phrases[2], self._lines(batch)]
-        parts += [one * self._phrases[3], one * self.end, one * self._assistant]
-        return torch.cat(parts, dim=1)
+        parts.append(one * self._phrases[2])
+        before = sum(part.shape[1] for part in parts)
+        lines = self._lines(batch, labels)
+        parts += [lines.flatten(1), one * self._phrases[3], one * self.end, one * self._assistant]
+        dense, column = _gathered(torch.cat(parts, dim=1))
+        ends = before + lines.shape[2] * torch.arange(1, lines.shape[1] + 1, device=one.device) - 1
+        return dense, column[:, ends]
 
-    def _lines(self, batch: Neighbourhoods) -> Tensor:
-        rows, types, count = batch.rewards.shape
-        one = torch.ones(rows, count, 1, dtype=torch.int64, device=batch.types.device)
-        parts = [one * self._line, self._names[batch.actions]]
-        for index in range(types):
+    def _lines(self, batch: Neighbourhoods, labels: Tensor) -> Tensor:
+        """[rows, actions, columns] with holes."""
+        parts = [self._names[batch.actions]]
+        for index in range(batch.rewards.shape[1]):
             parts.append(self._rewards[min(index, 1)][batch.rewards[:, index]][:, :, None])
-            if types > 1:
-                parts.append(one * self._shares[batch.percents[:, index]][:, None, None])
-        lines = torch.cat(parts, dim=2)
-        # Lines are joined by line ends: the first listed action has none before it.
-        first = batch.candidates & (batch.candidates.cumsum(dim=1) == 1)
-        lines[:, :, 0] = lines[:, :, 0].masked_fill(first, NOTHING)
-        return lines.masked_fill(~batch.candidates[:, :, None], NOTHING).flatten(1)
+            if batch.rewards.shape[1] > 1:
+                share = self._shares[batch.percents[:, index]][:, None, None]
+                parts.append(share.expand_as(parts[-1]))
+        lines = torch.cat([*parts, labels[:, :, None]], dim=2)
+        return lines.masked_fill(~batch.candidates[:, :, None], NOTHING)
 
 
-def _gathered(sparse: Tensor, hole: int, left: bool) -> tuple[Tensor, Tensor]:
-    """Closes the holes of every row; padding goes to the ``left`` or to the right.
+def _gathered(sparse: Tensor) -> tuple[Tensor, Tensor]:
+    """Closes the holes of every row, to the left.
 
     Returns:
-        The rows, as wide as the longest needs, and each place's new column (0 for holes).
+        The rows, as wide as the longest needs and filled up with :data:`NOTHING`, and each
+        place's new column (0 for holes).
     """
-    kept = sparse != hole
-    count = kept.sum(dim=1, keepdim=True)
-    width = int(count.max())
-    column = kept.cumsum(dim=1) - 1 + (width - count if left else 0)
-    column = column.masked_fill(~kept, 0)
-    dense = torch.full((len(sparse), width), hole, dtype=sparse.dtype, device=sparse.device)
+    kept = sparse != NOTHING
+    column = (kept.cumsum(dim=1) - 1).masked_fill(~kept, 0)
+    width = int(kept.sum(dim=1).max())
+    dense = torch.full((len(sparse), width), NOTHING, dtype=sparse.dtype, device=sparse.device)
     row = torch.arange(len(sparse), device=sparse.device)[:, None].expand_as(kept)
     dense[row[kept], column[kept]] = sparse[kept]
     return dense, column

@@ -218,7 +218,7 @@ def _ranked(draw: _Draw, rows: int, types: int, actions: int) -> Tensor:
 
 
 def _candidates(percents: Tensor, rewards: Tensor) -> Tensor:
-    """The filter of :func:`llm_actor.prompts.compose`."""
+    """The filter of :func:`kg_actor.filtering.open_actions`."""
     told = percents[:, 1:, None] > 0
     supported = (rewards[:, 1:] > 50) & (rewards[:, 1:] != UNTRIED) & told
     candidates = (rewards[:, 0] >= 50) | supported.any(dim=1)

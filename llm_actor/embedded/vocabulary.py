@@ -1,4 +1,4 @@
-"""The embedded model's tokenizer: every rounded number and every fixed phrase is one token.
+"""The embedded model's tokenizer: every rounded number, label and fixed phrase is one token.
 
 Names of types and actions are split into byte pairs, so any catalogue can be told. Numbers are
 whole because a small model reads 4.9 far better from one token than from three.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from llm_actor.embedded.knowledge import attack
 from llm_actor.embedded.names import WORDS, made_up
+from llm_actor.labels import ONE_TOKEN, labels
 from llm_actor.text import PLACEHOLDERS, Template
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ UNTRIED = 101
 NONE_SEEN = "none seen"
 """What stands for the shares of a signature that has met no flow."""
 
-PIECES = 1_200
+PIECES = 2_000
 """Byte pairs in the vocabulary, single bytes included."""
 
 # The system part never changes, so the model has learnt it instead of reading it each time.
@@ -42,7 +43,8 @@ def phrases() -> list[str]:
     for place in PLACEHOLDERS:
         before, rest = rest.split(place)
         found.append(before)
-    return [*found, rest]
+    # The label before it takes the line end in, see :func:`build`.
+    return [*found, rest.lstrip("\n")]
 
 
 def rewards(before: str) -> list[str]:
@@ -72,10 +74,15 @@ def build() -> PreTrainedTokenizerFast:
         *(f"x {word}" for word in cased * 6),
     ]
     made.train_from_iterator([*corpus, *made_up(2_000, seed=1)], trainer)
-    texts = [*phrases(), *rewards(": "), *rewards(", "), "\n", ", ", NONE_SEEN]
+    texts = [*phrases(), *rewards(": "), *rewards(", "), ", ", NONE_SEEN]
     for form in (", confidence {0:.2f}", "{1} % ", " ({1} %)"):
         texts += [form.format(percent / 100, percent) for percent in range(101)]
     made.add_tokens([AddedToken(text, normalized=False) for text in texts])
+    # A label is the same token at a line's end, with the space before and the line end behind it,
+    # and as the answer, with neither.
+    made.add_tokens(
+        [AddedToken(text, normalized=False, lstrip=True, rstrip=True) for text in labels(ONE_TOKEN)]
+    )
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=made,
         chat_template=CHAT_TEMPLATE,
@@ -128,6 +135,11 @@ class Vocabulary:
     def confidences(self) -> list[int]:
         """Confidences behind the predicted type, 0.00 to 1.00."""
         return self._ids([f", confidence {percent / 100:.2f}" for percent in range(101)])
+
+    @cached_property
+    def labels(self) -> list[int]:
+        """Labels of lines, in their order."""
+        return self._ids(labels(ONE_TOKEN))
 
     def one(self, text: str) -> int:
         """The token that is this text."""

@@ -13,6 +13,7 @@ import torch
 from envs import PAPER, InputError
 from llm_actor import Prompts
 from llm_actor.advisor import FLOOR
+from llm_actor.labels import labels
 from llm_actor.model_files import ModelSource
 from llm_actor.text import Message
 from llm_actor.transformers_advisor import TransformersAdvisor, merged, understood
@@ -63,9 +64,9 @@ def test_scores_are_those_of_the_model_on_the_whole_text(folder: Path) -> None:
 
     for row, text in enumerate(advisor.texts(prompts)):
         sums = []
-        for name in PAPER.action_names:
+        for label in labels(15):
             told = tokenizer(text)["input_ids"]
-            whole = tokenizer(f"{text}{name}<|end|>")["input_ids"]
+            whole = tokenizer(f"{text}{label}")["input_ids"]
             assert whole[: len(told)] == told
             with torch.inference_mode():
                 spread = model(input_ids=torch.tensor([whole])).logits[0].log_softmax(-1)
@@ -118,6 +119,11 @@ def test_an_answer_that_means_nothing_leaves_it_to_the_best_record(folder: Path)
 @pytest.mark.parametrize(
     ("answer", "action", "outcome"),
     [
+        ("[F]", "Audit", "label"),
+        ("[F] Audit", "Audit", "label"),
+        ("**[f]**\nbecause [A] earns less", "Audit", "label"),
+        ("F", "Audit", "label"),
+        ("F.", "Audit", "label"),
         ("Audit", "Audit", "exact"),
         (" Audit\n", "Audit", "exact"),
         ('"audit."', "Audit", "case"),
@@ -134,7 +140,9 @@ def test_what_an_answer_means(answer: str, action: str, outcome: str) -> None:
     assert (PAPER.action_names[place], how) == (action, outcome)
 
 
-@pytest.mark.parametrize("answer", ["", "?!", "I cannot help with that.", "M9999", "\x00" * 99])
+@pytest.mark.parametrize(
+    "answer", ["", "?!", "I cannot help with that.", "M9999", "[ZZ]", "P", "[1]", "[", "\x00" * 99]
+)
 def test_what_means_nothing_is_left_to_the_records(answer: str) -> None:
     assert understood(answer, PAPER.actions) == (None, "record")
 

@@ -5,13 +5,14 @@ import pytest
 import torch
 
 from envs.catalogue import Catalogue, Mitigation, TrafficClass
+from kg_actor.filtering import open_actions
 from llm_actor import GraphReader, Prompts
 from llm_actor.embedded.knowledge import attack
-from llm_actor.embedded.layout import LONGEST, Layout, Names
+from llm_actor.embedded.layout import LONGEST, Layout, Names, joined
 from llm_actor.embedded.names import made_up
 from llm_actor.embedded.simulation import Neighbourhoods, simulate
 from llm_actor.embedded.vocabulary import UNTRIED, Vocabulary, build
-from llm_actor.scoring import Packed, Question, pack
+from llm_actor.labels import ONE_TOKEN, label, labels
 from llm_actor.text import Template, messages, printable
 from llm_actor.tokens import Tokens
 
@@ -51,65 +52,80 @@ def as_prompts(batch: Neighbourhoods, row: int) -> Prompts:
 SHAPES = [(1, 2), (1, 8), (2, 5), (3, 8), (5, 15)]
 
 
+def text_of(prompts: Prompts) -> str:
+    text: str = VOCABULARY.tokenizer.apply_chat_template(
+        messages(prompts, Template.read())[0], tokenize=False, add_generation_prompt=True
+    )
+    return text
+
+
 @pytest.mark.parametrize("known", [False, True], ids=["made-up", "known"])
 @pytest.mark.parametrize(("types", "actions"), SHAPES)
 def test_ids_are_those_of_the_text(types: int, actions: int, known: bool) -> None:
-    batch, template = simulated(types, actions, known=known), Template.read()
-    packed = Layout(VOCABULARY, TABLE).pack(batch)
+    batch = simulated(types, actions, known=known)
+    rows = Layout(VOCABULARY, TABLE).rows(batch)
 
     for row in range(8):
         prompts = as_prompts(batch, row)
-        text = VOCABULARY.tokenizer.apply_chat_template(
-            messages(prompts, template)[0], tokenize=False, add_generation_prompt=True
-        )
-        answers = [
-            printable(prompts.catalogue.action_names[a])
-            for a in np.flatnonzero(prompts.candidates[0])
-        ]
-        (question,) = Tokens(VOCABULARY.tokenizer, "<|end|>").questions([text], [answers])
-        for answer, found in zip(answers, predicted(packed, batch, row), strict=True):
-            whole = VOCABULARY.pieces(f"{text}{answer}<|end|>")
-            told = told_ids(packed, row)
-            assert told + found == whole
-        assert list(question.prompt[: len(told)]) == told
-
-
-def told_ids(packed: Packed, row: int) -> list[int]:
-    """The prompt's tokens: those that its last token can see."""
-    last = packed.prompt_width - 1
-    return [int(i) for i in packed.ids[row][packed.visible[row, last]]]
-
-
-def predicted(packed: Packed, batch: Neighbourhoods, row: int) -> list[list[int]]:
-    """Every candidate's tokens."""
-    return [
-        [int(t) for t in packed.target[row, action] if t >= 0]
-        for action in range(batch.candidates.shape[1])
-        if batch.candidates[row, action]
-    ]
+        answers = labels(int(prompts.candidates.sum()))
+        (question,) = Tokens(VOCABULARY.tokenizer).questions([text_of(prompts)], [answers])
+        assert rows.ids[row, : rows.lengths[row]].tolist() == list(question.prompt)
+        assert [[i] for i in rows.labels[row, : len(answers)].tolist()] == question.candidates
 
 
 @pytest.mark.parametrize(("types", "actions"), SHAPES)
-def test_rows_are_laid_out_as_the_scorer_does(types: int, actions: int) -> None:
-    """What each predicting column sees, and at which positions, is the same in both."""
+def test_lines_end_with_their_labels(types: int, actions: int) -> None:
     batch = simulated(types, actions, seed=1)
-    ours = Layout(VOCABULARY, TABLE).pack(batch)
+    rows = Layout(VOCABULARY, TABLE).rows(batch)
 
+    assert (rows.listed.sum(dim=1) == batch.candidates.sum(dim=1)).all()
+    assert (rows.ids.gather(1, rows.lines)[rows.listed] == rows.labels[rows.listed]).all()
     for row in range(8):
-        candidates = predicted(ours, batch, row)
-        theirs = pack([Question(told_ids(ours, row), candidates)], 0, "cpu")
-        places = [a for a in range(actions) if batch.candidates[row, a]]
-        for index, action in enumerate(places):
-            for step in range(len(candidates[index])):
-                assert seen_from(ours, row, action, step) == seen_from(theirs, 0, index, step)
+        promised = batch.promised()[row][batch.candidates[row]]
+        assert rows.promised[row][rows.listed[row]].tolist() == promised.tolist()
+        assert rows.target[row].sum() == pytest.approx(1, abs=1e-5)
 
 
-def seen_from(packed: Packed, row: int, candidate: int, step: int) -> list[tuple[int, int]]:
-    column = int(packed.source[row, candidate, step])
-    visible = packed.visible[row, column]
-    return list(
-        zip(packed.positions[row][visible].tolist(), packed.ids[row][visible].tolist(), strict=True)
+def test_lines_can_have_other_labels() -> None:
+    batch, layout = simulated(2, 5), Layout(VOCABULARY, TABLE)
+    usual, other = (
+        layout.rows(batch),
+        layout.rows(batch, torch.tensor([[7, 40, 99, 300, 701]] * 40)),
     )
+
+    assert (usual.lengths == other.lengths).all()
+    changed = usual.ids != other.ids
+    assert (changed.sum(dim=1) == batch.candidates.sum(dim=1)).all()
+    text = VOCABULARY.tokenizer.decode(other.labels[0][other.listed[0]])
+    assert "[AO]" in text or "[H]" in text
+
+
+def test_rows_of_different_shapes_can_be_joined_and_taken_apart() -> None:
+    layout = Layout(VOCABULARY, TABLE)
+    parts = [layout.rows(simulated(*shape)) for shape in SHAPES]
+
+    whole = joined(parts)
+
+    assert len(whole) == 40 * len(SHAPES)
+    for index, part in enumerate(parts):
+        again = whole.take(torch.arange(40 * index, 40 * (index + 1)), multiple=8)
+        assert again.ids.shape[1] % 8 == 0
+        assert (again.lengths == part.lengths).all()
+        for row in range(40):
+            length = int(part.lengths[row])
+            assert (again.ids[row, :length] == part.ids[row, :length]).all()
+            assert not again.ids[row, length:].any()
+        lines = again.listed.shape[1]
+        assert not part.listed[:, lines:].any()
+        assert (again.target == part.target[:, :lines]).all()
+
+
+def test_every_label_is_one_token_at_a_line_s_end_and_as_the_answer() -> None:
+    assert len(set(VOCABULARY.labels)) == ONE_TOKEN
+    for place in (0, 25, 26, ONE_TOKEN - 1):
+        line = VOCABULARY.pieces(f": 4.9 {label(place)}\n")
+        assert line == [VOCABULARY.first_rewards[99], VOCABULARY.labels[place]]
+        assert VOCABULARY.pieces(label(place)) == [VOCABULARY.labels[place]]
 
 
 @pytest.mark.parametrize(("types", "actions"), SHAPES)
@@ -126,13 +142,11 @@ def test_the_target_is_what_the_graph_reader_says(types: int, actions: int) -> N
 
 @pytest.mark.parametrize(("types", "actions"), SHAPES)
 def test_candidates_are_those_that_compose_would_leave(types: int, actions: int) -> None:
-    from llm_actor.prompts import _candidates
-
     batch = simulated(types, actions, seed=3)
 
     for row in range(len(batch.types)):
         prompts = as_prompts(batch, row)
-        kept = _candidates(prompts.predicted, prompts.shares, prompts.rewards)
+        kept = open_actions(prompts.predicted, prompts.shares, prompts.rewards)
         assert (kept == prompts.candidates).all()
 
 
