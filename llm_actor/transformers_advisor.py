@@ -25,6 +25,9 @@ from llm_actor.tokens import Tokens
 ANSWER_TOKENS = 32
 """A generated answer is cut after so many tokens; the longest name in the paper takes 9."""
 
+BUDGETS = {"cuda": 16_384, "cpu": 1_024}
+"""Most tokens of a batch by device; on a CPU, what it computes on should stay in its cache."""
+
 Outcome = Literal["label", "exact", "case", "attack_id", "closest", "record"]
 
 
@@ -37,7 +40,7 @@ class TransformersAdvisor:
             distribution; ``generate`` lets the model write an answer, as in the paper, finds
             the action that is meant, and gives it all but the floor.
         template: the prompt template's file.
-        token_budget: most tokens of a batch, padding included.
+        token_budget: most tokens of a batch, padding included; by default :data:`BUDGETS`.
 
     Attributes:
         outcomes: how generated answers were understood, counted by :data:`Outcome`.
@@ -51,9 +54,10 @@ class TransformersAdvisor:
         source: ModelSource,
         mode: Literal["score", "generate"] = "score",
         template: Path = DEFAULT_TEMPLATE,
-        token_budget: int = 16_384,
+        token_budget: int | None = None,
     ) -> None:
-        self._source, self._mode, self._budget = source, mode, token_budget
+        self._source, self._mode = source, mode
+        self._budget = token_budget or BUDGETS.get(source.where().type, BUDGETS["cuda"])
         self._template = Template.read(template)
         self._tokenizer, self._model = load(source)
         if not self._tokenizer.chat_template:
@@ -61,7 +65,7 @@ class TransformersAdvisor:
         self._end = self._end_of_answer()
         # Labels need no ending: none is the beginning of another.
         self._tokens = Tokens(self._tokenizer)
-        self._scorer = Scorer(self._model, token_budget)
+        self._scorer = Scorer(self._model, self._budget)
         self.outcomes: Counter[Outcome] = Counter()
 
     @property

@@ -22,7 +22,7 @@ SHAPES = ((1, 5), (1, 15), (2, 5), (2, 10), (2, 15), (3, 8), (3, 15), (4, 15), (
 KNOWN_SHAPES = ((1, 15), (2, 15))
 """The same for groups with ATT&CK's names."""
 
-FIGURES = ("alone", "misled", "silent", "kl")
+FIGURES = ("alone", "misled", "silent", "valid", "kl")
 
 
 def held_out() -> list[str]:
@@ -50,6 +50,7 @@ def evaluate(
         ``alone``: agreement where the predicted type's records alone give the best action;
         ``misled``: where they would give another one; ``silent``: where there are no records,
         how often the choice is one that ATT&CK names for the predicted type, if it can be;
+        ``valid``: how often the likeliest token of all is one of the prompt's labels;
         ``kl``: mean divergence of the model's distribution from the target, in nats; and the
         same by shape.
     """
@@ -74,7 +75,9 @@ def evaluate(
 def judged(model: Any, layout: Layout, batch: Neighbourhoods) -> dict[str, tuple[float, int]]:  # noqa: ANN401
     """Sum and count of each figure over one batch."""
     rows = layout.rows(batch)
-    told = weighed(model, rows)
+    logits = answers_of(model, rows)
+    told = weighed(logits, rows)
+    likeliest = logits.argmax(dim=1, keepdim=True)
     right = told.argmax(dim=1) == rows.target.argmax(dim=1)
     divergence = (
         rows.target * (rows.target.clamp(min=1e-30).log() - told.masked_fill(~rows.listed, 0))
@@ -88,16 +91,25 @@ def judged(model: Any, layout: Layout, batch: Neighbourhoods) -> dict[str, tuple
         "alone": _counted(right, clear & ~misled),
         "misled": _counted(right, clear & misled),
         "silent": _counted(named, silent & answers.any(dim=1)),
+        "valid": _counted(
+            ((rows.labels == likeliest) & rows.listed).any(dim=1), torch.ones_like(clear)
+        ),
         "kl": (float(divergence.sum()), len(divergence)),
     }
 
 
-def weighed(model: Any, rows: Rows) -> Tensor:  # noqa: ANN401
-    """Log-probabilities of each row's lines given that one is chosen, float32 [rows, lines]."""
+def answers_of(model: Any, rows: Rows) -> Tensor:  # noqa: ANN401
+    """Logits of each row's first answer token, float32 [rows, vocabulary]."""
     hidden = model.model(input_ids=rows.ids, use_cache=False).last_hidden_state
     row = torch.arange(len(rows), device=hidden.device)
-    logits: Tensor = model.lm_head(hidden[row, rows.lengths - 1]).float().gather(1, rows.labels)
-    return logits.masked_fill(~rows.listed, -torch.inf).log_softmax(dim=1)
+    logits: Tensor = model.lm_head(hidden[row, rows.lengths - 1])
+    return logits.float()
+
+
+def weighed(logits: Tensor, rows: Rows) -> Tensor:
+    """Log-probabilities of each row's lines given that one is chosen, float32 [rows, lines]."""
+    among = logits.gather(1, rows.labels)
+    return among.masked_fill(~rows.listed, -torch.inf).log_softmax(dim=1)
 
 
 def _counted(right: Tensor, among: Tensor) -> tuple[float, int]:

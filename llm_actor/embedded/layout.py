@@ -55,7 +55,7 @@ class Names:
         """ATT&CK's types and actions, then the made-up names; all that are short enough."""
         knowledge = attack()
         groups = [
-            [vocabulary.pieces(printable(name)) for name in group]
+            vocabulary.split([printable(name) for name in group])
             for group in (knowledge.types, knowledge.actions, made_up)
         ]
         short = [[len(pieces) <= LONGEST for pieces in group] for group in groups]

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from llm_actor.embedded import model as embedded
-from llm_actor.embedded.evaluation import evaluate, held_out
+from llm_actor.embedded.evaluation import evaluate, held_out, weighed
 from llm_actor.embedded.layout import Layout, Names, Rows, joined
 from llm_actor.embedded.names import made_up
 from llm_actor.embedded.simulation import simulate
@@ -150,7 +150,7 @@ def losses(model: Any, promises: Promises, rows: Rows, end: int) -> Tensor:  # n
     logits = model.lm_head(out.last_hidden_state[row[:, None], places]).float()
     choice, ending = logits[:, 0], logits[:, 1].log_softmax(dim=1)[:, end]
     among = choice.gather(1, rows.labels).masked_fill(~rows.listed, -torch.inf)
-    told = among.log_softmax(dim=1).masked_fill(~rows.listed, 0)
+    told = weighed(choice, rows).masked_fill(~rows.listed, 0)
     divergence = (rows.target * (rows.target.clamp(min=1e-30).log() - told)).sum(dim=1)
     answer = choice.logsumexp(dim=1) - among.logsumexp(dim=1) - ending
     error = promises(out.hidden_states, rows.lines).float() - rows.promised / UNIT

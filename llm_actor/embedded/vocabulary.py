@@ -6,6 +6,7 @@ whole because a small model reads 4.9 far better from one token than from three.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -147,5 +148,11 @@ class Vocabulary:
 
     def pieces(self, text: str) -> list[int]:
         """Any text, split."""
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return self.split([text])[0]
+
+    def split(self, texts: Sequence[str]) -> list[list[int]]:
+        """Many texts, each split; much faster than one by one."""
+        if not texts:
+            return []
+        ids: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
         return ids

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from llm_actor.embedded.evaluation import evaluate, judged, weighed
+from llm_actor.embedded.evaluation import answers_of, evaluate, judged, weighed
 from llm_actor.embedded.layout import Layout, Names
 from llm_actor.embedded.model import Size, new
 from llm_actor.embedded.names import made_up
@@ -34,7 +34,7 @@ def test_a_row_is_weighed_as_the_scorer_weighs_its_prompt() -> None:
         for row in range(len(rows))
     ]
 
-    told, scores = weighed(MODEL, rows), Scorer(MODEL).score(questions)
+    told, scores = weighed(answers_of(MODEL, rows), rows), Scorer(MODEL).score(questions)
 
     for row, score in enumerate(scores):
         expected = torch.from_numpy(score).log_softmax(0)
@@ -67,6 +67,17 @@ def test_who_answers_with_the_optimum_is_always_right() -> None:
         right, count = found[figure]
         assert right == count > 0
     assert found["kl"][0] == pytest.approx(0, abs=1e-3)
+
+
+def test_an_answer_outside_of_the_list_is_not_valid() -> None:
+    batch = simulated(2, 4)
+    first, fifth = torch.zeros(32, 5), torch.zeros(32, 5)
+    first[:, 0], fifth[:, 4] = 1, 1
+
+    inside, outside = (judged(Reader(choices), LAYOUT, batch) for choices in (first, fifth))
+
+    assert inside["valid"][0] == inside["valid"][1] > 0
+    assert outside["valid"][0] == 0
 
 
 def test_who_trusts_the_predicted_type_is_always_misled() -> None:
