@@ -27,7 +27,7 @@ UNTRIED = 101
 NONE_SEEN = "none seen"
 """What stands for the shares of a signature that has met no flow."""
 
-PIECES = 2_000
+PIECES = 1_200
 """Byte pairs in the vocabulary, single bytes included."""
 
 # The system part never changes, so the model has learnt it instead of reading it each time.
