@@ -52,19 +52,20 @@ class Prompts:
     def keys(self) -> list[bytes]:
         """One key per prompt; equal keys are equal questions.
 
-        Only the reward records that the prompt can show count: those of the predicted class
-        and of the classes the signature is confused with.
+        Only the reward records that the prompt shows count: those of its candidates, for the
+        predicted class and for the classes the signature is confused with.
         """
         told = np.zeros((len(self), len(self.catalogue.classes)), dtype=np.bool_)
         told[np.arange(len(self)), self.predicted] = True
         told |= self.shares > 0
-        records = [row.tobytes() for row in self.rewards]
         own = np.concatenate(
             [self.predicted[:, None].astype(np.float32), self.confidence[:, None], self.shares],
             axis=1,
         )
-        shown = [b"".join(records[i] for i in np.flatnonzero(row)) for row in told]
-        return [row.tobytes() + text for row, text in zip(own, shown, strict=True)]
+        return [
+            row.tobytes() + chosen.tobytes() + self.rewards[np.ix_(types, chosen)].tobytes()
+            for row, types, chosen in zip(own, told, self.candidates, strict=True)
+        ]
 
     def take(self, rows: Sequence[int] | NDArray[np.integer]) -> Prompts:
         """Some of the prompts."""

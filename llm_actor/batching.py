@@ -1,0 +1,298 @@
+"""Many callers, one advisor: batches, equal prompts asked once, and a cache.
+
+Pure asyncio. A batcher belongs to one event loop; the advisor works in a single thread beside
+it, so that the loop stays free and no advisor has to be safe for threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import groupby
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llm_actor.advisor import Advisor
+from llm_actor.meter import Load, Meter, Watcher
+from llm_actor.prompts import Prompts
+
+Answer = NDArray[np.float32]
+"""Log-probabilities of all actions for one prompt, float32 [actions]."""
+
+
+@runtime_checkable
+class Fallible(Protocol):
+    """An advisor that has a fallback for when it cannot answer itself."""
+
+    def answers(self, prompts: Prompts) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Log-probabilities float32 [prompts, actions]; bool [prompts], the advisor's own."""
+        ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a batch goes to the advisor, and how many answers are kept.
+
+    Attributes:
+        max_prompts: a batch holds so many at most, and begins at once when they are there.
+        max_wait_seconds: a prompt waits for company no longer than this; a batch that is
+            still being answered may keep it waiting for longer.
+        cache_size: answers kept; the least recently used go first. 0 keeps none.
+
+    Raises:
+        ValueError: a limit that nothing fits into.
+    """
+
+    max_prompts: int = 256
+    max_wait_seconds: float = 0.005
+    cache_size: int = 65_536
+
+    def __post_init__(self) -> None:
+        if self.max_prompts < 1 or self.cache_size < 0 or not self.max_wait_seconds >= 0:
+            raise ValueError(f"limits must be positive: {self}")
+
+
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """One prompt on its way to the advisor, and all who wait for its answer.
+
+    ``kind`` is equal for prompts that fit into one :class:`Prompts`.
+    """
+
+    key: bytes
+    kind: bytes
+    prompts: Prompts
+    row: int
+    since: float
+    answer: asyncio.Future[Answer]
+
+
+class Batcher:
+    """Joins what concurrent callers ask into batches for one advisor.
+
+    Args:
+        advisor: who answers; called from one thread, one call at a time.
+        limits: of batches and cache.
+        watcher: is told what happens, besides the meter behind :meth:`load`.
+    """
+
+    def __init__(
+        self, advisor: Advisor, limits: Limits | None = None, watcher: Watcher | None = None
+    ) -> None:
+        self.advisor = advisor
+        self._limits = limits or Limits()
+        self._meter = Meter()
+        self._watchers: list[Watcher] = [self._meter, *([watcher] if watcher else [])]
+        self._cache: OrderedDict[bytes, Answer] = OrderedDict()
+        self._open: dict[bytes, _Question] = {}
+        self._waiting: deque[_Question] = deque()
+        self._full = asyncio.Event()
+        self._work: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, "advisor")
+
+    def load(self) -> Load:
+        """How busy it is."""
+        return self._meter.load()
+
+    async def ask(self, prompts: Prompts) -> NDArray[np.float32]:
+        """Natural log-probabilities of all actions, float32 [prompts, actions].
+
+        Raises:
+            ValueError: arrays whose shapes do not fit together, a prompt without a candidate,
+                or an advisor whose answer is no answer.
+            Exception: what else the advisor raised over a batch that held one of the prompts.
+        """
+        begun = time.perf_counter()
+        _check(prompts)
+        if not len(prompts):
+            return np.zeros(prompts.candidates.shape, np.float32)
+        keys = prompt_keys(prompts)
+        try:
+            known, awaited = self._look_up(prompts, keys)
+            if awaited:
+                # Waiting, unlike gathering, cancels nothing when this caller is cancelled.
+                await asyncio.wait(awaited.values(), return_when=asyncio.FIRST_EXCEPTION)
+                for future in awaited.values():
+                    if future.done():
+                        future.result()
+                known.update((key, future.result()) for key, future in awaited.items())
+        except Exception:
+            self._went(begun, failed=True)
+            raise
+        self._went(begun, failed=False)
+        return np.stack([known[key] for key in keys])
+
+    def _look_up(
+        self, prompts: Prompts, keys: Sequence[bytes]
+    ) -> tuple[dict[bytes, Answer], dict[bytes, asyncio.Future[Answer]]]:
+        """Answers at hand, and those to come; what nobody asked yet begins to wait."""
+        known: dict[bytes, Answer] = {}
+        awaited: dict[bytes, asyncio.Future[Answer]] = {}
+        new: list[tuple[int, bytes]] = []
+        cached = 0
+        for row, key in enumerate(keys):
+            if key in self._cache:
+                cached += 1
+                self._cache.move_to_end(key)
+                known[key] = self._cache[key]
+            elif key in self._open:
+                awaited[key] = self._open[key].answer
+            elif key not in awaited:
+                awaited[key] = asyncio.get_running_loop().create_future()
+                new.append((row, key))
+        self._enqueue(prompts, [(row, key, awaited[key]) for row, key in new])
+        for watcher in self._watchers:
+            watcher.came(len(keys), cached, len(keys) - cached - len(new))
+        return known, awaited
+
+    def _enqueue(
+        self, prompts: Prompts, new: Sequence[tuple[int, bytes, asyncio.Future[Answer]]]
+    ) -> None:
+        if not new:
+            return
+        kind, since = _kind(prompts), time.perf_counter()
+        for row, key, future in new:
+            # Looked at even when all who waited are gone, or asyncio would complain of it.
+            future.add_done_callback(asyncio.Future.exception)
+            self._open[key] = _Question(key, kind, prompts, row, since, future)
+            self._waiting.append(self._open[key])
+        if len(self._waiting) >= self._limits.max_prompts:
+            self._full.set()
+        if self._work is None or self._work.done():
+            self._work = asyncio.create_task(self._answer_all())
+
+    async def _answer_all(self) -> None:
+        while self._waiting:
+            await self._until_due()
+            count = min(len(self._waiting), self._limits.max_prompts)
+            batch = [self._waiting.popleft() for _ in range(count)]
+            for alike in _alike(batch):
+                await self._answer(alike)
+
+    async def _until_due(self) -> None:
+        due = self._waiting[0].since + self._limits.max_wait_seconds
+        remaining = due - time.perf_counter()
+        if len(self._waiting) >= self._limits.max_prompts or remaining <= 0:
+            return
+        self._full.clear()
+        try:
+            await asyncio.wait_for(self._full.wait(), remaining)
+        except TimeoutError:
+            return
+
+    async def _answer(self, questions: Sequence[_Question]) -> None:
+        begun = time.perf_counter()
+        for watcher in self._watchers:
+            watcher.began([begun - question.since for question in questions])
+        loop = asyncio.get_running_loop()
+        failed, fallbacks = False, 0
+        try:
+            told, own = await loop.run_in_executor(self._thread, _asked, self.advisor, questions)
+        except Exception as error:
+            failed = True
+            for question in questions:
+                del self._open[question.key]
+                question.answer.set_exception(error)
+        else:
+            fallbacks = len(own) - int(np.count_nonzero(own))
+            for question, answer, keep in zip(questions, told, own, strict=True):
+                del self._open[question.key]
+                # A fallback's answer is for now; the next who asks may get the advisor's own.
+                if keep:
+                    self._keep(question.key, answer.copy())
+                question.answer.set_result(answer)
+        for watcher in self._watchers:
+            watcher.ended(len(questions), time.perf_counter() - begun, failed, fallbacks)
+
+    def _keep(self, key: bytes, answer: Answer) -> None:
+        self._cache[key] = answer
+        while len(self._cache) > self._limits.cache_size:
+            self._cache.popitem(last=False)
+
+    def _went(self, begun: float, failed: bool) -> None:
+        for watcher in self._watchers:
+            watcher.went(time.perf_counter() - begun, failed)
+
+
+def prompt_keys(prompts: Prompts) -> list[bytes]:
+    """One key per prompt, 16 bytes each; equal keys are equal questions of equal catalogues."""
+    catalogue = _digest(prompts).digest()
+    return [blake2b(key, digest_size=16, key=catalogue).digest() for key in prompts.keys()]  # noqa: SIM118 (a method of ours)
+
+
+def joined(parts: Iterable[Prompts]) -> Prompts:
+    """All prompts of several batches with equal rewards and catalogues, in order."""
+    whole = list(parts)
+    columns = ("predicted", "confidence", "shares", "candidates")
+    predicted, confidence, shares, candidates = (
+        np.concatenate([getattr(part, column) for part in whole]) for column in columns
+    )
+    first = whole[0]
+    return Prompts(predicted, confidence, shares, first.rewards, candidates, first.catalogue)
+
+
+def _kind(prompts: Prompts) -> bytes:
+    digest = _digest(prompts)
+    digest.update(prompts.rewards.tobytes())
+    return digest.digest()
+
+
+def _digest(prompts: Prompts) -> blake2b:
+    return blake2b(json.dumps(prompts.catalogue.to_json()).encode(), digest_size=32)
+
+
+def _alike(questions: Sequence[_Question]) -> Iterator[list[_Question]]:
+    """Questions by kind, each kind in the order in which they came."""
+    kinds: dict[bytes, list[_Question]] = {}
+    for question in questions:
+        kinds.setdefault(question.kind, []).append(question)
+    yield from kinds.values()
+
+
+def _asked(
+    advisor: Advisor, questions: Sequence[_Question]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Answers, and which are the advisor's own; runs in the advisor's thread."""
+    runs = (list(run) for _, run in groupby(questions, key=lambda question: id(question.prompts)))
+    prompts = joined(run[0].prompts.take([question.row for question in run]) for run in runs)
+    own = np.ones(len(prompts), np.bool_)
+    try:
+        if isinstance(advisor, Fallible):
+            told, own = advisor.answers(prompts)
+        else:
+            told = advisor.log_probabilities(prompts)
+    except StopIteration as error:
+        # A future cannot hold this one: whoever waits for it would wait forever.
+        raise RuntimeError(f"advisor {advisor.name} stopped") from error
+    if told.shape != prompts.candidates.shape or not np.isfinite(told).all():
+        raise ValueError(
+            f"advisor {advisor.name} gave {list(told.shape)} log-probabilities, or some that "
+            f"are not finite; expected {list(prompts.candidates.shape)}"
+        )
+    return told, own
+
+
+def _check(prompts: Prompts) -> None:
+    """Refuses what would spoil a batch for others."""
+    count = len(prompts)
+    classes, actions = len(prompts.catalogue.classes), len(prompts.catalogue.actions)
+    fitting = (
+        prompts.confidence.shape == (count,)
+        and prompts.shares.shape == (count, classes)
+        and prompts.rewards.shape == (classes, actions)
+        and prompts.candidates.shape == (count, actions)
+    )
+    if not fitting:
+        raise ValueError("the arrays of these prompts do not fit together")
+    if not prompts.candidates.any(axis=1).all():
+        raise ValueError("a prompt has no candidate")
+    if not ((prompts.predicted >= 0) & (prompts.predicted < classes)).all():
+        raise ValueError("a prompt predicts an unknown class")

@@ -1,0 +1,1 @@
+"""The small language model that ships with the package, its simulator and its training."""

@@ -1,0 +1,107 @@
+"""GPU or CPU: where an advisor's replicas run, given what a cluster has and what is free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from envs.errors import InputError
+from llm_actor.selection import AdvisorSpec
+
+
+@dataclass(frozen=True)
+class Need:
+    """What is asked of a cluster.
+
+    Attributes:
+        gpus: per replica. ``auto`` is one where the advisor holds a model and as many are
+            free, else none; a number is waited for, as Ray does.
+        accelerator: Ray's name of the GPU's type, such as ``H100``; ``None`` is any.
+        require_gpu: refuse at once rather than wait or run on CPU.
+        replicas: processes of their own, each with the whole model.
+
+    Raises:
+        InputError: a number out of range.
+    """
+
+    gpus: Literal["auto"] | float = "auto"
+    accelerator: str | None = None
+    require_gpu: bool = False
+    replicas: int = 1
+
+    def __post_init__(self) -> None:
+        if self.replicas < 1 or (self.gpus != "auto" and not self.gpus >= 0):
+            raise no_gpu(f"{self.replicas} replicas with {self.gpus} GPUs each were asked for")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a replica runs.
+
+    Attributes:
+        gpus: that Ray keeps for it, a fraction is shared with others; 0 runs on CPU.
+        accelerator: Ray's name of the GPU's type; ``None`` is any.
+        reason: why it is so, one clause.
+    """
+
+    gpus: float
+    accelerator: str | None
+    reason: str
+
+
+def placed(
+    spec: AdvisorSpec, need: Need, total: Mapping[str, float], free: Mapping[str, float]
+) -> Place:
+    """Decides where replicas run, all of them in the same way.
+
+    Free GPUs are counted whatever their type and machine: Ray tells no more of them.
+
+    Args:
+        spec: which advisor.
+        need: what was asked for.
+        total: the cluster's resources, as Ray names them.
+        free: those that nobody uses.
+
+    Raises:
+        InputError: no GPU although one is required, or fewer free ones than replicas.
+    """
+    cpu = _why_cpu(spec, need)
+    if cpu is None:
+        each = 1.0 if need.gpus == "auto" else float(need.gpus)
+        fitting = 0 if _unknown(need, total) else int(free.get("GPU", 0) / each)
+        waits = need.gpus != "auto" and not need.require_gpu
+        if fitting >= need.replicas or waits:
+            return Place(each, need.accelerator, f"{each:g} GPU per replica")
+        if fitting:
+            raise no_gpu(f"the free GPUs suffice for {fitting} of {need.replicas} replicas")
+        cpu = _unknown(need, total) or "no GPU is free"
+    if need.require_gpu:
+        raise no_gpu(f"a GPU is required, but {cpu}")
+    return Place(0, None, cpu)
+
+
+def _why_cpu(spec: AdvisorSpec, need: Need) -> str | None:
+    if not spec.holds_model:
+        return f"{spec.name} needs none"
+    if spec.device == "cpu":
+        return "its device is cpu"
+    return "0 GPUs were asked for" if need.gpus == 0 else None
+
+
+def _unknown(need: Need, total: Mapping[str, float]) -> str | None:
+    if not total.get("GPU"):
+        return "the cluster has no GPU"
+    if need.accelerator and f"accelerator_type:{need.accelerator}" not in total:
+        return f"the cluster has no {need.accelerator}"
+    return None
+
+
+def no_gpu(what: str) -> InputError:
+    """The one message about GPUs that cannot be had."""
+    return InputError(
+        what,
+        where="advisor",
+        expected="at least one replica, and as many free GPUs as replicas",
+        mend="Run on CPU (gpus=0), use fewer replicas, or wait until others are done",
+    )

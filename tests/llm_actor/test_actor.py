@@ -1,0 +1,253 @@
+"""The advisor's actor on a real Ray, killed for real."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from envs import PAPER, InputError
+from kg_actor.actor import ask
+from llm_actor import GraphReader, Prompts
+from llm_actor.actor import AdvisorServer, Health, RemoteAdvisor, start
+from llm_actor.batching import Limits, joined
+from llm_actor.meter import Load
+from llm_actor.placement import Place
+from llm_actor.selection import AdvisorSpec, build
+
+sys.path.insert(0, str(Path(__file__).parent))
+import tiny
+
+PATIENT = Limits(max_wait_seconds=0.5)
+"""Long enough for two clients to meet on a busy machine."""
+
+Start = Callable[..., RemoteAdvisor]
+
+
+def prompts_of(predicted: list[int], confidence: float = 0.9) -> Prompts:
+    rows = len(predicted)
+    rewards = np.random.default_rng(0).integers(-50, 51, (8, 15)).astype(np.float32)
+    shares = np.eye(8, dtype=np.float32)[predicted]
+    return Prompts(
+        np.array(predicted, np.int8),
+        np.full(rows, confidence, np.float32),
+        shares,
+        rewards / np.float32(10),
+        np.ones((rows, 15), np.bool_),
+        PAPER,
+    )
+
+
+def answers(prompts: Prompts) -> NDArray[np.float32]:
+    return GraphReader().log_probabilities(prompts)
+
+
+@pytest.fixture(scope="module")
+def started(ray_local: ModuleType) -> Iterator[Start]:
+    """Starts advisors and ends them with the tests."""
+    advisors: list[RemoteAdvisor] = []
+
+    def begin(spec: AdvisorSpec, **options: object) -> RemoteAdvisor:
+        advisors.append(start(spec, **options))  # type: ignore[arg-type]
+        return advisors[-1]
+
+    yield begin
+    for advisor in advisors:
+        advisor.stop()
+
+
+@pytest.fixture(scope="module")
+def reader(started: Start) -> RemoteAdvisor:
+    """A graph reader in a process of its own; starting one takes seconds, so tests share it."""
+    return started(AdvisorSpec(), name="tested", limits=PATIENT)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random model as save_pretrained leaves it."""
+    place = tmp_path_factory.mktemp("tiny-phi")
+    tiny.model().save_pretrained(place)
+    tiny.tokenizer().save_pretrained(place)
+    return place
+
+
+def load_of(advisor: RemoteAdvisor) -> Load:
+    load: Load = ask(advisor.handles[0].metrics.remote())
+    return load
+
+
+def health_of(advisor: RemoteAdvisor) -> Health:
+    health: Health = ask(advisor.handles[0].health.remote())
+    return health
+
+
+def test_two_clients_at_once_share_a_batch_and_a_repeated_question_the_cache(
+    ray_local: ModuleType, reader: RemoteAdvisor
+) -> None:
+    @ray_local.remote(num_cpus=0)
+    def client(advisor: RemoteAdvisor, prompts: Prompts, at: float) -> NDArray[np.float32]:
+        time.sleep(max(0.0, at - time.time()))
+        return advisor.log_probabilities(prompts)
+
+    first, second = prompts_of([0, 1, 2]), prompts_of([2, 1, 3])
+    # Both processes need a while to start; only then the clock decides.
+    ask([client.remote(reader, prompts_of([7]), 0) for _ in range(2)])
+    before, at = load_of(reader), time.time() + 0.3
+
+    found = ask([client.remote(reader, each, at) for each in (first, second)])
+
+    after = load_of(reader)
+    assert np.array_equal(found[0], answers(first))
+    assert np.array_equal(found[1], answers(second))
+    assert after.asked - before.asked == 4
+    assert after.joined - before.joined == 2
+    assert after.batches - before.batches == 1
+
+    assert np.array_equal(reader.log_probabilities(first), answers(first))
+    again = load_of(reader)
+    assert again.cached - after.cached == 3
+    assert again.asked == after.asked
+
+
+def test_an_advisor_is_found_by_its_name(
+    ray_local: ModuleType, started: Start, reader: RemoteAdvisor
+) -> None:
+    same = started(AdvisorSpec(), name="tested")
+
+    assert ray_local.get_actor("advisor:tested", namespace="kirl") == reader.handles[0]
+    assert health_of(same).process == health_of(reader).process
+    assert reader.name == "graph-reader"
+    assert ask(reader.handles[0].revision.remote()) == AdvisorSpec().revision_key
+
+
+def test_an_advisor_with_other_options_is_refused_by_name(
+    started: Start, reader: RemoteAdvisor
+) -> None:
+    with pytest.raises(InputError, match="advisor:tested: is already another advisor"):
+        started(AdvisorSpec(temperature=1), name="tested")
+
+    assert health_of(reader).advisor == "graph-reader"
+
+
+def test_prompts_that_are_none_are_the_callers_error_alone(reader: RemoteAdvisor) -> None:
+    good = prompts_of([4])
+    bad = Prompts(
+        good.predicted, good.confidence, good.shares, good.rewards, ~good.candidates, PAPER
+    )
+    answered = reader.submit(good)
+
+    with pytest.raises(ValueError, match="no candidate"):
+        reader.log_probabilities(bad)
+
+    assert np.array_equal(ask(answered), answers(good))
+
+
+def test_killing_the_actor_in_mid_batch_leaves_no_request_unanswered(
+    started: Start, folder: Path
+) -> None:
+    """A tiny Phi-3 answers. Its process is killed between two of many batches."""
+    spec = AdvisorSpec("transformers", model=str(folder))
+    advisor = started(spec, limits=Limits(max_prompts=8))
+    expected = build(spec)
+    asked = [prompts_of(list(range(8)), confidence=step / 100) for step in range(60)]
+    process = ask(advisor.handles[0].process.remote())
+
+    sent = [advisor.submit(each) for each in asked]
+    while not (at := load_of(advisor)).batches:
+        time.sleep(0.01)
+    os.kill(process, signal.SIGKILL)
+    found = ask(sent)
+
+    assert at.asked < 8 * 60
+    alone = expected.log_probabilities(joined(asked))
+    assert np.concatenate(found) == pytest.approx(alone, abs=1e-4)
+    health = health_of(advisor)
+    assert health.process != process
+    assert health.ready
+    assert (health.place.gpus, health.gpus) == (0, ())
+    assert health.place.reason == "the cluster has no GPU"
+    assert advisor.name == expected.name == folder.name
+    assert 0 < load_of(advisor).asked <= 8 * 60
+
+
+def test_a_required_gpu_is_refused_at_once_where_there_is_none(started: Start) -> None:
+    begun = time.perf_counter()
+
+    with pytest.raises(InputError, match=r"a GPU is required, but the cluster has no GPU.*CPU"):
+        started(AdvisorSpec("transformers", model="any"), require_gpu=True)
+
+    assert time.perf_counter() - begun < 5
+
+
+def test_an_advisor_that_cannot_be_loaded_is_one_message_and_not_the_actors_death(
+    started: Start, tmp_path: Path
+) -> None:
+    template = tmp_path / "template.toml"
+    template.write_text("system = 'Which action?'")
+    advisor = started(AdvisorSpec("transformers", model="any", template=template))
+    process = health_of(advisor).process
+
+    for refused in [advisor.submit(prompts_of([row])) for row in range(2)]:
+        with pytest.raises(InputError, match=r"template.toml: its keys are not") as refusal:
+            ask(refused)
+        assert "Traceback" not in str(refusal.value)
+
+    health = health_of(advisor)
+    assert health.process == process
+    assert not health.ready
+    assert "its keys are not" in (health.problem or "")
+    assert load_of(advisor).requests == 0
+
+
+def test_loading_is_tried_again_and_once_for_all_who_wait(
+    ray_local: ModuleType, folder: Path, tmp_path: Path
+) -> None:
+    """The actor's inside, in this process: the model arrives between two questions."""
+    place = tmp_path / "arriving"
+    spec = AdvisorSpec("transformers", model=str(place))
+    question = prompts_of([1, 2])
+
+    async def main() -> None:
+        server = AdvisorServer(spec, Place(0, None, "a test"), Limits())
+        asked = [server.log_probabilities(question) for _ in range(3)]
+        refusals = await asyncio.gather(*asked, return_exceptions=True)
+        assert "neither a folder" in str(refusals[0])
+        assert refusals[0] is refusals[1] is refusals[2]
+
+        place.symlink_to(folder)
+        impatient = asyncio.create_task(server.log_probabilities(question))
+        await asyncio.sleep(0)
+        impatient.cancel()
+        found = await server.log_probabilities(question)
+        assert found == pytest.approx(build(spec).log_probabilities(question), abs=1e-4)
+        health = await server.health()
+        assert (health.ready, health.problem) == (True, None)
+        assert health.counts == {"outcomes": {}}
+
+    asyncio.run(main())
+
+
+def test_replicas_share_the_work(started: Start) -> None:
+    pair = started(AdvisorSpec(), replicas=2, limits=PATIENT)
+    whole = prompts_of(list(range(8)))
+
+    found = [pair.submit(prompts_of([row, row + 1])) for row in range(4)]
+
+    for row, answer in enumerate(found):
+        assert np.array_equal(ask(answer), answers(prompts_of([row, row + 1])))
+    loads = [ask(handle.metrics.remote()) for handle in pair.handles]
+    assert [load.requests for load in loads] == [2, 2]
+    # One large question is work for both, too.
+    assert np.array_equal(pair.log_probabilities(whole), answers(whole))
+    loads = [ask(handle.metrics.remote()) for handle in pair.handles]
+    assert [load.requests for load in loads] == [3, 3]
+    assert pair.log_probabilities(prompts_of([])).shape == (0, 15)

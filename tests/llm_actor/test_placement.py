@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from envs import InputError
+from llm_actor.placement import Need, Place, placed
+from llm_actor.selection import AdvisorSpec
+
+MODEL = AdvisorSpec("transformers", model="org/phi")
+NONE = {"CPU": 2.0}
+FOUR = {"CPU": 64.0, "GPU": 4.0, "accelerator_type:H100": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("need", "free", "gpus"),
+    [
+        (Need(), 4, 1),
+        (Need(replicas=4), 4, 1),
+        (Need(require_gpu=True), 1, 1),
+        (Need(accelerator="H100"), 1, 1),
+        (Need(gpus=0.5, replicas=2, require_gpu=True), 1, 0.5),
+        (Need(gpus=2), 1, 2),
+        (Need(), 0, 0),
+        (Need(gpus=0), 4, 0),
+        (Need(accelerator="A100"), 4, 0),
+    ],
+)
+def test_replicas_get_gpus_where_they_are_free_or_waited_for(
+    need: Need, free: float, gpus: float
+) -> None:
+    place = placed(MODEL, need, FOUR, FOUR | {"GPU": free})
+
+    assert place.gpus == gpus
+    assert place.accelerator == (need.accelerator if gpus else None)
+
+
+@pytest.mark.parametrize(
+    ("need", "free", "message"),
+    [
+        (Need(require_gpu=True), 0, "required, but no GPU is free"),
+        (Need(require_gpu=True), 0.5, "required, but no GPU is free"),
+        (Need(require_gpu=True, accelerator="A100"), 4, "required, but the cluster has no A100"),
+        (Need(require_gpu=True, gpus=0), 4, "required, but 0 GPUs were asked for"),
+        (Need(replicas=3), 2, "suffice for 2 of 3 replicas"),
+        (Need(gpus=2, require_gpu=True, replicas=2), 3, "suffice for 1 of 2 replicas"),
+    ],
+)
+def test_what_cannot_be_had_is_refused(need: Need, free: float, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        placed(MODEL, need, FOUR, FOUR | {"GPU": free})
+
+
+def test_a_cluster_without_a_gpu_says_why_it_is_slow() -> None:
+    assert placed(MODEL, Need(), NONE, NONE) == Place(0, None, "the cluster has no GPU")
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        (AdvisorSpec(), "graph-reader needs none"),
+        (AdvisorSpec("endpoint", model="phi", url="http://localhost"), "phi needs none"),
+        (AdvisorSpec("embedded", device="cpu"), "its device is cpu"),
+    ],
+)
+def test_an_advisor_without_use_for_a_gpu_takes_none(spec: AdvisorSpec, reason: str) -> None:
+    assert placed(spec, Need(), FOUR, FOUR) == Place(0, None, reason)
+    with pytest.raises(InputError, match=reason):
+        placed(spec, Need(require_gpu=True), FOUR, FOUR)
+
+
+@pytest.mark.parametrize("bad", [{"replicas": 0}, {"gpus": -1.0}, {"gpus": float("nan")}])
+def test_numbers_that_make_no_sense_are_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="were asked for"):
+        Need(**bad)
