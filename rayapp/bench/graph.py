@@ -184,9 +184,12 @@ def measure_remote(scenario: Path, iterations: int, progress: Progress) -> Remot
         progress: called with iterations done and iterations in all.
     """
     import ray
+    import torch
 
     from rayapp.rl.algorithm import KnowledgePPOConfig
 
+    # As kirl train has it: a second thread costs these small networks more than it brings.
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         algorithm = (
             KnowledgePPOConfig()
