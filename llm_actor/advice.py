@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from envs import Catalogue, Suggestion
 from kg_actor import Records
-from llm_actor.advisor import Advisor
+from llm_actor.advisor import Advisor, Answers, ask
 from llm_actor.prompts import Prompts, compose
 
 CACHE_SIZE = 65_536
@@ -51,13 +51,13 @@ class _Question:
     """Prompts that are being answered.
 
     Attributes:
-        answers: float32 [prompts, actions], once they are there.
+        answers: what :func:`llm_actor.advisor.ask` gives, once it is there.
         asked: keys of those prompts.
         keys: of every signature's prompt, as it was then.
         version: of the graph then.
     """
 
-    answers: Future[NDArray[np.float32]]
+    answers: Future[Answers]
     asked: list[bytes]
     keys: list[bytes]
     version: int
@@ -67,8 +67,8 @@ class AdviceDesk:
     """Turns a graph's records into advice tables and remembers answers.
 
     Args:
-        advisor: who answers. One with a method ``submit``, which returns a future, is asked
-            by that; any other by a thread.
+        advisor: who answers; without ``wait``, in a thread. Answers of what it falls back on
+            are used and not kept.
         catalogue: classes and actions.
         wait: whether a table waits for all answers. If not, it holds the latest advice there
             is; only the first one waits.
@@ -83,6 +83,7 @@ class AdviceDesk:
         self._catalogue = catalogue
         self._wait, self._max_age = wait, max_age
         self._answers: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
+        self._passing: dict[bytes, NDArray[np.float32]] = {}
         self._pending: _Question | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._table = np.zeros((0, len(catalogue.actions)), np.float32)
@@ -94,6 +95,7 @@ class AdviceDesk:
         prompts = compose(records, self._catalogue)
         keys = prompts.keys()
         self._asked = 0
+        self._passing = {}
         begins = not len(self._table) or records.version < self._versions.max()
         if begins:
             # Also when the graph went back to a checkpoint: advice on what came later is void.
@@ -122,24 +124,20 @@ class AdviceDesk:
             return
         first: dict[bytes, int] = {}
         for row, key in enumerate(keys):
-            if key not in self._answers:
+            if key not in self._answers and key not in self._passing:
                 first.setdefault(key, row)
         if first:
             answers = self._submitted(prompts.take(list(first.values())))
             self._pending = _Question(answers, list(first), keys, version)
 
-    def _submitted(self, prompts: Prompts) -> Future[NDArray[np.float32]]:
-        submit = getattr(self.advisor, "submit", None)
-        if submit is not None:
-            future: Future[NDArray[np.float32]] = submit(prompts)
-            return future
+    def _submitted(self, prompts: Prompts) -> Future[Answers]:
         if self._wait:
             # No thread where there is nothing to do meanwhile.
-            done: Future[NDArray[np.float32]] = Future()
-            done.set_result(self.advisor.log_probabilities(prompts))
+            done: Future[Answers] = Future()
+            done.set_result(ask(self.advisor, prompts))
             return done
         self._thread = self._thread or ThreadPoolExecutor(1, "advice")
-        return self._thread.submit(self.advisor.log_probabilities, prompts)
+        return self._thread.submit(ask, self.advisor, prompts)
 
     def _collect(self, *, wait: bool) -> None:
         """Takes in the answers that are there, or waits for them."""
@@ -147,16 +145,17 @@ class AdviceDesk:
         if question is None or not (wait or question.answers.done()):
             return
         self._pending = None
-        for key, answer in zip(question.asked, question.answers.result(), strict=True):
-            self._answers[key] = answer.copy()
+        for key, answer, own in zip(question.asked, *question.answers.result(), strict=True):
+            (self._answers if own else self._passing)[key] = answer.copy()
         self._asked += len(question.asked)
         self._fill(question.keys, question.version)
 
     def _fill(self, keys: Sequence[bytes], version: int) -> None:
         """Takes over every answer to these prompts."""
         for row, key in enumerate(keys):
-            if key in self._answers and self._versions[row] <= version:
-                self._table[row] = self._answers[key]
+            answer = self._answers.get(key, self._passing.get(key))
+            if answer is not None and self._versions[row] <= version:
+                self._table[row] = answer
                 self._versions[row] = version
 
     def _oldest(self, keys: Sequence[bytes], version: int) -> int:

@@ -5,7 +5,7 @@ The interface, and its first member, which reads the graph without any language 
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from llm_actor.prompts import Prompts
 
 FLOOR = 1e-4
 """Probability that an action filtered out of a prompt keeps in the reference policy."""
+
+Answers = tuple[NDArray[np.float32], NDArray[np.bool_]]
+"""Log-probabilities [prompts, actions], and which rows are the advisor's own."""
 
 
 class Advisor(Protocol):
@@ -31,6 +34,22 @@ class Advisor(Protocol):
         Each row is normalised; actions outside of ``prompts.candidates`` keep :data:`FLOOR`.
         """
         ...
+
+
+@runtime_checkable
+class Fallible(Protocol):
+    """An advisor that has a fallback for when it cannot answer itself."""
+
+    def answers(self, prompts: Prompts) -> Answers:
+        """Log-probabilities float32 [prompts, actions]; bool [prompts], the advisor's own."""
+        ...
+
+
+def ask(advisor: Advisor, prompts: Prompts) -> Answers:
+    """Asks an advisor, and tells its own answers from those of what it falls back on."""
+    if isinstance(advisor, Fallible):
+        return advisor.answers(prompts)
+    return advisor.log_probabilities(prompts), np.ones(len(prompts), np.bool_)
 
 
 class GraphReader:

@@ -15,26 +15,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import groupby
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llm_actor.advisor import Advisor
+from llm_actor.advisor import Advisor, ask
 from llm_actor.meter import Load, Meter, Watcher
 from llm_actor.prompts import Prompts
 
 Answer = NDArray[np.float32]
 """Log-probabilities of all actions for one prompt, float32 [actions]."""
-
-
-@runtime_checkable
-class Fallible(Protocol):
-    """An advisor that has a fallback for when it cannot answer itself."""
-
-    def answers(self, prompts: Prompts) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Log-probabilities float32 [prompts, actions]; bool [prompts], the advisor's own."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -263,12 +253,8 @@ def _asked(
     """Answers, and which are the advisor's own; runs in the advisor's thread."""
     runs = (list(run) for _, run in groupby(questions, key=lambda question: id(question.prompts)))
     prompts = joined(run[0].prompts.take([question.row for question in run]) for run in runs)
-    own = np.ones(len(prompts), np.bool_)
     try:
-        if isinstance(advisor, Fallible):
-            told, own = advisor.answers(prompts)
-        else:
-            told = advisor.log_probabilities(prompts)
+        told, own = ask(advisor, prompts)
     except StopIteration as error:
         # A future cannot hold this one: whoever waits for it would wait forever.
         raise RuntimeError(f"advisor {advisor.name} stopped") from error

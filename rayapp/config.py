@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from envs import BetaPrior, Catalogue, InputError
 from kg_actor import Lesson, lesson_files
+from llm_actor.selection import AdvisorSpec, Kind
 
 Algo = Literal["ppo", "ppo-kg"]
 
@@ -91,15 +93,53 @@ class KLSettings(_Settings):
 
 
 class AdviceSettings(_Settings):
-    """Who reads the graph, and how decided its advice is.
+    """Who reads the graph, and how.
 
     Attributes:
-        advisor: ``graph-reader`` weighs actions by the rewards on record.
-        temperature: of its softmax, in reward units.
+        advisor: ``graph-reader`` weighs actions by the rewards on record, ``embedded`` is the
+            language model that ships with kirl, ``transformers`` any causal one (the paper's
+            Phi-3.5 by default), ``endpoint`` one behind an OpenAI-compatible server.
+        wait: whether training waits for a language model's answers. If it does, the same seed
+            gives the same policy; if not, it goes on with the last advice meanwhile. The
+            graph reader is always waited for.
+        max_age: without ``wait``, versions of the graph that advice may lag behind.
+        temperature: of the graph reader's softmax, in reward units.
+        model: hub id or folder, or the endpoint's name for its model.
+        revision: branch, tag or commit of a hub model.
+        device: ``auto``, or PyTorch's name of one.
+        dtype: of the weights; ``auto`` is bfloat16 on a GPU, float32 elsewhere.
+        attention: implementation of the attention.
+        offline: never ask the hub.
+        mode: ``score`` weighs every candidate, ``generate`` lets the model write an answer.
+        template: file of the prompt template.
+        require_gpu: refuse to run a language model without one.
+        replicas: actors that share the prompts, one per GPU.
+        url: of the endpoint.
+        api_key_env: environment variable that holds the endpoint's key.
     """
 
-    advisor: Literal["graph-reader"] = "graph-reader"
+    advisor: Kind = "graph-reader"
+    wait: bool = False
+    max_age: _Positive = 16
     temperature: _Rate = 0.25
+    model: str | None = None
+    revision: str | None = None
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    attention: Literal["sdpa", "eager"] = "sdpa"
+    offline: bool = False
+    mode: Literal["score", "generate"] = "score"
+    template: _FilePath | None = None
+    require_gpu: bool = False
+    replicas: _Positive = 1
+    url: str | None = None
+    api_key_env: str | None = None
+
+    def spec(self) -> AdvisorSpec:
+        """The advisor as its own room describes it; raises :class:`InputError`."""
+        known = {field.name for field in dataclasses.fields(AdvisorSpec)}
+        given = self.model_dump(include=known)
+        return AdvisorSpec(kind=self.advisor, **given)
 
 
 class GraphSettings(_Settings):
@@ -283,3 +323,14 @@ def _describe(model: type[BaseModel], prefix: str) -> list[str]:
 def beta_prior(settings: PriorSettings) -> BetaPrior:
     """The prior as the rooms below take it."""
     return BetaPrior(settings.alpha, settings.beta)
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings under the names that ``--set`` takes."""
+    named: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            named |= flat(value, f"{prefix}{name}.")
+        else:
+            named[prefix + name] = value
+    return named

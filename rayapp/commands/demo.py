@@ -19,6 +19,9 @@ from rayapp.experiments.runs import RunFolder
 
 ALGORITHMS = ("ppo", "ppo-kg")
 
+ADVICE = ("advice.advisor=embedded", "advice.wait=true")
+"""A first run uses a real language model, and is repeatable."""
+
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for scenario, runs and page.")] = Path("demo"),
@@ -31,7 +34,8 @@ def demo(
     scenario = _scenario(out / "scenario", rows, seed)
     show_detection(scenario)
     for algo in ALGORITHMS:
-        settings = config.load(None, [], {"algo": algo, "episodes": episodes, "seed": seed})
+        options = {"algo": algo, "episodes": episodes, "seed": seed}
+        settings = config.load(None, ADVICE if algo == "ppo-kg" else (), options)
         train.run(settings, scenario.path, out / algo, as_json=False)
     folders = {algo: RunFolder(out / algo) for algo in ALGORITHMS}
     cards = {algo: scorecard(folder) for algo, folder in folders.items()}

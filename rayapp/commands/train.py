@@ -37,6 +37,13 @@ def train(
         int | None, typer.Option(help="Remote environment runners; 0 (default) steps in here.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same policy (default 0).")] = None,
+    advisor: Annotated[
+        str | None,
+        typer.Option(
+            metavar="graph-reader|embedded|transformers|endpoint",
+            help="Who reads the graph for ppo-kg (default graph-reader).",
+        ),
+    ] = None,
     graph: Annotated[
         Path | None,
         typer.Option(help="Folder of a knowledge graph to share with other runs (default: own)."),
@@ -57,7 +64,8 @@ def train(
         "runners": runners,
         "seed": seed,
     }
-    settings = config.load(settings_file, assignments or [], options)
+    advice = [f"advice.advisor={advisor}"] if advisor else []
+    settings = config.load(settings_file, [*(assignments or []), *advice], options)
     given = {"shared": graph, "lessons": tuple(lessons) if lessons else None}
     update = {name: value for name, value in given.items() if value is not None}
     settings = settings.model_copy(update={"graph": settings.graph.model_copy(update=update)})

@@ -14,7 +14,6 @@ from html import escape
 from importlib import resources
 from pathlib import Path
 from string import Template
-from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -22,7 +21,7 @@ from envs import InputError, Scenario
 from envs.files import replacing
 from kg_actor import KnowledgeGraph, draw, to_networkx
 from kg_actor.view import ACTION, CONFUSED, EARNED, PREDICTS, SIGNATURE, TYPE
-from rayapp.config import TrainingSettings
+from rayapp.config import TrainingSettings, flat
 from rayapp.experiments import curves
 from rayapp.experiments.evaluation import Score, Scorecard
 from rayapp.experiments.runs import RunFolder, RunManifest
@@ -329,20 +328,11 @@ def _train_command(name: str, settings: TrainingSettings) -> str:
     if settings.runners:
         words += ["--runners", str(settings.runners)]
     named = {"algo", "episodes", "passes", "seed", "runners"}
-    standard = _flat(TrainingSettings().model_dump(mode="json"))
-    for key, value in _flat(settings.model_dump(mode="json")).items():
+    standard = flat(TrainingSettings().model_dump(mode="json"))
+    for key, value in flat(settings.model_dump(mode="json")).items():
         if key not in named and value != standard[key]:
             words += ["--set", f"{key}={json.dumps(value)}"]
     return shlex.join([*words, "--out", name])
-
-
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat |= (
-            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-        )
-    return flat
 
 
 def _settings(manifests: dict[str, RunManifest], scenario: Scenario) -> str:

@@ -32,7 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from envs import InputError, Scenario
 from envs.files import check_writable, replacing, write_json
 from kg_actor import KnowledgeGraph, store
-from rayapp.config import TrainingSettings
+from rayapp.config import TrainingSettings, flat
 from rayapp.rl.saved_policy import SavedPolicy
 
 FORMAT = 2
@@ -111,6 +111,7 @@ class ProgressLine:
     graph_version: int
     prompts_asked: int
     learner: dict[str, float] = field(default_factory=dict)
+    advice_age: int = 0
 
 
 class RunFolder:
@@ -303,7 +304,8 @@ def begin(folder: RunFolder, settings: TrainingSettings, scenario: Scenario) -> 
             expected="a new folder, an empty one or an interrupted run",
             mend="Choose another --out",
         )
-    # What cannot be taught is said before anything is written.
+    # What cannot be used is said before anything is written.
+    settings.advice.spec()
     settings.graph.read_lessons(scenario.catalogue)
     manifest = RunManifest(
         # Unique, so that runs of one name never share a graph on one cluster.
@@ -330,8 +332,8 @@ def _check_same(
         )
     # Runners and checkpoints change speed and safety, never the result.
     free = {"runners", "checkpoint_seconds"}
-    before = _flat(manifest.settings.model_dump(exclude=free))
-    after = _flat(settings.model_dump(exclude=free))
+    before = flat(manifest.settings.model_dump(exclude=free))
+    after = flat(settings.model_dump(exclude=free))
     changed = [key for key in before if before[key] != after[key]]
     if changed:
         told = ", ".join(f"{key}: {before[key]} there, {after[key]} now" for key in changed[:3])
@@ -340,14 +342,3 @@ def _check_same(
             where=str(folder.path),
             mend="Choose another --out, or resume with the run's own settings",
         )
-
-
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings under the names that ``--set`` takes."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat

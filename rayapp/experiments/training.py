@@ -14,7 +14,6 @@ import torch
 
 from envs import InputError
 from envs.files import replacing
-from llm_actor import GraphReader
 from rayapp import config
 from rayapp.experiments.runs import ProgressLine, RunFolder, RunManifest, shared_name
 from rayapp.rl.algorithm import IterationSummary, KnowledgePPO, KnowledgePPOConfig
@@ -58,7 +57,7 @@ def algorithm_config(manifest: RunManifest, folder: RunFolder) -> KnowledgePPOCo
         InputError: a file of lessons cannot be read.
     """
     settings = manifest.settings
-    ppo, kl, graph = settings.ppo, settings.kl, settings.graph
+    ppo, kl, graph, advice = settings.ppo, settings.kl, settings.graph, settings.advice
     # A run that is resumed was taught at its beginning.
     lessons = () if manifest.episodes else graph.read_lessons(folder.scenario().catalogue)
     algorithm: KnowledgePPOConfig = (
@@ -78,7 +77,11 @@ def algorithm_config(manifest: RunManifest, folder: RunFolder) -> KnowledgePPOCo
             lessons=lessons,
             total_env_steps=settings.total_episodes(0),
             prior=config.beta_prior(settings.prior),
-            advisor=GraphReader(settings.advice.temperature),
+            advisor=advice.spec(),
+            advice_wait=advice.wait or advice.advisor == "graph-reader",
+            advice_max_age=advice.max_age,
+            require_gpu=advice.require_gpu,
+            advisor_replicas=advice.replicas,
             kl_direction=kl.direction,
             kl_schedule=Schedule(kl.schedule, kl.start, kl.end, kl.length),
         )
@@ -178,6 +181,7 @@ class _Session:
             class_reward=summary.class_reward,
             graph_version=summary.graph_version,
             prompts_asked=summary.prompts_asked,
+            advice_age=summary.advice_age,
             learner=summary.results,
         )
         self._folder.append_progress(line)

@@ -55,6 +55,8 @@ from kg_actor import (
 )
 from kg_actor import actor as graph_actor
 from llm_actor import AdviceDesk, Advisor, GraphReader
+from llm_actor import actor as advisor_actor
+from llm_actor.selection import AdvisorSpec, build
 from rayapp.rl.env_runner import Assignment, Fragment, InteractionRunner, Knowledge, Slice
 from rayapp.rl.graph_checkpoint import COMPONENT_GRAPH, GraphCheckpoint
 from rayapp.rl.learner import REFERENCE_LOGP, WEIGHTS, Direction, ReferencePPOLearner
@@ -87,7 +89,11 @@ class KnowledgePPOConfig(PPOConfig):
         self.total_env_steps: int = 1_000_000
         self.prior: BetaPrior = BetaPrior()
         self.infuse: bool = True
-        self.advisor: Advisor = GraphReader()
+        self.advisor: Advisor | AdvisorSpec = GraphReader()
+        self.advice_wait: bool = True
+        self.advice_max_age: int = 16
+        self.require_gpu: bool = False
+        self.advisor_replicas: int = 1
         self.kl_direction: Direction = "reference_to_policy"
         self.kl_schedule: Schedule = Schedule()
         self.env_runner_cls = InteractionRunner
@@ -155,7 +161,11 @@ class KnowledgePPOConfig(PPOConfig):
         lessons: Sequence[Lesson] | None = None,
         total_env_steps: int | None = None,
         prior: BetaPrior | None = None,
-        advisor: Advisor | None = None,
+        advisor: Advisor | AdvisorSpec | None = None,
+        advice_wait: bool | None = None,
+        advice_max_age: int | None = None,
+        require_gpu: bool | None = None,
+        advisor_replicas: int | None = None,
         kl_direction: Direction | None = None,
         kl_schedule: Schedule | None = None,
     ) -> KnowledgePPOConfig:
@@ -171,7 +181,12 @@ class KnowledgePPOConfig(PPOConfig):
             lessons: prior experience to teach the graph before the first flow.
             total_env_steps: flows the training is meant to last; schedules refer to it.
             prior: of the signatures' confidence.
-            advisor: who turns the graph's records into advice.
+            advisor: who turns the graph's records into advice; a language model that is
+                described by a spec gets Ray actors of its own.
+            advice_wait: whether an iteration waits for all advice on the one before.
+            advice_max_age: without it, versions of the graph that advice may lag behind.
+            require_gpu: refuse to run a language model without one.
+            advisor_replicas: actors that share a language model's prompts.
             kl_direction: of the KL term (eq. 5 is ``policy_to_reference``).
             kl_schedule: lambda over environment steps.
         """
@@ -184,6 +199,10 @@ class KnowledgePPOConfig(PPOConfig):
             "total_env_steps": total_env_steps,
             "prior": prior,
             "advisor": advisor,
+            "advice_wait": advice_wait,
+            "advice_max_age": advice_max_age,
+            "require_gpu": require_gpu,
+            "advisor_replicas": advisor_replicas,
             "kl_direction": kl_direction,
             "kl_schedule": kl_schedule,
         }
@@ -224,6 +243,7 @@ class IterationSummary:
         class_reward: per class that occurred, by name.
         graph_version: of the graph after the iteration.
         prompts_asked: prompts the advisor answered after it.
+        advice_age: versions of the graph that the oldest advice lags behind.
         results: the learner's metrics (loss terms, entropy, KL, lambda).
     """
 
@@ -232,6 +252,7 @@ class IterationSummary:
     class_reward: dict[str, float]
     graph_version: int
     prompts_asked: int
+    advice_age: int
     results: dict[str, float]
 
 
@@ -278,10 +299,27 @@ class KnowledgePPO(PPO):
         if own.lessons:
             graph_actor.ask(self.graph.teach.remote(own.lessons))
         self._graph_checkpoint = GraphCheckpoint(self.run_name, self._spec, lambda: self.graph)
-        self._desk = AdviceDesk(own.advisor, self._catalogue)
-        self._asked = 0
+        self._advisor = self._started(own.advisor)
+        self._desk = AdviceDesk(
+            self._advisor,
+            self._catalogue,
+            wait=own.advice_wait,
+            max_age=own.advice_max_age,
+        )
+        self._asked = self._advice_age = 0
         self.knowledge = self._learn(graph_actor.ask(self.graph.counts.remote()))
         self.summary: IterationSummary | None = None
+
+    def _started(self, advisor: Advisor | AdvisorSpec) -> Advisor:
+        """The advisor itself, or the actors that serve the language model that is described."""
+        if not isinstance(advisor, AdvisorSpec):
+            return advisor
+        if not (advisor.holds_model and self.config.infuse):
+            return build(advisor)
+        own = self.config
+        return advisor_actor.start(
+            advisor, require_gpu=own.require_gpu, replicas=own.advisor_replicas
+        )
 
     def training_step(self) -> None:
         """One iteration: sample, then graph and learner on the same tables, then advice."""
@@ -320,6 +358,7 @@ class KnowledgePPO(PPO):
                 "reward_per_class": self.summary.class_reward,
                 "graph_version": self.summary.graph_version,
                 "prompts_asked": self.summary.prompts_asked,
+                "advice_age": self.summary.advice_age,
             },
             key=ENV_RUNNER_RESULTS,
             window=1,
@@ -361,7 +400,7 @@ class KnowledgePPO(PPO):
             return Knowledge(counters, None, None, counts.version)
         records = records_of(counts, self._predicted, self._catalogue, self.config.prior)
         table = self._desk.advise(records)
-        self._asked = table.asked
+        self._asked, self._advice_age = table.asked, table.age
         return Knowledge(counters, table.suggestion, table.log_probabilities, counts.version)
 
     def _sample(self) -> list[Fragment]:
@@ -449,6 +488,7 @@ class KnowledgePPO(PPO):
             },
             graph_version=self.knowledge.version,
             prompts_asked=self._asked,
+            advice_age=self._advice_age,
             results=_numbers(results),
         )
 
@@ -516,6 +556,9 @@ class KnowledgePPO(PPO):
     def cleanup(self) -> None:
         """Stops runners and learner, and the graph actor with its last run."""
         super().cleanup()
+        self._desk.close()
+        if isinstance(self._advisor, advisor_actor.RemoteAdvisor):
+            self._advisor.stop()
         graph_actor.stop(self.graph, self.run_name)
 
 

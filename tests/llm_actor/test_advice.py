@@ -322,3 +322,33 @@ def test_what_goes_wrong_in_the_thread_is_said(graph: KnowledgeGraph) -> None:
     with pytest.raises(InputError, match="the model is gone"):
         desk.advise(records(graph))
     desk.close()
+
+
+class FallingBack(CountingAdvisor):
+    """Answers every other prompt itself, until it is well again."""
+
+    well = False
+
+    def answers(self, prompts: Prompts) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        own = np.arange(len(prompts)) % 2 == 0
+        return self.log_probabilities(prompts), own | self.well
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_what_an_advisor_falls_back_on_is_used_and_not_kept(
+    graph: KnowledgeGraph, wait: bool
+) -> None:
+    advisor = FallingBack()
+    desk = AdviceDesk(advisor, PAPER, wait=wait)
+    expected = GraphReader().log_probabilities(compose(records(graph), PAPER))
+
+    first = desk.advise(records(graph))
+    advisor.well = True
+    again = settled(desk, graph)
+    desk.advise(records(graph))
+    desk.close()
+
+    assert first.log_probabilities == pytest.approx(expected, abs=1e-6)
+    assert again.log_probabilities == pytest.approx(expected, abs=1e-6)
+    # Three at first; the one that the fallback answered once more; then none.
+    assert advisor.asked == [3, 1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +14,10 @@ import numpy as np
 import pytest
 import ray
 
-from envs import PAPER, InputError, InteractionTable, Scenario
-from kg_actor import GraphCounts, Lesson, snapshot
-from llm_actor import GraphReader, Prompts
+from envs import PAPER, BetaPrior, InputError, InteractionTable, Scenario
+from kg_actor import GraphCounts, Lesson, records_of, snapshot
+from llm_actor import GraphReader, Prompts, compose
+from llm_actor.selection import AdvisorSpec
 from rayapp.rl.algorithm import KnowledgePPO, KnowledgePPOConfig, slices
 from rayapp.rl.schedules import Schedule
 
@@ -29,38 +32,47 @@ class Outcome:
     counts: GraphCounts
 
 
-@pytest.fixture(scope="module")
-def build(ray_local: Any, scenario: Scenario) -> Iterator[Build]:  # noqa: ANN401
-    built: list[KnowledgePPO] = []
+@contextlib.contextmanager
+def building(scenario: Scenario) -> Iterator[Build]:
+    """Builds algorithms, and stops them in the end."""
+    with contextlib.ExitStack() as stack:
 
-    def make(  # noqa: ANN202
-        *,
-        runners: int = 0,
-        seed: int = 0,
-        infuse: bool = True,
-        lr: float = 3e-3,
-        epochs: int = 2,
-        minibatch: int | None = None,
-        **knowledge: Any,  # noqa: ANN401
-    ):
-        config = (
-            KnowledgePPOConfig()
-            .scenario(scenario.path, infuse=infuse, hidden=(16,), embedding_dim=4)
-            .knowledge(total_env_steps=2_000, **knowledge)
-            .training(
-                train_batch_size_per_learner=600, num_epochs=epochs, lr=lr, minibatch_size=minibatch
+        def build(  # noqa: ANN202
+            *,
+            runners: int = 0,
+            seed: int = 0,
+            infuse: bool = True,
+            lr: float = 3e-3,
+            epochs: int = 2,
+            minibatch: int | None = None,
+            **knowledge: Any,  # noqa: ANN401
+        ):
+            config = (
+                KnowledgePPOConfig()
+                .scenario(scenario.path, infuse=infuse, hidden=(16,), embedding_dim=4)
+                .knowledge(total_env_steps=2_000, **knowledge)
+                .training(
+                    train_batch_size_per_learner=600,
+                    num_epochs=epochs,
+                    lr=lr,
+                    minibatch_size=minibatch,
+                )
+                # Several algorithms share two processors here.
+                .env_runners(num_env_runners=runners, num_cpus_per_env_runner=0.1)
+                .fault_tolerance(restart_failed_env_runners=True)
+                .debugging(seed=seed, log_level="ERROR")
             )
-            # Several algorithms share two processors here.
-            .env_runners(num_env_runners=runners, num_cpus_per_env_runner=0.1)
-            .fault_tolerance(restart_failed_env_runners=True)
-            .debugging(seed=seed, log_level="ERROR")
-        )
-        built.append(config.build_algo())
-        return built[-1]
+            algorithm: KnowledgePPO = config.build_algo()
+            stack.callback(algorithm.stop)
+            return algorithm
 
-    yield make
-    for algorithm in built:
-        algorithm.stop()
+        yield build
+
+
+@pytest.fixture
+def build(ray_local: Any, scenario: Scenario) -> Iterator[Build]:  # noqa: ANN401
+    with building(scenario) as built:
+        yield built
 
 
 def run(algorithm: KnowledgePPO) -> KnowledgePPO:
@@ -80,9 +92,10 @@ def counts_of(algorithm: KnowledgePPO) -> GraphCounts:
 
 
 @pytest.fixture(scope="module")
-def baseline(build: Build) -> Outcome:
+def baseline(ray_local: Any, scenario: Scenario) -> Outcome:  # noqa: ANN401
     """Seed 0, stepped in the driver."""
-    return outcome_of(run(build()))
+    with building(scenario) as build:
+        return outcome_of(run(build()))
 
 
 @pytest.mark.parametrize("runners", [1, 2])
@@ -374,6 +387,46 @@ def test_a_heavy_kl_term_pulls_the_policy_to_its_reference(build: Build) -> None
 
     assert share_of_audits(start=0.0) < 0.1
     assert share_of_audits(start=10.0) > 0.8
+
+
+def test_the_language_model_that_ships_advises_a_training(build: Build) -> None:
+    algorithm = run(build(advisor=AdvisorSpec("embedded")))
+
+    summary, knowledge = algorithm.summary, algorithm.knowledge
+    assert summary is not None
+    assert knowledge.suggestion is not None
+    assert summary.advice_age == 0
+    # It has been taught to act on the records, as the graph reader does by construction.
+    records = records_of(
+        counts_of(algorithm), algorithm.scenario.signatures.predicted, PAPER, BetaPrior()
+    )
+    prompts = compose(records, PAPER)
+    promised = np.where(prompts.candidates, GraphReader().promised(prompts), -np.inf)
+    best, second = np.sort(promised, axis=1)[:, [-1, -2]].T
+    clear = best - second >= 0.1
+    agrees = promised.argmax(axis=1) == knowledge.suggestion.action
+    assert clear.any()
+    assert agrees[clear].mean() >= 0.95
+
+
+def test_training_does_not_wait_for_a_slow_advisor(build: Build) -> None:
+    algorithm = build(advisor=Slow(), advice_wait=False, advice_max_age=2)
+    ages = []
+    for _ in range(4):
+        algorithm.train()
+        assert algorithm.summary is not None
+        ages.append(algorithm.summary.advice_age)
+
+    assert max(ages) in (1, 2)
+    assert counts_of(algorithm).type_action.sum() == 2_000
+
+
+class Slow(GraphReader):
+    """The graph reader, taking its time."""
+
+    def log_probabilities(self, prompts: Prompts) -> np.ndarray:
+        time.sleep(0.5)
+        return super().log_probabilities(prompts)
 
 
 def test_any_advisor_takes_the_graph_readers_place(build: Build) -> None:
