@@ -10,7 +10,8 @@ from collections.abc import Callable
 import typer
 
 from envs import InputError
-from rayapp.commands import bench, console, graph
+from rayapp.commands import advisor, bench, console, graph
+from rayapp.commands.advise import advise
 from rayapp.commands.demo import demo
 from rayapp.commands.evaluate import evaluate_run
 from rayapp.commands.prepare import prepare
@@ -29,6 +30,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("prepare", prepare, "kirl prepare --data MachineLearningCVE/ --out scenario"),
     ("train", train, "kirl train --scenario scenario --algo ppo-kg --episodes 4000000 --out run"),
     ("evaluate", evaluate_run, "kirl evaluate --run run --json"),
+    ("advise", advise, "kirl advise --run run --signature 17 --advisor embedded"),
 )
 for _name, _command, _example in _COMMANDS:
     _epilog = f"Example: {_example}"
@@ -36,6 +38,7 @@ for _name, _command, _example in _COMMANDS:
         _epilog += "\n\nSettings and defaults for --set and --config: " + ", ".join(describe())
     app.command(_name, epilog=_epilog)(_command)
 app.add_typer(graph.app, name="graph")
+app.add_typer(advisor.app, name="advisor")
 app.add_typer(bench.app, name="bench")
 
 

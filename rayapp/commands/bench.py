@@ -5,18 +5,22 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from envs import Scenario
+from envs import InputError, Scenario
 from envs.files import check_writable
 from kg_actor.draw import kind_of
 from rayapp.bench import graph as bench
 from rayapp.commands import console
 from rayapp.commands.prepare import generate_flows
+
+if TYPE_CHECKING:
+    from rayapp.bench.advisor import AdvisorSpeed
 
 app = typer.Typer(help="Measure speed and size on this machine.", no_args_is_help=True)
 
@@ -108,8 +112,81 @@ def _growth_table(what: str, growth: tuple[bench.Growth, ...]) -> Table:
     return table
 
 
+class Config(StrEnum):
+    """Which language model is measured."""
+
+    EMBEDDED = "embedded"
+    PHI = "phi-3.5"
+
+
+def advisor(
+    config: Annotated[
+        Config, typer.Option(help="The model that ships, or the paper's architecture.")
+    ] = Config.EMBEDDED,
+    random_weights: Annotated[
+        bool, typer.Option("--random-weights", help="phi-3.5: needed, for none are downloaded.")
+    ] = False,
+    layers: Annotated[
+        int | None, typer.Option(min=1, max=32, help="phi-3.5: fewer of its 32 layers.")
+    ] = None,
+    tokens_per_prompt: Annotated[
+        int | None, typer.Option(min=16, max=4_000, help="phi-3.5: mean (default: as in use).")
+    ] = None,
+    prompts: Annotated[
+        int, typer.Option(min=2, max=100_000, help="Distinct ones to ask.")
+    ] = bench.PAPER_SIGNATURES,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Language models: scoring known answers against generating them."""
+    from rayapp.bench import advisor as measured
+
+    phi = config is Config.PHI
+    if random_weights != phi or (not phi and (layers or tokens_per_prompt)):
+        raise InputError(
+            "these options do not go together",
+            where="kirl bench advisor",
+            expected="--config phi-3.5 with --random-weights; --layers and --tokens-per-prompt "
+            "with these alone",
+            mend="Add what is missing, or leave the rest out",
+        )
+    speed: AdvisorSpeed
+    with console.Reporter("Asking", "steps") as reporter:
+        if phi:
+            depth, tokens = layers or measured.LAYERS, tokens_per_prompt
+            tokens = tokens or measured.TOKENS_PER_PROMPT
+            speed = measured.measure_phi(depth, prompts, tokens, device, reporter)
+        else:
+            speed = measured.measure_embedded(prompts, device, reporter)
+    if as_json:
+        console.print_json(asdict(speed))
+        return
+    for name, ratio in speed.ratios.items():
+        console.out.print(f"{name}: {ratio:,.1f} x", soft_wrap=True)
+    console.out.print(_ways_table(speed))
+    alone = ("ratios", "ways", "config")
+    for name, value in asdict(speed).items():
+        if name not in alone:
+            shown = f"{value:,.3f}" if isinstance(value, float) else str(value)
+            console.out.print(f"{name.replace('_', ' ')}: {shown}", soft_wrap=True)
+
+
+def _ways_table(speed: AdvisorSpeed) -> Table:
+    table = Table(title=f"{speed.config} on {speed.device} (medians)")
+    table.add_column("way of asking")
+    for name in ("prompts", "prompts/s", "peak memory"):
+        table.add_column(name, justify="right")
+    for way in speed.ways:
+        rate = f"{way.prompts_per_second:,.2f}"
+        table.add_row(way.name, f"{way.prompts:,}", rate, f"{way.peak_gib:,.2f} GiB")
+    return table
+
+
 def _ms(seconds: float) -> str:
     return f"{1000 * seconds:,.2f} ms"
 
 
 app.command("graph", epilog="Example: kirl bench graph --json --out growth.svg")(graph)
+app.command("advisor", epilog="Example: kirl bench advisor --config phi-3.5 --random-weights")(
+    advisor
+)

@@ -41,7 +41,7 @@ TrafficName = Annotated[str | None, typer.Option("--traffic", help="Name of a tr
 
 def stats(source: Source, address: Address = None, as_json: AsJson = False) -> None:
     """How large a graph is, what went into it, and who taught it."""
-    with _found(source, address) as found:
+    with find_source(source, address) as found:
         result = queries.stats(found.graph)
     if as_json:
         console.print_json({**queries.to_json(result), "kind": found.spec.kind})
@@ -112,7 +112,7 @@ def query(
             mend="For example: kirl graph query run --signature 17",
         )
     [(ask, show)] = asked
-    with _found(source, address) as found, _known(source):
+    with find_source(source, address) as found, as_input_error(source):
         answer = ask(found)
     if as_json:
         told = queries.to_json(answer)
@@ -133,7 +133,7 @@ def show(
     """Draw what is connected to a signature or a type, or the most telling part of it all."""
     if signature is not None and traffic is not None:
         raise InputError("--signature and --traffic are both given", mend="Leave one out")
-    with _found(source, address) as found:
+    with find_source(source, address) as found:
         from kg_actor import draw, interactive
 
         kind = out.suffix.lower()
@@ -170,7 +170,7 @@ def export_graph(
 ) -> None:
     """Write the graph for other tools: GraphML, node-link JSON, Parquet tables or STIX 2.1."""
     chosen = to or _format_of(out)
-    with _found(source, address) as found:
+    with find_source(source, address) as found:
         export(found.graph, out, chosen, found.spec.fingerprint)
     console.out.print(f"Version {found.graph.version:,} written to {out} as {chosen.value}")
 
@@ -182,7 +182,7 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """What changed from one graph to another of the same scenario."""
-    with _found(before, address) as old, _found(after, address) as new:
+    with find_source(before, address) as old, find_source(after, address) as new:
         result = difference(old.graph, new.graph)
     if as_json:
         console.print_json(queries.to_json(result))
@@ -235,7 +235,7 @@ def import_lessons(
         # Files that cannot be used must not leave a new graph behind.
         lessons = read(loaded.catalogue)
         graphs.create(Path(source), loaded)
-    with _found(source, address) as found:
+    with find_source(source, address) as found:
         if withdraw is not None:
             _withdraw(found, withdraw)
             return
@@ -285,7 +285,8 @@ def restore(
 
 
 @contextlib.contextmanager
-def _found(source: str, address: str | None) -> Iterator[GraphSource]:
+def find_source(source: str, address: str | None) -> Iterator[GraphSource]:
+    """The graph of that name, for the length of a command; a live one is reached through Ray."""
     if not source.startswith(graphs.LIVE):
         yield graphs.find(source)
         return
@@ -303,7 +304,8 @@ def _found(source: str, address: str | None) -> Iterator[GraphSource]:
 
 
 @contextlib.contextmanager
-def _known(source: str) -> Iterator[None]:
+def as_input_error(source: str) -> Iterator[None]:
+    """Turns an unknown id or name into one message."""
     try:
         yield
     except KeyError as error:

@@ -82,7 +82,7 @@ def test_every_command_explains_itself_with_an_example(command: str) -> None:
     "command",
     [
         *("graph stats", "graph query", "graph show", "graph export"),
-        *("graph diff", "graph import", "graph restore", "bench graph"),
+        *("graph diff", "graph import", "graph restore", "bench graph", "bench advisor"),
     ],
 )
 def test_every_command_of_a_group_has_an_example(command: str) -> None:

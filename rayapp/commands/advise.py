@@ -1,0 +1,269 @@
+"""``kirl advise``: one signature's prompt, and what an advisor makes of it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from envs import InputError
+from kg_actor import KnowledgeGraph, Neighbourhood, neighbourhood, queries, records_of
+from kg_actor.neighbourhood import ActionRecord
+from llm_actor import Advisor, GraphReader, Prompts, compose
+from llm_actor.advisor import FLOOR, ask
+from llm_actor.labels import label
+from llm_actor.selection import AdvisorSpec, Kind, build
+from llm_actor.text import DEFAULT_TEMPLATE, Template, messages
+from rayapp.commands import console
+from rayapp.commands.graph import Address, AsJson, as_input_error, find_source
+from rayapp.experiments import graphs
+from rayapp.experiments.runs import RunFolder
+
+Model = Annotated[
+    str | None,
+    typer.Option(help="Hub id or folder (transformers), or the endpoint's name for its model."),
+]
+Url = Annotated[str | None, typer.Option(help="Of an OpenAI-compatible endpoint.")]
+
+_NAMED: tuple[Kind, ...] = ("transformers", "endpoint")
+_REACHED: tuple[Kind, ...] = ("endpoint",)
+
+_EXAMPLE = "For example: kirl advise --run run --signature 17 --advisor embedded"
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What an advisor says about one signature.
+
+    Attributes:
+        spec: the advisor.
+        answered: whether it answered itself; where an endpoint does not, the graph reader does.
+        prompt: the text that it reads.
+        records: those that the prompt was made from.
+        prompts: the one prompt.
+        probabilities: float64 [actions], of the reference policy.
+        promised: float32 [actions], expected reward by the records that the prompt tells.
+    """
+
+    spec: AdvisorSpec
+    answered: bool
+    prompt: str
+    records: Neighbourhood
+    prompts: Prompts
+    probabilities: NDArray[np.float64]
+    promised: NDArray[np.float32]
+
+    @property
+    def candidates(self) -> list[int]:
+        """Indices of the actions that the prompt lists, in its order."""
+        found: list[int] = np.flatnonzero(self.prompts.candidates[0]).tolist()
+        return found
+
+    @property
+    def left_out(self) -> list[int]:
+        """Indices of the others."""
+        found: list[int] = np.flatnonzero(~self.prompts.candidates[0]).tolist()
+        return found
+
+    @property
+    def chosen(self) -> int:
+        """Index of the likeliest candidate; the first of equals."""
+        return max(self.candidates, key=lambda action: self.probabilities[action])
+
+    def record(self, action: int) -> ActionRecord | None:
+        """What an action has earned under the predicted type, if it was ever tried."""
+        name = self.prompts.catalogue.action_names[action]
+        return next((record for record in self.records.actions if record.action == name), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, in a form that JSON has."""
+        return {
+            "advisor": {
+                "kind": self.spec.kind,
+                "name": self.spec.name,
+                "revision": self.spec.revision_key,
+                "answered": self.answered,
+            },
+            "prompt": self.prompt,
+            "records": queries.to_json(self.records),
+            "candidates": [self._action(action) for action in self.candidates],
+            "left_out": [self._action(action) for action in self.left_out],
+            "floor": FLOOR,
+            "chosen": self._action(self.chosen),
+        }
+
+    def _action(self, action: int) -> dict[str, Any]:
+        record = self.record(action)
+        return {
+            "action": self.prompts.catalogue.action_names[action],
+            "probability": float(self.probabilities[action]),
+            "promised_reward": float(self.promised[action]),
+            "mean_reward": record.mean_reward if record else None,
+            "flows": record.count if record else 0,
+        }
+
+
+def advise(
+    run: Annotated[str, typer.Option(help=f"Where the graph is: {graphs.EXPECTED}.")],
+    signature: Annotated[int, typer.Option(help="Id of a signature.")],
+    advisor: Annotated[
+        Kind | None, typer.Option(help="Who is asked (default: the run's own advisor).")
+    ] = None,
+    model: Model = None,
+    url: Url = None,
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what an advisor is told about a signature, and what it says."""
+    spec = _own_spec(run, model, url) if advisor is None else chosen_specs([advisor], model, url)[0]
+    with find_source(run, address) as found, as_input_error(run):
+        records, graph = neighbourhood(found.graph, signature), found.graph
+        note = found.note
+    answer = advice(graph, records, spec)
+    if as_json:
+        console.print_json({**answer.to_json(), "note": note})
+        return
+    _show(answer, note)
+
+
+def advice(graph: KnowledgeGraph, records: Neighbourhood, spec: AdvisorSpec) -> Advice:
+    """Asks an advisor about one signature of a graph.
+
+    Args:
+        graph: the graph.
+        records: of the signature.
+        spec: the advisor, which is built first.
+
+    Raises:
+        InputError: the advisor cannot be built or cannot answer, or a name cannot be told.
+    """
+    every = records_of(graph.counts(), graph.predicted, graph.catalogue, graph.prior)
+    prompts = compose(every, graph.catalogue).take([records.signature])
+    loading = console.working(f"Loading {spec.name}") if spec.holds_model else None
+    with loading or contextlib.nullcontext():
+        built = build(spec)
+    told, own = ask(built, prompts)
+    # In double precision, so that rounding does not show in the sum.
+    probabilities = np.exp(told[0].astype(np.float64))
+    promised = GraphReader().promised(prompts)[0]
+    text = _text(spec, built, prompts)
+    return Advice(spec, bool(own[0]), text, records, prompts, probabilities, promised)
+
+
+def chosen_specs(kinds: Sequence[Kind], model: str | None, url: str | None) -> list[AdvisorSpec]:
+    """The advisors that options name; each gets the options that it has a use for.
+
+    Raises:
+        InputError: an option is missing, or one is given that no advisor has a use for.
+    """
+    for option, value, users in (("--model", model, _NAMED), ("--url", url, _REACHED)):
+        if value is not None and not set(kinds) & set(users):
+            raise InputError(
+                f"{' and '.join(kinds)} has no use for {option}",
+                mend=f"Leave it out, or choose --advisor {' or '.join(users)}",
+            )
+    if "endpoint" in kinds and not (model and url):
+        raise InputError(
+            "an endpoint needs --url and --model",
+            expected="for example --url http://localhost:8000/v1 --model phi",
+        )
+    return [
+        AdvisorSpec(
+            kind,
+            model=model if kind in _NAMED else None,
+            url=url if kind in _REACHED else None,
+        )
+        for kind in kinds
+    ]
+
+
+def _own_spec(source: str, model: str | None, url: str | None) -> AdvisorSpec:
+    """A run's own advisor; the graph reader for a graph that is no run's."""
+    if model is not None or url is not None:
+        raise InputError("--model or --url without --advisor", mend=_EXAMPLE)
+    folder = RunFolder(Path(source))
+    if not source.startswith(graphs.LIVE) and folder.exists():
+        return folder.manifest().settings.advice.spec()
+    return AdvisorSpec()
+
+
+def _text(spec: AdvisorSpec, advisor: Advisor, prompts: Prompts) -> str:
+    """What the advisor reads: a language model its chat format, the others the same parts."""
+    texts = getattr(advisor, "texts", None)
+    if texts is not None:
+        return str(texts(prompts)[0])
+    (chat,) = messages(prompts, Template.read(spec.template or DEFAULT_TEMPLATE))
+    return "\n\n".join(part["content"] for part in chat)
+
+
+def _show(answer: Advice, note: str | None) -> None:
+    records, names = answer.records, answer.prompts.catalogue.action_names
+    console.out.print("The advisor reads:", style="bold")
+    console.out.print(answer.prompt, soft_wrap=True)
+    console.out.print()
+    console.out.print(_records_line(records), soft_wrap=True)
+    console.out.print(_candidate_table(answer))
+    if answer.left_out:
+        console.out.print(
+            f"Left out by their records, {FLOOR:g} each: "
+            + ", ".join(names[action] for action in answer.left_out),
+            soft_wrap=True,
+        )
+    chosen, record = answer.chosen, answer.record(answer.chosen)
+    earned = (
+        f"has earned {record.mean_reward:.2f} per flow under {records.predicted} "
+        f"({record.count:,} flows)"
+        if record
+        else f"was never tried under {records.predicted}"
+    )
+    console.out.print(f"Chosen: {names[chosen]}; it {earned}", soft_wrap=True, style="bold")
+    console.out.print(f"Said by {_who(answer)}", soft_wrap=True)
+    if note:
+        console.out.print(note)
+
+
+def _who(answer: Advice) -> str:
+    own = f"{answer.spec.name} ({answer.spec.kind}, revision {answer.spec.revision_key})"
+    return own if answer.answered else f"the graph reader, as {own} did not answer"
+
+
+def _records_line(records: Neighbourhood) -> str:
+    confused = "; ".join(
+        f"{one.count:,} were {one.actual} ({100 * one.share:.2f} %)" for one in records.confusions
+    )
+    return (
+        f"Records at version {records.version:,}: signature {records.signature}, "
+        f"{records.predicted}, {records.correct:,} of {records.seen:,} flows detected correctly, "
+        f"confidence {records.confidence:.4f}; {confused or 'none was of another type'}"
+    )
+
+
+def _candidate_table(answer: Advice) -> Table:
+    table = Table(
+        caption="mean reward: on record under the predicted type; "
+        "promised: expected, with the types that the signature was confused with weighed in"
+    )
+    for name in ("label", "action", "probability", "", "mean reward", "flows", "promised"):
+        table.add_column(name, justify="left" if name in {"label", "action", ""} else "right")
+    places = list(enumerate(answer.candidates))
+    for place, action in sorted(places, key=lambda each: -answer.probabilities[each[1]]):
+        record, share = answer.record(action), float(answer.probabilities[action])
+        table.add_row(
+            label(place),
+            answer.prompts.catalogue.action_names[action],
+            f"{share:.4f}",
+            ProgressBar(total=1.0, completed=share, width=20),
+            f"{record.mean_reward:.2f}" if record else "untried",
+            f"{record.count:,}" if record else "0",
+            f"{answer.promised[action]:.2f}",
+            style="bold" if action == answer.chosen else None,
+        )
+    return table

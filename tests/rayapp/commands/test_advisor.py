@@ -1,0 +1,162 @@
+"""``kirl advisor``: the comparison of advisors, and a training of two steps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from typer.testing import CliRunner, Result
+
+from envs import InputError
+from llm_actor import GraphReader, Prompts
+from llm_actor.advisor import with_floor
+from rayapp.commands.advisor import MOST_PROMPTS, Exam, app, draw_exams, examine
+
+
+def run(*arguments: object) -> Result:
+    result = CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def refused(*arguments: object) -> str:
+    with pytest.raises(InputError) as refusal:
+        CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
+    return str(refusal.value)
+
+
+@pytest.fixture(scope="module")
+def exams() -> list[Exam]:
+    return list(draw_exams(40, seed=5))
+
+
+class Credulous:
+    """Takes every detection for right: reads the predicted type's records alone."""
+
+    name = "credulous"
+
+    def log_probabilities(self, prompts: Prompts) -> NDArray[np.float32]:
+        own = np.nan_to_num(prompts.rewards[prompts.predicted], nan=0.0)
+        return with_floor(own / 0.25, prompts.candidates)
+
+
+class Contrary:
+    """Prefers what promises least."""
+
+    name = "contrary"
+
+    def log_probabilities(self, prompts: Prompts) -> NDArray[np.float32]:
+        return with_floor(-GraphReader().promised(prompts), prompts.candidates)
+
+
+def test_the_graph_reader_is_right_by_construction(exams: list[Exam]) -> None:
+    figures = examine(GraphReader(), exams)
+
+    assert figures.overall == figures.alone == figures.misled == 1
+    assert figures.kl == pytest.approx(0, abs=0.002)
+    assert figures.silent is not None
+    assert figures.silent < 0.5
+
+
+def test_who_ignores_misclassification_fails_where_it_matters(exams: list[Exam]) -> None:
+    figures = examine(Credulous(), exams)
+
+    assert figures.misled == 0
+    assert figures.alone is not None
+    assert figures.alone > 0.95
+    assert figures.kl is not None
+    assert figures.kl > 0.1
+
+
+def test_who_prefers_the_worst_is_right_only_without_a_choice(exams: list[Exam]) -> None:
+    figures = examine(Contrary(), exams)
+
+    alone = np.concatenate([(e.candidates.sum(axis=1) == 1)[e.clear] for e in exams]).mean()
+    assert figures.overall == pytest.approx(alone, abs=1e-4)
+    assert figures.misled == 0
+    assert figures.optimum is not None
+    assert figures.optimum < 0.1
+
+
+def test_prompts_list_what_the_simulation_does(exams: list[Exam]) -> None:
+    for exam in exams:
+        row = 0
+        for prompts, columns in exam.batches:
+            rows = slice(row, row := row + len(prompts))
+            told = np.take_along_axis(prompts.candidates, columns, axis=1)
+            assert np.array_equal(told, exam.candidates[rows])
+            assert prompts.candidates.sum() == told.sum()
+            assert len(prompts) <= MOST_PROMPTS
+            assert len(prompts.catalogue.classes) < 128
+        assert row == len(exam.silent) == 40
+
+
+def test_the_model_that_ships_reads_what_it_has_never_seen() -> None:
+    told: dict[str, Any] = json.loads(run("eval", "--neighbourhoods", 4, "--json").stdout)
+
+    reader, model = told["advisors"]
+    assert told["neighbourhoods"] == 13 * 4
+    assert (reader["name"], model["name"]) == ("graph-reader", "embedded")
+    assert reader["overall"] == 1
+    assert model["overall"] > 0.95
+    assert model["kl"] < 0.05
+    assert model["prompts_per_second"] > 0
+    assert "by construction" in told["remark"]
+
+
+def test_the_comparison_is_a_table_for_people() -> None:
+    shown = run("eval", "--neighbourhoods", 3, "--advisor", "graph-reader").stdout
+
+    assert "39 simulated neighbourhoods" in shown
+    assert "100.00%" in shown
+    assert "by construction" in " ".join(shown.split())
+
+
+def test_other_seeds_ask_something_else() -> None:
+    first, same, other = (next(draw_exams(8, seed)).target for seed in (1, 1, 2))
+
+    assert np.array_equal(first, same)
+    assert not np.array_equal(first, other)
+
+
+def test_what_was_trained_can_be_compared(tmp_path: Path) -> None:
+    out = tmp_path / "model"
+
+    shown = run(
+        *("train", "--out", out, "--steps", 2, "--batch", 4, "--seed", 3),
+        *("--device", "cpu", "--neighbourhoods", 1),
+    ).stdout
+    compared = json.loads(
+        run(
+            *("eval", "--advisor", "transformers", "--model", out),
+            *("--neighbourhoods", 1, "--json"),
+        ).stdout
+    )
+
+    judged = json.loads((out / "evaluation.json").read_text())
+    assert f"Written to {out}" in shown
+    assert (judged["plan"]["seed"], judged["plan"]["steps"]) == (3, 2)
+    assert judged["plan"]["minutes"] is None
+    assert (out / "model.safetensors").stat().st_size < 10e6
+    assert compared["advisors"][0]["name"] == "model"
+    assert compared["advisors"][0]["answered"] == 1
+
+
+@pytest.mark.parametrize("file", [True, False], ids=["file", "folder"])
+def test_what_is_there_is_never_replaced(file: bool, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    kept = out if file else out / "notes.txt"
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text("mine")
+
+    assert "is already there" in refused("train", "--out", out, "--steps", 1)
+    assert kept.read_text() == "mine"
+
+
+def test_advisors_that_do_not_exist_are_refused() -> None:
+    assert "'oracle' is no kind of advisor" in refused("eval", "--advisor", "oracle")
+    assert "has no use for --model" in refused("eval", "--model", "phi")
