@@ -119,17 +119,18 @@ def peak_memory() -> float:
 
 
 @contextlib.contextmanager
-def ray_session() -> Iterator[None]:
+def ray_session(address: str | None = None) -> Iterator[None]:
     """Ray for the length of a command: the job's or named cluster, else one on this machine.
 
-    A cluster is taken from ``RAY_ADDRESS``, which ``ray job submit`` sets. A local one
-    listens on the loopback interface alone, wants a token that only this process and its
-    children know, and has no dashboard.
+    A cluster is named by ``address``, or by ``RAY_ADDRESS``, which ``ray job submit`` sets. A
+    local one listens on the loopback interface alone, wants a token that only this process and
+    its children know, and has no dashboard.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray announces a change of a default that nothing here depends on.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    local = not os.environ.get("RAY_ADDRESS")
+    address = address or os.environ.get("RAY_ADDRESS")
+    local = not address
     if local and "ray" not in sys.modules:
         _keep_to_this_machine()
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="ray")
@@ -137,10 +138,10 @@ def ray_session() -> Iterator[None]:
 
     for name in ("ray", "ray.rllib", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    with working("Starting Ray" if local else "Connecting to Ray"), _reached():
+    with working("Starting Ray" if local else "Connecting to Ray"), _reached(address):
         ray.init(
             # Without "local" Ray would join any cluster that it finds on this machine.
-            address="local" if local else None,
+            address=address or "local",
             include_dashboard=False if local else None,
             log_to_driver=False,
             logging_level=logging.ERROR,
@@ -152,10 +153,9 @@ def ray_session() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _reached() -> Iterator[None]:
+def _reached(address: str | None) -> Iterator[None]:
     """Says in one message that there is no cluster where one was named."""
-    address = os.environ.get("RAY_ADDRESS", "")
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
     try:
         if colon and port.isdigit() and int(port) < 2**16:
             # Ray itself would try for minutes.

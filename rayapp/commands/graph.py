@@ -290,16 +290,14 @@ def find_source(source: str, address: str | None) -> Iterator[GraphSource]:
     if not source.startswith(graphs.LIVE):
         yield graphs.find(source)
         return
-    if address:
-        os.environ["RAY_ADDRESS"] = address
-    if not os.environ.get("RAY_ADDRESS"):
+    if not (address or os.environ.get("RAY_ADDRESS")):
         raise InputError(
             "a live graph is on a Ray cluster",
             where=source,
             expected="the cluster's address",
             mend="Give --address or set RAY_ADDRESS",
         )
-    with console.ray_session():
+    with console.ray_session(address):
         yield graphs.find(source)
 
 
