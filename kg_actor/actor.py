@@ -87,7 +87,9 @@ class GraphServer:
     def begin(self, run: str) -> GraphCounts:
         """Drops what a run merged in an earlier life; returns the counts without it."""
         store = self._store()
-        if any(key.run == run for key in store.state().merged):
+        with store.graph() as graph:
+            lost = any(key.run == run for key in graph.merged)
+        if lost:
             store.restore(self._spec.new_graph().state(), run)
         return store.counts()
 

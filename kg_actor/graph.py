@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +38,15 @@ class Keyed:
 
     key: MergeKey
     table: InteractionTable
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Eight bytes that tell the table's content from any other's."""
+        hashed = hashlib.blake2b(digest_size=8)
+        table = self.table
+        for column in (table.signature, table.action, table.actual, table.count):
+            hashed.update(np.ascontiguousarray(column).data)
+        return hashed.digest()
 
 
 @dataclass(frozen=True)
@@ -202,6 +212,11 @@ class KnowledgeGraph:
         """What was taught and not withdrawn, in the order of teaching."""
         return self._lessons
 
+    def check_signature(self, signature: int) -> None:
+        """Raises ``KeyError`` for a signature that the graph does not have."""
+        if not 0 <= signature < len(self.predicted):
+            raise KeyError(f"no signature {signature}; ids go from 0 to {len(self.predicted) - 1}")
+
     def merge(self, table: InteractionTable, key: MergeKey) -> bool:
         """Adds one table unless its key was merged before; see :meth:`merge_all`.
 
@@ -232,11 +247,11 @@ class KnowledgeGraph:
             before = self._merged.get(keyed.key)
             known = before.digest if before else None
             if keyed.key in new:
-                known = digest(new[keyed.key].table)
+                known = new[keyed.key].digest
             if known is None:
                 self._check(keyed.table)
                 new[keyed.key] = keyed
-            elif known != digest(keyed.table):
+            elif known != keyed.digest:
                 run, iteration, runner = keyed.key
                 raise ValueError(
                     f"iteration {iteration}, runner {runner} of run {run!r} was merged with other "
@@ -254,8 +269,8 @@ class KnowledgeGraph:
         # One sum for all: with faded counts, even the rounding must not depend on how an
         # iteration's flows were shared out among runners.
         self._add(InteractionTable.total(keyed.table for keyed in new))
-        for key, table in ((keyed.key, keyed.table) for keyed in new):
-            self._merged[key] = Merged(self._version, table.flows, digest(table))
+        for keyed in new:
+            self._merged[keyed.key] = Merged(self._version, keyed.table.flows, keyed.digest)
 
     def teach(self, lessons: Iterable[Lesson]) -> None:
         """Adds prior experience; a lesson on the same edge by the same source is replaced.
@@ -406,14 +421,6 @@ class KnowledgeGraph:
                 raise ValueError(f"{name} must be in 0 .. {size - 1}")
         if table.count.min() < 1:
             raise ValueError("every count must be at least 1")
-
-
-def digest(table: InteractionTable) -> bytes:
-    """Eight bytes that tell a table's content from any other's."""
-    hashed = hashlib.blake2b(digest_size=8)
-    for column in (table.signature, table.action, table.actual, table.count):
-        hashed.update(np.ascontiguousarray(column).data)
-    return hashed.digest()
 
 
 def counters_of(counts: GraphCounts, predicted: NDArray[np.int8], prior: BetaPrior) -> Counters:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from kg_actor import store
-from kg_actor.graph import KnowledgeGraph
 from kg_actor.queries import ConfidencePoint, confidence_history
 
 
@@ -24,7 +23,7 @@ def confidence_of(folder: Path, signature: int) -> list[ConfidencePoint]:
         KeyError: there is no such signature.
     """
     journal = store.journal(folder)
-    check_signature(journal.spec.new_graph(), signature)
+    journal.spec.new_graph().check_signature(signature)
     about = (int(journal.spec.predicted[signature]), journal.spec.prior, signature)
     points: list[ConfidencePoint] = []
     for base in journal.folded[:-1]:
@@ -37,12 +36,6 @@ def confidence_of(folder: Path, signature: int) -> list[ConfidencePoint]:
     return [
         point for point, before in zip(points, [None, *points], strict=False) if _new(point, before)
     ]
-
-
-def check_signature(graph: KnowledgeGraph, signature: int) -> None:
-    """Raises ``KeyError`` for a signature that the graph does not have."""
-    if not 0 <= signature < len(graph.predicted):
-        raise KeyError(f"no signature {signature}; ids go from 0 to {len(graph.predicted) - 1}")
 
 
 def _new(point: ConfidencePoint, before: ConfidencePoint | None) -> bool:

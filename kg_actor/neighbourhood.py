@@ -345,10 +345,8 @@ class Answers:
         Raises:
             KeyError: there is no such signature.
         """
-        last = len(self._graph.predicted) - 1
         for signature in signatures:
-            if not 0 <= signature <= last:
-                raise KeyError(f"no signature {signature}; ids go from 0 to {last}")
+            self._graph.check_signature(signature)
         ids = np.asarray(signatures, np.intp)
         predicted = self._graph.predicted[ids]
         evidence = self.counts.signature_evidence[ids]

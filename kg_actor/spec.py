@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs import BetaPrior, Catalogue, InputError
+from envs import BetaPrior, Catalogue, InputError, Scenario
 from kg_actor.graph import KnowledgeGraph
 
 KINDS = ("cicids2017", "synthetic")
@@ -42,6 +42,20 @@ class GraphSpec:
     catalogue: Catalogue
     prior: BetaPrior
     half_life: float | None = None
+
+    @classmethod
+    def of(
+        cls, scenario: Scenario, prior: BetaPrior | None = None, half_life: float | None = None
+    ) -> GraphSpec:
+        """What a graph of a scenario's signatures is about."""
+        return cls(
+            scenario.fingerprint,
+            scenario.kind,
+            scenario.signatures.predicted,
+            scenario.catalogue,
+            prior or BetaPrior(),
+            half_life,
+        )
 
     def new_graph(self) -> KnowledgeGraph:
         """An empty graph of this kind."""

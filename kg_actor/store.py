@@ -41,7 +41,6 @@ from kg_actor.graph import (
     KnowledgeGraph,
     Merged,
     MergeKey,
-    digest,
 )
 from kg_actor.lessons import Lesson
 from kg_actor.spec import GraphSpec
@@ -156,7 +155,7 @@ class GraphStore:
                             version,
                             *keyed.key,
                             keyed.table.flows,
-                            digest(keyed.table),
+                            keyed.digest,
                             pack_table(keyed.table),
                         )
                 with self._reading:
@@ -398,7 +397,7 @@ def _rebuilt(connection: sqlite3.Connection, spec: GraphSpec) -> KnowledgeGraph:
         _journal(connection, counts.version), key=lambda row: row[0]
     ):
         tables = [Keyed(key, table) for _, key, table in group]
-        if any(merged[keyed.key].digest != digest(keyed.table) for keyed in tables):
+        if any(merged[keyed.key].digest != keyed.digest for keyed in tables):
             raise DamagedError(f"version {version} is not what was merged")
         graph.apply(graph.unmerged(tables), version)
     if graph.merged.keys() != merged.keys():

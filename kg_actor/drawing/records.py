@@ -15,6 +15,8 @@ from kg_actor.drawing.style import percent, signed
 from kg_actor.graph import KnowledgeGraph
 from kg_actor.neighbourhood import (
     ActionRecord,
+    ConfusionRecord,
+    TypeConfusion,
     TypeNeighbourhood,
     neighbourhood,
     type_neighbourhood,
@@ -104,15 +106,6 @@ class _Teller:
             )
             for each in shown
         ]
-        confusions = [
-            (
-                _type(each.actual),
-                Cell(_number(each.count)),
-                Cell(percent(each.share)),
-                _best(each.best_action),
-            )
-            for each in told.confusions
-        ]
         taken = f"{_number(told.seen)}, of which {_number(told.correct)} rightly"
         return Record(
             node,
@@ -124,7 +117,11 @@ class _Teller:
             ),
             _filled(
                 Table("Actions by mean reward", _ACTION_HEAD, _actions(told.actions)),
-                Table("What flows taken for it really were", _CONFUSED_HEAD, tuple(confusions)),
+                Table(
+                    "What flows taken for it really were",
+                    _CONFUSED_HEAD,
+                    _confused(told.confusions),
+                ),
                 Table(
                     f"Its signatures, most flows first:{few} {len(told.signatures)}",
                     ("Signature", "N", "B"),
@@ -143,22 +140,13 @@ class _Teller:
         ]
         if self._rules is not None:
             facts.insert(1, ("Rule", self._rules[told.signature]))
-        confusions = [
-            (
-                _type(each.actual),
-                Cell(_number(each.count)),
-                Cell(percent(each.share)),
-                _best(each.best_action),
-            )
-            for each in told.confusions
-        ]
         return Record(
             node,
             SIGNATURE,
             f"Signature {name}",
             tuple(facts),
             _filled(
-                Table("What its flows really were", _CONFUSED_HEAD, tuple(confusions)),
+                Table("What its flows really were", _CONFUSED_HEAD, _confused(told.confusions)),
                 Table(
                     f"Actions under {told.predicted}",
                     (*_ACTION_HEAD, "In the prompt"),
@@ -195,6 +183,18 @@ class _Teller:
 _EARNED_HEAD = ("Mean reward", "Flows", "Taught")
 _ACTION_HEAD = ("Action", *_EARNED_HEAD)
 _CONFUSED_HEAD = ("Type", "Flows", "Share", "Its best action")
+
+
+def _confused(met: Sequence[ConfusionRecord | TypeConfusion]) -> tuple[tuple[Cell, ...], ...]:
+    return tuple(
+        (
+            _type(each.actual),
+            Cell(_number(each.count)),
+            Cell(percent(each.share)),
+            _best(each.best_action),
+        )
+        for each in met
+    )
 
 
 def _actions(found: Sequence[ActionRecord]) -> tuple[tuple[Cell, ...], ...]:

@@ -23,8 +23,9 @@ from llm_actor.labels import label
 from llm_actor.selection import AdvisorSpec, Kind, build
 from llm_actor.text import DEFAULT_TEMPLATE, Template, messages
 from rayapp.commands import console
-from rayapp.commands.graph import Address, AsJson, as_input_error, find_source
+from rayapp.commands.graph import Address, AsJson, find_source
 from rayapp.experiments import graphs
+from rayapp.experiments.graphs import as_input_error
 from rayapp.experiments.runs import RunFolder
 
 Model = Annotated[

@@ -14,7 +14,6 @@ from rich.table import Table
 
 from envs import InputError, Scenario
 from envs.files import check_writable
-from kg_actor.draw import kind_of
 from rayapp.bench import graph as bench
 from rayapp.commands import console
 from rayapp.commands.prepare import generate_flows
@@ -42,6 +41,8 @@ def graph(
     if scenario:
         Scenario.load(scenario)
     if out:
+        from kg_actor.draw import kind_of
+
         check_writable(out)
         kind_of(out)
     with console.Reporter("Merging and answering", "sizes") as reporter:

@@ -23,7 +23,7 @@ from kg_actor.lesson_files import DEFAULT_REWARD, DEFAULT_WEIGHT, read_lessons
 from kg_actor.neighbourhood import ActionRecord, neighbourhoods, type_neighbourhood
 from rayapp.commands import console
 from rayapp.experiments import graphs
-from rayapp.experiments.graphs import GraphSource
+from rayapp.experiments.graphs import GraphSource, as_input_error
 from rayapp.experiments.runs import RunFolder
 
 app = typer.Typer(
@@ -229,6 +229,7 @@ def import_lessons(
             )
         ]
 
+    lessons: list[Lesson] = []
     if scenario is not None:
         _check_new(source, withdraw)
         loaded = Scenario.load(scenario)
@@ -239,7 +240,7 @@ def import_lessons(
         if withdraw is not None:
             _withdraw(found, withdraw)
             return
-        lessons = read(found.spec.catalogue)
+        lessons = lessons or read(found.spec.catalogue)
         found.teach(lessons)
     sources = ", ".join(sorted({lesson.provenance for lesson in lessons}))
     console.out.print(f"Taught {len(lessons):,} lessons by {sources} to {source}", soft_wrap=True)
@@ -299,15 +300,6 @@ def find_source(source: str, address: str | None) -> Iterator[GraphSource]:
         )
     with console.ray_session(address):
         yield graphs.find(source)
-
-
-@contextlib.contextmanager
-def as_input_error(source: str) -> Iterator[None]:
-    """Turns an unknown id or name into one message."""
-    try:
-        yield
-    except KeyError as error:
-        raise InputError(str(error.args[0]), where=source) from error
 
 
 def _format_of(out: Path) -> Format:

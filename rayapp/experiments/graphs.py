@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from envs import BetaPrior, InputError, Scenario
+from envs import InputError, Scenario
 from kg_actor import GraphSpec, KnowledgeGraph, Lesson, snapshot, store
-from kg_actor.history import check_signature, confidence_of
+from kg_actor.history import confidence_of
 from kg_actor.queries import ConfidencePoint
 from kg_actor.store import GraphStore
 from rayapp import config
@@ -57,8 +57,8 @@ class GraphSource:
         Raises:
             InputError: a snapshot, which has no history, or no such signature.
         """
-        with _known(self.name):
-            check_signature(self.graph, signature)
+        with as_input_error(self.name):
+            self.graph.check_signature(signature)
         if self.handle is not None:
             from kg_actor import actor
 
@@ -136,11 +136,7 @@ def find(name: str) -> GraphSource:
 
 def create(folder: Path, scenario: Scenario) -> GraphSource:
     """An empty graph of a scenario, in a folder of its own, for runs to share."""
-    flows = scenario.flow_set()
-    spec = GraphSpec(
-        scenario.fingerprint, scenario.kind, flows.predicted, flows.catalogue, BetaPrior()
-    )
-    GraphStore.open(folder, spec).close()
+    GraphStore.open(folder, GraphSpec.of(scenario)).close()
     return find(str(folder))
 
 
@@ -198,8 +194,8 @@ def _live(name: str) -> GraphSource:
 
 
 @contextlib.contextmanager
-def _known(where: str) -> Iterator[None]:
-    """Turns a wrong id or name into a message."""
+def as_input_error(where: str) -> Iterator[None]:
+    """Turns an unknown id or name into one message."""
     try:
         yield
     except KeyError as error:

@@ -277,14 +277,7 @@ class KnowledgePPO(PPO):
         self._predicted, self._catalogue = flows.predicted, flows.catalogue
         self._flows = ray.put(flows)
         self.episodes = 0
-        self._spec = GraphSpec(
-            self.scenario.fingerprint,
-            self.scenario.kind,
-            flows.predicted,
-            flows.catalogue,
-            own.prior,
-            own.half_life,
-        )
+        self._spec = GraphSpec.of(self.scenario, own.prior, own.half_life)
         self._graph_folder = Path(own.graph_folder or Path(self.logdir) / "graph")
         self._unfinished = False
         self.graph = self._start_graph()

@@ -13,7 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from envs import BetaPrior, InputError, InteractionTable, Scenario
+from envs import InputError, InteractionTable, Scenario
 from kg_actor import GraphSpec, Keyed, MergeKey, neighbourhood, queries, store
 from kg_actor.store import GraphStore
 from llm_actor.advisor import FLOOR
@@ -52,10 +52,8 @@ def trained(scenario: Scenario, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder.write(
         RunManifest(name="run-1", settings=settings, fingerprint=kind[0], kind=kind[1]),
     )
-    flows = scenario.flow_set()
-    spec = GraphSpec(*kind, flows.predicted, flows.catalogue, BetaPrior())
     signature, actual = scenario.test
-    opened = GraphStore.open(folder.graph_folder, spec)
+    opened = GraphStore.open(folder.graph_folder, GraphSpec.of(scenario))
     for number in range(3):
         table = InteractionTable.tally(signature, (actual + number) % 15, actual)
         opened.merge([Keyed(MergeKey("run-1", number, 0), table)])

@@ -17,7 +17,7 @@ import stix2
 from click.testing import Result
 from typer.testing import CliRunner
 
-from envs import BetaPrior, InputError, InteractionTable, Scenario
+from envs import InputError, InteractionTable, Scenario
 from kg_actor import GraphSpec, Keyed, MergeKey, snapshot, store
 from kg_actor.actor import start, stop
 from kg_actor.lesson_files import read_lessons
@@ -51,9 +51,7 @@ def refused(*arguments: object) -> str:
 
 @pytest.fixture(scope="module")
 def spec(scenario: Scenario) -> GraphSpec:
-    flows = scenario.flow_set()
-    kind = (scenario.fingerprint, scenario.kind, flows.predicted, flows.catalogue)
-    return GraphSpec(*kind, BetaPrior())
+    return GraphSpec.of(scenario)
 
 
 @pytest.fixture(scope="module")

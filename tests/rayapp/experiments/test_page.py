@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from envs import BetaPrior, InputError, InteractionTable, Scenario
+from envs import InputError, InteractionTable, Scenario
 from kg_actor import GraphSpec, Keyed, MergeKey
 from kg_actor.store import GraphStore
 from rayapp.config import Algo, TrainingSettings
@@ -41,14 +41,7 @@ def make_run(path: Path, scenario: Scenario, algo: Algo) -> RunFolder:
         folder.append_progress(line)
     signature, actual = scenario.test
     table = InteractionTable.tally(signature, actual, actual)
-    spec = GraphSpec(
-        scenario.fingerprint,
-        scenario.kind,
-        scenario.signatures.predicted,
-        scenario.catalogue,
-        BetaPrior(),
-    )
-    graph = GraphStore.open(folder.graph_folder, spec)
+    graph = GraphStore.open(folder.graph_folder, GraphSpec.of(scenario))
     graph.merge([Keyed(MergeKey("run", 1, 0), table)])
     graph.close()
     return folder
