@@ -114,6 +114,12 @@ class InteractionTable:
         """Number of flows counted."""
         return int(self.count.sum())
 
+    def flows_by_class(self, classes: int) -> NDArray[np.int64]:
+        """Number of flows by true class, int64 [classes]."""
+        counted = np.bincount(self.actual, weights=self.count, minlength=classes)
+        flows: NDArray[np.int64] = counted.astype(np.int64)
+        return flows
+
     def rewards(self, catalogue: Catalogue) -> NDArray[np.int8]:
         """Reward of each row by eq. 3, int8 [rows]."""
         return catalogue.rewards[self.actual, self.action]

@@ -33,7 +33,7 @@ from envs import InputError, Scenario
 from envs.files import check_writable, replacing, write_json
 from kg_actor import KnowledgeGraph, store
 from rayapp.config import TrainingSettings, flat
-from rayapp.rl.saved_policy import SavedPolicy
+from rayapp.rl.saved_policy import Policy, load_policy
 
 FORMAT = 2
 
@@ -222,9 +222,9 @@ class RunFolder:
             )
         return scenario
 
-    def policy(self) -> SavedPolicy:
+    def policy(self) -> Policy:
         """The trained policy; raises :class:`InputError` while training has not finished."""
-        return SavedPolicy.load(self.policy_folder, self.manifest().fingerprint)
+        return load_policy(self.policy_folder, self.manifest().fingerprint)
 
     def graph(self) -> KnowledgeGraph:
         """The knowledge graph as it is now; a training that goes on is not disturbed."""

@@ -16,8 +16,9 @@ from envs import InputError
 from envs.files import replacing
 from rayapp import config
 from rayapp.experiments.runs import ProgressLine, RunFolder, RunManifest, shared_name
-from rayapp.rl.algorithm import IterationSummary, KnowledgePPO, KnowledgePPOConfig
+from rayapp.rl.algorithm import KnowledgePPO, KnowledgePPOConfig
 from rayapp.rl.schedules import Schedule
+from rayapp.rl.summary import IterationSummary
 
 Listener = Callable[[ProgressLine, int], None]
 """Called after each iteration with its line and the total number of episodes."""

@@ -8,6 +8,7 @@ interactions with any number of runners, after a restart of one, and after a res
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,12 +62,14 @@ class Assignment:
         flows: refers to the training flows (:class:`FlowSet`).
         knowledge: refers to :class:`Knowledge`.
         weights: refers to the policy network's state.
+        by_reference: the reference policy acts instead of the network.
     """
 
     piece: Slice
     flows: ray.ObjectRef[FlowSet]
     knowledge: ray.ObjectRef[Knowledge]
     weights: ray.ObjectRef[dict[str, Any]]
+    by_reference: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,12 @@ class Fragment:
 
     slice: Slice
     table: InteractionTable
+
+
+def slices(start: int, count: int, parts: int) -> list[Slice]:
+    """A stretch of the stream, cut into ``parts`` contiguous slices of nearly equal length."""
+    edges = [start + count * part // parts for part in range(parts + 1)]
+    return [Slice(a, b - a) for a, b in itertools.pairwise(edges) if b > a]
 
 
 def action_noise(seed: int, piece: Slice) -> NDArray[np.float64]:
@@ -113,6 +122,14 @@ def pick_actions(
     return picked
 
 
+def reference_probabilities(known: Knowledge) -> NDArray[np.float64]:
+    """What the reference policy does, float64 [signatures, actions]; ValueError without one."""
+    if known.reference_logp is None:
+        raise ValueError("without knowledge infusion there is no reference policy")
+    probabilities: NDArray[np.float64] = np.exp(known.reference_logp.astype(np.float64))
+    return probabilities
+
+
 class InteractionRunner(EnvRunner):
     """Steps :class:`ThreatMitigationVectorEnv` and returns interaction tables."""
 
@@ -141,7 +158,10 @@ class InteractionRunner(EnvRunner):
         self.module.set_state(ray.get(assignment.weights))
         env = self._environment(assignment, known)
         _, infos = env.reset()
-        probabilities = self._policy(known, env.situation.flows)
+        if assignment.by_reference:
+            probabilities = reference_probabilities(known)
+        else:
+            probabilities = self._policy(known, env.situation.flows)
         noise = action_noise(self.config.seed or 0, piece)
         actions = pick_actions(probabilities, infos["signature"], noise)
         _, _, _, _, infos = env.step(actions)

@@ -2,17 +2,18 @@
 
 Subclasses RLlib's PPO learner and adds two optional columns to its batches:
 
-* :data:`WEIGHTS`: how much each row counts. A row that stands for k equal flows has k times
+* ``WEIGHTS``: how much each row counts. A row that stands for k equal flows has k times
   the weight, and the loss is the one over the single flows.
-* :data:`REFERENCE_LOGP`: log-probabilities of the reference policy, [rows, actions]. Without
+* ``REFERENCE_LOGP``: log-probabilities of the reference policy, [rows, actions]. Without
   it there is no KL term.
 
-Batches without them are learnt from exactly as RLlib's own PPO would.
+Batches without them are learnt from exactly as RLlib's own PPO would. A batch without
+actions is a set of situations to clone the reference policy in.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from ray.rllib.algorithms.ppo.ppo import (
@@ -25,41 +26,9 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.learner.learner import ENTROPY_KEY, POLICY_LOSS_KEY, VF_LOSS_KEY
 from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.evaluation.postprocessing import Postprocessing
-from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 from torch import Tensor
 
-WEIGHTS = "weights"
-"""Column of row weights, float32 [rows], with mean 1 over the whole batch."""
-
-REFERENCE_LOGP = "reference_logp"
-"""Column of the reference policy's log-probabilities, float32 [rows, actions]."""
-
-REFERENCE_KL_KEY = "reference_kl"
-LAMBDA_KEY = "lambda"
-
-Direction = Literal["policy_to_reference", "reference_to_policy"]
-
-
-def reference_kl(logits: Tensor, reference_logp: Tensor, direction: Direction) -> Tensor:
-    """KL divergence between policy and reference, per row.
-
-    ``policy_to_reference`` is eq. 5. Its gradient carries the factor pi(a), so it vanishes
-    once the policy has saturated. ``reference_to_policy`` is the cross-entropy to a teacher
-    up to a constant, and keeps its gradient (kickstarting: Schmitt et al. 2018,
-    arXiv 1803.03835).
-
-    Args:
-        logits: float [rows, actions], the policy's.
-        reference_logp: float [rows, actions], normalised.
-        direction: which of the two.
-
-    Returns:
-        float [rows], in nats.
-    """
-    logp = torch.log_softmax(logits, dim=-1)
-    if direction == "policy_to_reference":
-        return (logp.exp() * (logp - reference_logp)).sum(-1)
-    return (reference_logp.exp() * (reference_logp - logp)).sum(-1)
+from rayapp.rl.reference import LAMBDA_KEY, REFERENCE_KL_KEY, WEIGHTS, ReferenceTerm
 
 
 def explained_variance(targets: Tensor, values: Tensor, weights: Tensor) -> Tensor:
@@ -75,14 +44,8 @@ def _variance(data: Tensor, weights: Tensor) -> Tensor:
     return (share * (data - mean) ** 2).sum()
 
 
-class ReferencePPOLearner(PPOTorchLearner):
-    """RLlib's PPO learner with row weights and a KL term to a reference policy.
-
-    Reads ``kl_direction``, ``kl_schedule`` and ``total_env_steps`` of
-    :class:`rayapp.rl.algorithm.KnowledgePPOConfig`.
-    """
-
-    current_lambda: float = 0.0
+class ReferencePPOLearner(ReferenceTerm, PPOTorchLearner):
+    """RLlib's PPO learner with row weights and a KL term to a reference policy."""
 
     def update(
         self,
@@ -100,7 +63,8 @@ class ReferencePPOLearner(PPOTorchLearner):
         data.solve_refs()
         if data.batch is not None:
             for module_id, rows in data.batch.policy_batches.items():
-                if WEIGHTS in rows and Postprocessing.ADVANTAGES not in rows:
+                counted = {WEIGHTS, Columns.ACTIONS} <= rows.keys()
+                if counted and Postprocessing.ADVANTAGES not in rows:
                     self._complete(self.module[module_id].unwrapped(), rows)
         return super().update(training_data=data, **kwargs)
 
@@ -125,12 +89,6 @@ class ReferencePPOLearner(PPOTorchLearner):
             rows[Columns.ACTION_DIST_INPUTS] = logits
             rows[Columns.ACTION_LOGP] = logp
 
-    def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
-        """Sets lambda for the update from the schedule."""
-        super().before_gradient_based_update(timesteps=timesteps)
-        step = int(timesteps.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0))
-        self.current_lambda = self.config.kl_schedule.at(step, self.config.total_env_steps)
-
     def compute_loss_for_module(
         self,
         *,
@@ -140,6 +98,8 @@ class ReferencePPOLearner(PPOTorchLearner):
         fwd_out: dict[str, Tensor],
     ) -> Tensor:
         """PPO's clipped loss plus lambda * KL (eq. 6), averaged over single flows."""
+        if Columns.ACTIONS not in batch:
+            return self.cloning_loss(module_id, batch, fwd_out[Columns.ACTION_DIST_INPUTS])
         module = self.module[module_id].unwrapped()
         weights = _row_weights(batch)
 
@@ -168,13 +128,8 @@ class ReferencePPOLearner(PPOTorchLearner):
             trust_kl = mean(previous.kl(current))
             loss = loss + self.curr_kl_coeffs_per_module[module_id] * trust_kl
 
-        to_reference = torch.zeros((), device=logits.device)
-        weight = self.current_lambda if REFERENCE_LOGP in batch else 0.0
-        if REFERENCE_LOGP in batch:
-            to_reference = mean(
-                reference_kl(logits, batch[REFERENCE_LOGP], self.config.kl_direction)
-            )
-            loss = loss + weight * to_reference
+        infusion, to_reference, weight = self.reference_term(logits, batch, weights)
+        loss = loss + infusion
 
         self.metrics.log_dict(
             {

@@ -1,7 +1,8 @@
 """A trained policy as a file: network and the knowledge it acts with, without Ray or pickle.
 
 A folder of ``policy.safetensors`` (weights, N and C, and with advice A_LLM and R_LLM per
-signature) and ``policy.json`` (network, algorithm, scenario fingerprint).
+signature; or a table of probabilities) and ``policy.json`` (kind, network, scenario
+fingerprint).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -25,9 +26,70 @@ from rayapp.rl.networks import NetworkSpec, build
 _WEIGHT = "network."
 
 
+class Policy(Protocol):
+    """Anything trained: every signature has one distribution over actions."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the scenario it was trained on."""
+        ...
+
+    def probabilities(self, predicted: NDArray[np.int8]) -> NDArray[np.float64]:
+        """Action probabilities, float64 [signatures, actions].
+
+        Args:
+            predicted: int8 [signatures], the class each signature predicts.
+        """
+        ...
+
+    def actions(self, predicted: NDArray[np.int8]) -> NDArray[np.int64]:
+        """The most probable action of each signature, int64 [signatures]."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Writes the policy, replacing what stood there once everything is written."""
+        ...
+
+
+@dataclass(frozen=True)
+class TablePolicy:
+    """A policy without a network: the probabilities themselves.
+
+    Attributes:
+        table: float [signatures, actions], rows sum to 1.
+        fingerprint: of the scenario it was learnt on.
+    """
+
+    table: NDArray[np.floating[Any]]
+    fingerprint: str
+
+    def probabilities(self, predicted: NDArray[np.int8]) -> NDArray[np.float64]:
+        """See :class:`Policy`; raises :class:`ValueError` for another number of signatures."""
+        if len(predicted) != len(self.table):
+            raise ValueError("policy and signatures are of different databases")
+        return self.table.astype(np.float64)
+
+    def actions(self, predicted: NDArray[np.int8]) -> NDArray[np.int64]:
+        """See :class:`Policy`."""
+        best: NDArray[np.int64] = self.probabilities(predicted).argmax(axis=1)
+        return best
+
+    def save(self, folder: Path) -> None:
+        """See :class:`Policy`."""
+        table = torch.from_numpy(np.ascontiguousarray(self.table, np.float32))
+        _write(folder, {"probabilities": table}, {"kind": "table", "fingerprint": self.fingerprint})
+
+    @classmethod
+    def _assemble(cls, about: dict[str, Any], tensors: dict[str, Tensor]) -> TablePolicy:
+        table = tensors["probabilities"].numpy()
+        if table.ndim != 2 or not np.allclose(table.sum(axis=1), 1.0, atol=1e-4):
+            raise ValueError("not a table of probabilities")
+        return cls(table, str(about["fingerprint"]))
+
+
 @dataclass(frozen=True)
 class SavedPolicy:
-    """A policy with frozen knowledge: every signature has one distribution over actions.
+    """A policy network with frozen knowledge.
 
     Attributes:
         spec: of the network.
@@ -73,46 +135,12 @@ class SavedPolicy:
             tensors["suggestion.reward"] = torch.from_numpy(self.suggestion.reward.copy())
         prior = self.counters.prior
         about: dict[str, Any] = {
+            "kind": "network",
             "network": self.spec.to_json(),
             "prior": {"alpha": prior.alpha, "beta": prior.beta},
             "fingerprint": self.fingerprint,
         }
-        with replacing(folder) as temporary:
-            temporary.mkdir()
-            save_file(tensors, temporary / "policy.safetensors")
-            about["sha256"] = sha256(temporary / "policy.safetensors")
-            (temporary / "policy.json").write_text(json.dumps(about, indent=2) + "\n")
-
-    @classmethod
-    def load(cls, folder: Path, fingerprint: str) -> SavedPolicy:
-        """Reads what :meth:`save` wrote.
-
-        Raises:
-            InputError: missing or unreadable files, or a policy of another scenario.
-        """
-        about, tensors = _read(folder)
-        if about.get("sha256") != sha256(folder / "policy.safetensors"):
-            raise InputError(
-                "has changed since it was written",
-                where=str(folder / "policy.safetensors"),
-                mend="Remove the run's policy folder and give its kirl train command again",
-            )
-        try:
-            policy = cls._assemble(about, tensors)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise InputError(
-                f"its parts do not fit together ({type(error).__name__})",
-                where=str(folder),
-                mend="Train the run again",
-            ) from error
-        if policy.fingerprint != fingerprint:
-            raise InputError(
-                f"the policy was trained on scenario {policy.fingerprint[:12]}",
-                where=str(folder),
-                expected=f"a policy of scenario {fingerprint[:12]}",
-                mend="Use the run's own scenario",
-            )
-        return policy
+        _write(folder, tensors, about)
 
     @classmethod
     def _assemble(cls, about: dict[str, Any], tensors: dict[str, Tensor]) -> SavedPolicy:
@@ -140,6 +168,51 @@ class SavedPolicy:
         prior = BetaPrior(**about["prior"])
         counters = Counters(seen, tensors["counters.correct"].numpy(), prior)
         return cls(spec, weights, counters, suggestion, str(about["fingerprint"]))
+
+
+_KINDS: dict[str, type[SavedPolicy] | type[TablePolicy]] = {
+    "network": SavedPolicy,
+    "table": TablePolicy,
+}
+
+
+def load_policy(folder: Path, fingerprint: str) -> Policy:
+    """Reads what a policy's ``save`` wrote.
+
+    Raises:
+        InputError: missing or unreadable files, or a policy of another scenario.
+    """
+    about, tensors = _read(folder)
+    if about.get("sha256") != sha256(folder / "policy.safetensors"):
+        raise InputError(
+            "has changed since it was written",
+            where=str(folder / "policy.safetensors"),
+            mend="Remove the run's policy folder and give its kirl train command again",
+        )
+    try:
+        policy: Policy = _KINDS[about.get("kind", "network")]._assemble(about, tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"its parts do not fit together ({type(error).__name__})",
+            where=str(folder),
+            mend="Train the run again",
+        ) from error
+    if policy.fingerprint != fingerprint:
+        raise InputError(
+            f"the policy was trained on scenario {policy.fingerprint[:12]}",
+            where=str(folder),
+            expected=f"a policy of scenario {fingerprint[:12]}",
+            mend="Use the run's own scenario",
+        )
+    return policy
+
+
+def _write(folder: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
+    with replacing(folder) as temporary:
+        temporary.mkdir()
+        save_file(tensors, temporary / "policy.safetensors")
+        about = about | {"sha256": sha256(temporary / "policy.safetensors")}
+        (temporary / "policy.json").write_text(json.dumps(about, indent=2) + "\n")
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -18,7 +18,8 @@ from envs import PAPER, BetaPrior, InputError, InteractionTable, Scenario
 from kg_actor import GraphCounts, Lesson, records_of, snapshot
 from llm_actor import GraphReader, Prompts, compose
 from llm_actor.selection import AdvisorSpec
-from rayapp.rl.algorithm import KnowledgePPO, KnowledgePPOConfig, slices
+from rayapp.rl.algorithm import KnowledgePPO, KnowledgePPOConfig
+from rayapp.rl.env_runner import slices
 from rayapp.rl.schedules import Schedule
 
 Build = Callable[..., KnowledgePPO]

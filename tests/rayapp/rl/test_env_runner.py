@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envs import BetaPrior, Counters, InteractionTable, Scenario
-from rayapp.rl.algorithm import KnowledgePPOConfig, slices
+from rayapp.rl.algorithm import KnowledgePPOConfig
 from rayapp.rl.env_runner import (
     Assignment,
     Fragment,
@@ -19,6 +19,7 @@ from rayapp.rl.env_runner import (
     Slice,
     action_noise,
     pick_actions,
+    slices,
 )
 
 

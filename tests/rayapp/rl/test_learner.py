@@ -12,9 +12,11 @@ from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
 from envs import BetaPrior, Counters, InteractionTable, Scenario, Suggestion
-from rayapp.rl.algorithm import KnowledgePPOConfig, counted_rows
+from rayapp.rl.algorithm import KnowledgePPOConfig
+from rayapp.rl.counted import counted_rows
 from rayapp.rl.env_runner import Knowledge
-from rayapp.rl.learner import REFERENCE_LOGP, WEIGHTS, Direction, ReferencePPOLearner, reference_kl
+from rayapp.rl.learner import ReferencePPOLearner
+from rayapp.rl.reference import REFERENCE_LOGP, WEIGHTS, Direction, reference_kl
 from rayapp.rl.schedules import Schedule
 
 

@@ -12,7 +12,7 @@ import torch
 
 from envs import BetaPrior, Counters, InputError, Suggestion
 from rayapp.rl.networks import NetworkSpec, build
-from rayapp.rl.saved_policy import SavedPolicy
+from rayapp.rl.saved_policy import SavedPolicy, load_policy
 
 PREDICTED = np.array([0, 2, 6], np.int8)
 
@@ -32,7 +32,7 @@ def policy() -> SavedPolicy:
 def test_what_is_loaded_acts_as_what_was_saved(policy: SavedPolicy, tmp_path: Path) -> None:
     policy.save(tmp_path / "policy")
 
-    loaded = SavedPolicy.load(tmp_path / "policy", "abc")
+    loaded = load_policy(tmp_path / "policy", "abc")
 
     assert np.array_equal(loaded.probabilities(PREDICTED), policy.probabilities(PREDICTED))
     assert loaded.counters.prior == BetaPrior(2.0, 1.0)
@@ -57,12 +57,12 @@ def test_another_scenarios_policy_is_refused_by_name(policy: SavedPolicy, tmp_pa
     policy.save(tmp_path / "policy")
 
     with pytest.raises(InputError, match="trained on scenario abc"):
-        SavedPolicy.load(tmp_path / "policy", "def")
+        load_policy(tmp_path / "policy", "def")
 
 
 def test_a_missing_policy_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Let kirl train finish"):
-        SavedPolicy.load(tmp_path / "policy", "abc")
+        load_policy(tmp_path / "policy", "abc")
 
 
 @pytest.mark.parametrize("name", ["policy.json", "policy.safetensors"])
@@ -72,7 +72,7 @@ def test_a_damaged_file_is_refused(policy: SavedPolicy, tmp_path: Path, name: st
     file.write_bytes(file.read_bytes()[:40])
 
     with pytest.raises(InputError, match="not a readable policy"):
-        SavedPolicy.load(tmp_path / "policy", "abc")
+        load_policy(tmp_path / "policy", "abc")
 
 
 @pytest.mark.parametrize("change", [{"signatures": 10**12}, {"hidden": [7]}, {"colour": "red"}])
@@ -86,7 +86,7 @@ def test_a_network_that_does_not_fit_its_weights_is_refused(
     file.write_text(json.dumps(about))
 
     with pytest.raises(InputError, match="do not fit together"):
-        SavedPolicy.load(tmp_path / "policy", "abc")
+        load_policy(tmp_path / "policy", "abc")
 
 
 def test_changed_tensors_are_refused(policy: SavedPolicy, tmp_path: Path) -> None:
@@ -96,4 +96,4 @@ def test_changed_tensors_are_refused(policy: SavedPolicy, tmp_path: Path) -> Non
     file.write_bytes(content[:-400] + bytes(400))
 
     with pytest.raises(InputError, match="has changed"):
-        SavedPolicy.load(tmp_path / "policy", "abc")
+        load_policy(tmp_path / "policy", "abc")

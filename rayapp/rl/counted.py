@@ -1,0 +1,88 @@
+"""The learner's rows: one per distinct transition of an iteration, weighted by its count."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from ray.rllib.core.columns import Columns
+
+from envs import InteractionTable
+from envs.bandit import observe
+from rayapp.rl.env_runner import Knowledge
+from rayapp.rl.reference import REFERENCE_LOGP, WEIGHTS
+
+
+def counted_rows(
+    table: InteractionTable,
+    knowledge: Knowledge,
+    predicted: NDArray[np.int8],
+    rewards: NDArray[np.int8],
+    class_weights: NDArray[np.float64] | None = None,
+) -> dict[str, NDArray[Any]]:
+    """The learner's columns for a table: one row per distinct transition, weighted by count.
+
+    Args:
+        table: an iteration's interactions.
+        knowledge: what they were sampled with.
+        predicted: int8 [signatures].
+        rewards: int8 [classes, actions], eq. 3.
+        class_weights: float64 [classes], what a flow of each true class counts; by default 1.
+
+    Returns:
+        Columns ``obs`` float32 [rows, 5 or 7], ``actions`` int64, ``rewards`` float32,
+        ``weights`` float32 with mean 1 and, with advice, ``reference_logp`` float32
+        [rows, actions].
+    """
+    count = table.count.astype(np.float64)
+    if class_weights is not None:
+        count *= class_weights[table.actual]
+    rows: dict[str, NDArray[Any]] = {
+        Columns.OBS: observe(table.signature, predicted, knowledge.counters, knowledge.suggestion),
+        Columns.ACTIONS: table.action.astype(np.int64),
+        Columns.REWARDS: rewards[table.actual, table.action].astype(np.float32),
+        WEIGHTS: (count / count.mean()).astype(np.float32),
+    }
+    if knowledge.reference_logp is not None:
+        rows[REFERENCE_LOGP] = knowledge.reference_logp[table.signature]
+    return rows
+
+
+def cloning_rows(knowledge: Knowledge, predicted: NDArray[np.int8]) -> dict[str, NDArray[Any]]:
+    """Columns to clone the reference policy from: one row per signature seen, weighted by N.
+
+    Args:
+        knowledge: with a reference policy.
+        predicted: int8 [signatures].
+
+    Returns:
+        Columns ``obs``, ``weights`` and ``reference_logp`` as :func:`counted_rows` has them.
+
+    Raises:
+        ValueError: there is no reference policy, or no signature was seen.
+    """
+    seen = np.flatnonzero(knowledge.counters.seen)
+    if knowledge.reference_logp is None or not len(seen):
+        raise ValueError("there is nothing to clone")
+    count = knowledge.counters.seen[seen]
+    return {
+        Columns.OBS: observe(seen, predicted, knowledge.counters, knowledge.suggestion),
+        WEIGHTS: (count / count.mean()).astype(np.float32),
+        REFERENCE_LOGP: knowledge.reference_logp[seen],
+    }
+
+
+def balance(flows: NDArray[np.int64] | NDArray[np.float64], power: float) -> NDArray[np.float64]:
+    """Weights that lift rare classes: (most frequent / own frequency) ** power.
+
+    Args:
+        flows: [classes], flows met so far by true class.
+        power: 0 weighs all flows alike, 1 all classes alike.
+
+    Returns:
+        float64 [classes]; a class not met yet weighs like one met once.
+    """
+    met = np.maximum(flows, 1).astype(np.float64)
+    weights: NDArray[np.float64] = (met.max() / met) ** power
+    return weights

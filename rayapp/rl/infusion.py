@@ -1,0 +1,413 @@
+"""Knowledge infusion: the iteration that every knowledge-infused algorithm shares.
+
+The only place that sees all parts: runners, graph, advice, learner.
+"""
+
+from __future__ import annotations
+
+import abc
+import uuid
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from numpy.typing import NDArray
+from ray.exceptions import ActorDiedError
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.core import (
+    COMPONENT_ENV_RUNNER,
+    COMPONENT_LEARNER,
+    COMPONENT_LEARNER_GROUP,
+    COMPONENT_RL_MODULE,
+    DEFAULT_MODULE_ID,
+)
+from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+from ray.rllib.utils.metrics import (
+    ENV_RUNNER_RESULTS,
+    ENV_RUNNER_SAMPLING_TIMER,
+    LEARNER_RESULTS,
+    LEARNER_UPDATE_TIMER,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    TIMERS,
+)
+
+from envs import InputError, InteractionTable, Scenario
+from kg_actor import (
+    GraphCounts,
+    GraphSpec,
+    GraphState,
+    Keyed,
+    MergeKey,
+    counters_of,
+    records_of,
+)
+from kg_actor import actor as graph_actor
+from llm_actor import AdviceDesk, Advisor
+from llm_actor import actor as advisor_actor
+from llm_actor.selection import AdvisorSpec, build
+from rayapp.rl.config import KnowledgeConfig
+from rayapp.rl.counted import balance, cloning_rows, counted_rows
+from rayapp.rl.env_runner import Assignment, Fragment, Knowledge, Slice, slices
+from rayapp.rl.graph_checkpoint import COMPONENT_GRAPH, GraphCheckpoint
+from rayapp.rl.networks import NetworkSpec
+from rayapp.rl.reference import WEIGHTS
+from rayapp.rl.saved_policy import Policy, SavedPolicy, TablePolicy
+from rayapp.rl.summary import IterationSummary, numbers
+
+GRAPH_MERGE_TIMER = "graph_merge"
+ADVICE_TIMER = "advice"
+KNOWLEDGE_STATE = "knowledge"
+
+
+class KnowledgeInfused(Algorithm):
+    """An algorithm on interaction tables; mix it in before RLlib's own algorithm class.
+
+    One iteration: runners step slices of the flow stream under frozen knowledge; the sum of
+    their tables goes to the knowledge graph and to the learner; the graph's new records
+    become the next iteration's counters and advice. What learning from an iteration's rows
+    means is the algorithm's own: :meth:`_learn_from`.
+    """
+
+    config: KnowledgeConfig
+
+    @abc.abstractmethod
+    def _learn_from(self, rows: dict[str, NDArray[Any]], flows: int) -> dict[str, Any]:
+        """Updates the policy on an iteration's counted rows; returns the learner's metrics."""
+
+    def setup(self, config: Any) -> None:  # noqa: ANN401
+        """Loads the scenario, starts the graph actor, then RLlib's own parts."""
+        super().setup(config)
+        own = self.config
+        # Drawn per algorithm: two that are built from one configuration are two runs.
+        self.run_name = own.run_name or f"run-{uuid.uuid4().hex[:8]}"
+        self.scenario = Scenario.load(Path(own.scenario_path))
+        flows = self.scenario.flow_set("train")
+        self._predicted, self._catalogue = flows.predicted, flows.catalogue
+        self._flows = ray.put(flows)
+        self.episodes = 0
+        self._spec = GraphSpec.of(self.scenario, own.prior, own.half_life)
+        self._graph_folder = Path(own.graph_folder or Path(self.logdir) / "graph")
+        self._unfinished = False
+        self.graph = self._start_graph()
+        try:
+            self._set_up_knowledge()
+        except BaseException:
+            graph_actor.stop(self.graph, self.run_name)
+            raise
+
+    def _set_up_knowledge(self) -> None:
+        own = self.config
+        if own.lessons:
+            graph_actor.ask(self.graph.teach.remote(own.lessons))
+        self._graph_checkpoint = GraphCheckpoint(self.run_name, self._spec, lambda: self.graph)
+        self._advisor = self._started(own.advisor)
+        self._desk = AdviceDesk(
+            self._advisor,
+            self._catalogue,
+            wait=own.advice_wait,
+            max_age=own.advice_max_age,
+        )
+        self._asked = self._advice_age = 0
+        self.knowledge = self._learn(graph_actor.ask(self.graph.counts.remote()))
+        self.summary: IterationSummary | None = None
+
+    def _started(self, advisor: Advisor | AdvisorSpec) -> Advisor:
+        """The advisor itself, or the actors that serve the language model that is described."""
+        if not isinstance(advisor, AdvisorSpec):
+            return advisor
+        if not (advisor.holds_model and self.config.infuse):
+            return build(advisor)
+        own = self.config
+        return advisor_actor.start(
+            advisor, require_gpu=own.require_gpu, replicas=own.advisor_replicas
+        )
+
+    def training_step(self) -> None:
+        """One iteration: sample, then graph and learner on the same tables, then advice."""
+        if self._unfinished:
+            raise RuntimeError(
+                "the last iteration failed half-way: weights and graph are of different ages. "
+                "Restore a checkpoint"
+            )
+        if self.episodes == 0:
+            self._begin()
+        with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
+            fragments = self._sample()
+        table = InteractionTable.total(fragment.table for fragment in fragments)
+        keyed = [
+            Keyed(MergeKey(self.run_name, self.training_iteration, number), fragment.table)
+            for number, fragment in enumerate(fragments)
+        ]
+        self._unfinished = True
+        # The graph merges while the learner learns.
+        merged = self.graph.merge.remote(keyed)
+        self.metrics.log_value(
+            (ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), table.flows, reduce="lifetime_sum"
+        )
+        with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
+            learner_results = self._update(table)
+        with self.metrics.log_time((TIMERS, GRAPH_MERGE_TIMER)):
+            counts = self._merged(merged, keyed)
+        self.episodes += table.flows
+        self._unfinished = False
+        with self.metrics.log_time((TIMERS, ADVICE_TIMER)):
+            self.knowledge = self._learn(counts)
+        if self.episodes == self.config.reference_flows and self.config.cloning_steps:
+            learner_results = self._clone()
+        self.summary = self._summarise(table, learner_results)
+        self.metrics.log_dict(
+            {
+                "reward_mean": self.summary.average_reward,
+                "reward_per_class": self.summary.class_reward,
+                "graph_version": self.summary.graph_version,
+                "prompts_asked": self.summary.prompts_asked,
+                "advice_age": self.summary.advice_age,
+            },
+            key=ENV_RUNNER_RESULTS,
+            window=1,
+        )
+
+    def _begin(self) -> None:
+        """Drops what a run that was lost before its first checkpoint left in the graph.
+
+        Raises:
+            InputError: the graph holds another run's flows, and is not shared on purpose.
+        """
+        counts = graph_actor.ask(self.graph.begin.remote(self.run_name))
+        if counts.signature_actual.any() and not self.config.shared_graph:
+            raise InputError(
+                "holds flows of another run",
+                where=str(self._graph_folder),
+                expected="a graph of this run's own, or a shared one",
+                mend="Restore the run's own graph, or remove the folder",
+            )
+        self.knowledge = self._learn(counts)
+
+    def _merged(self, answer: Any, keyed: list[Keyed]) -> GraphCounts:  # noqa: ANN401
+        """The counts after a merge; merged again if its actor was lost for good."""
+        try:
+            counts: GraphCounts = graph_actor.ask(answer)
+        except ActorDiedError:
+            self.graph = self._start_graph()
+            counts = graph_actor.ask(self.graph.merge.remote(keyed))
+        return counts
+
+    def _start_graph(self) -> Any:  # noqa: ANN401
+        shared = self.config.shared_graph
+        return graph_actor.start(self.run_name, self._spec, self._graph_folder, shared=shared)
+
+    def _learn(self, counts: GraphCounts) -> Knowledge:
+        """Counters and advice from the graph's counts."""
+        self._flows_met = counts.signature_actual.sum(axis=0)
+        counters = counters_of(counts, self._predicted, self.config.prior)
+        if not self.config.infuse:
+            return Knowledge(counters, None, None, counts.version)
+        records = records_of(counts, self._predicted, self._catalogue, self.config.prior)
+        table = self._desk.advise(records)
+        self._asked, self._advice_age = table.asked, table.age
+        reference = self.config.reference.policy(table.log_probabilities)
+        return Knowledge(counters, table.suggestion, reference, counts.version)
+
+    def _sample(self) -> list[Fragment]:
+        """Fragments that cover this iteration's stretch of the stream, in stream order."""
+        left = self.config.total_env_steps - self.episodes
+        if self.by_reference:
+            left = min(left, self.config.reference_flows - self.episodes)
+        count = min(self.config.train_batch_size_per_learner, left if left > 0 else 2**62)
+        shared = (self._flows, ray.put(self.knowledge), ray.put(self._weights()))
+        runners = self.env_runner_group.healthy_env_runner_ids()
+        pieces = slices(self.episodes, count, max(1, len(runners)))
+        done: dict[Slice, Fragment] = {}
+        while len(done) < len(pieces):
+            missing = [
+                Assignment(piece, *shared, by_reference=self.by_reference)
+                for piece in pieces
+                if piece not in done
+            ]
+            for fragment in self._dispatch(missing):
+                done[fragment.slice] = fragment
+        return [done[piece] for piece in pieces]
+
+    @property
+    def by_reference(self) -> bool:
+        """Whether the reference policy acts on the next flows, and the policy does not learn."""
+        return self.episodes < self.config.reference_flows
+
+    def _weights(self) -> dict[str, NDArray[np.float32]]:
+        state: dict[str, NDArray[np.float32]] = self.learner_group.get_state(
+            components=f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}", inference_only=True
+        )[COMPONENT_LEARNER][COMPONENT_RL_MODULE][DEFAULT_MODULE_ID]
+        return state
+
+    def saved_policy(self) -> Policy:
+        """The policy as it is now, with the knowledge it acts with.
+
+        A training in which the reference policy alone acts leaves that one.
+        """
+        if self.config.reference_flows >= self.config.total_env_steps:
+            return self._saved_reference()
+        prefix = "policy."
+        return SavedPolicy(
+            spec=NetworkSpec.from_json(self.config.rl_module_spec.model_config["network"]),
+            weights={
+                name.removeprefix(prefix): torch.from_numpy(np.array(value))
+                for name, value in self._weights().items()
+                if name.startswith(prefix)
+            },
+            counters=self.knowledge.counters,
+            suggestion=self.knowledge.suggestion,
+            fingerprint=self.scenario.fingerprint,
+        )
+
+    def _saved_reference(self) -> TablePolicy:
+        if self.knowledge.reference_logp is None:
+            raise RuntimeError("without knowledge infusion there is no reference policy")
+        return TablePolicy(np.exp(self.knowledge.reference_logp), self.scenario.fingerprint)
+
+    def _dispatch(self, work: list[Assignment]) -> list[Fragment]:
+        """Gives each healthy runner one assignment; the driver's own steps in for none."""
+        group = self.env_runner_group
+        runners = group.healthy_env_runner_ids()[: len(work)]
+        if not runners:
+            return [group.local_env_runner.sample(assignment=item) for item in work]
+        fragments: list[Fragment] = group.foreach_env_runner(
+            "sample",
+            kwargs=[{"assignment": item} for item in work[: len(runners)]],
+            remote_worker_ids=runners,
+            local_env_runner=False,
+        )
+        return fragments
+
+    def _update(self, table: InteractionTable) -> dict[str, Any]:
+        if self.by_reference:
+            return {}
+        power = self.config.class_balance
+        balanced = balance(self._flows_met + table.flows_by_class(len(self._flows_met)), power)
+        rows = counted_rows(
+            table,
+            self.knowledge,
+            self._predicted,
+            self._catalogue.rewards,
+            balanced if power else None,
+        )
+        return self._learn_from(rows, table.flows)
+
+    def _clone(self) -> dict[str, Any]:
+        """Clones the reference policy in the situations met so far (section IV-C)."""
+        rows = cloning_rows(self.knowledge, self._predicted)
+        return self._gradient_steps(
+            rows, 0, epochs=self.config.cloning_steps, minibatch=len(rows[WEIGHTS])
+        )
+
+    def _gradient_steps(
+        self, rows: dict[str, NDArray[Any]], flows: int, *, epochs: int, minibatch: int
+    ) -> dict[str, Any]:
+        """Lets the learner pass over rows; returns its metrics."""
+        if minibatch < len(rows[WEIGHTS]):
+            rows = self._shuffled(rows)
+        batch = MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(rows)}, env_steps=flows)
+        results = self.learner_group.update(
+            batch=batch,
+            timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: self.episodes},
+            num_epochs=epochs,
+            minibatch_size=minibatch,
+        )
+        self.metrics.aggregate(results, key=LEARNER_RESULTS)
+        learnt: dict[str, Any] = results[0][DEFAULT_MODULE_ID]
+        return learnt
+
+    def _shuffled(self, rows: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Rows in an order that a resumed run would draw again; RLlib's own shuffle would not."""
+        generator = np.random.default_rng([self.config.seed or 0, self.episodes])
+        order = generator.permutation(len(rows[WEIGHTS]))
+        return {name: column[order] for name, column in rows.items()}
+
+    def _summarise(self, table: InteractionTable, results: dict[str, Any]) -> IterationSummary:
+        rewards = table.rewards(self._catalogue) * table.count
+        classes = len(self._catalogue.classes)
+        total = np.bincount(table.actual, weights=rewards, minlength=classes)
+        flows = np.bincount(table.actual, weights=table.count, minlength=classes)
+        return IterationSummary(
+            episodes=self.episodes,
+            average_reward=float(total.sum() / flows.sum()),
+            class_reward={
+                self._catalogue.class_names[i]: float(total[i] / flows[i])
+                for i in np.flatnonzero(flows)
+            },
+            graph_version=self.knowledge.version,
+            prompts_asked=self._asked,
+            advice_age=self._advice_age,
+            results=numbers(results),
+        )
+
+    def graph_state(self) -> GraphState:
+        """Everything the graph holds now."""
+        state: GraphState = graph_actor.ask(self.graph.state.remote())
+        return state
+
+    def get_state(
+        self,
+        components: str | Collection[str] | None = None,
+        *,
+        not_components: str | Collection[str] | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> dict[str, Any]:
+        """RLlib's state, the graph's, and the position in the flow stream."""
+        state: dict[str, Any] = super().get_state(
+            components, not_components=not_components, **kwargs
+        )
+        # Runners keep nothing between calls.
+        state.pop(COMPONENT_ENV_RUNNER, None)
+        if self._check_component(COMPONENT_GRAPH, components, not_components):
+            state[COMPONENT_GRAPH] = self._graph_checkpoint.get_state()
+        state[KNOWLEDGE_STATE] = {
+            "episodes": self.episodes,
+            "fingerprint": self.scenario.fingerprint,
+        }
+        return state
+
+    def get_checkpointable_components(self) -> list[tuple[str, Any]]:
+        """Learner and graph; runners are stateless."""
+        return [
+            (COMPONENT_LEARNER_GROUP, self.learner_group),
+            (COMPONENT_GRAPH, self._graph_checkpoint),
+        ]
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restores algorithm and graph together; merges later than the checkpoint are dropped.
+
+        Raises:
+            ValueError: the checkpoint belongs to another scenario.
+        """
+        super().set_state(state)
+        saved = state.get(KNOWLEDGE_STATE)
+        if saved is None:
+            return
+        if saved["fingerprint"] != self.scenario.fingerprint:
+            raise ValueError(
+                f"the checkpoint belongs to scenario {saved['fingerprint'][:12]}, this is "
+                f"{self.scenario.fingerprint[:12]}"
+            )
+        if COMPONENT_GRAPH in state:
+            self._graph_checkpoint.set_state(state[COMPONENT_GRAPH])
+        graph = self.graph_state()
+        self.episodes = int(saved["episodes"])
+        held = graph.counts.signature_actual.sum()
+        if self.config.shared_graph:
+            own = (one.flows for key, one in graph.merged.items() if key.run == self.run_name)
+            held = sum(own)
+        if held != self.episodes:
+            raise ValueError("the checkpoint has lost its graph")
+        self._unfinished = False
+        self.knowledge = self._learn(graph.counts)
+
+    def cleanup(self) -> None:
+        """Stops runners and learner, and the graph actor with its last run."""
+        super().cleanup()
+        self._desk.close()
+        if isinstance(self._advisor, advisor_actor.RemoteAdvisor):
+            self._advisor.stop()
+        graph_actor.stop(self.graph, self.run_name)
