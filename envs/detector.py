@@ -18,6 +18,7 @@ from sklearn.tree import DecisionTreeClassifier
 from envs.catalogue import Catalogue
 from envs.errors import InputError
 from envs.flows import FEATURES
+from envs.honesty import cross_fitted_nodes
 from envs.signatures import SignatureTable, leaf_classes, leaf_nodes, leaf_rules
 
 _TRUSTED = ["sklearn.tree._tree.Tree"]
@@ -59,6 +60,18 @@ class Detector:
     def match(self, features: NDArray[np.float32]) -> NDArray[np.int32]:
         """The signature that each flow matches, int32 [n]."""
         nodes = self._tree.apply(np.ascontiguousarray(features, dtype=np.float32))
+        matched: NDArray[np.int32] = self._signature_of_node[nodes]
+        return matched
+
+    def match_cross_fitted(
+        self, features: NDArray[np.float32], *, folds: int, seed: int
+    ) -> NDArray[np.int32]:
+        """The signatures that the flows it was fitted on match honestly, int32 [n].
+
+        See :mod:`envs.honesty`.
+        """
+        features = np.ascontiguousarray(features, dtype=np.float32)
+        nodes = cross_fitted_nodes(self._tree, features, folds=folds, seed=seed)
         matched: NDArray[np.int32] = self._signature_of_node[nodes]
         return matched
 

@@ -44,6 +44,8 @@ FORMAT = 1
 TEST_SHARE = 0.3
 """Share of flows held out for testing (paper, section IV-A: 70/30)."""
 
+MOST_FOLDS = 100
+
 SPLITS = ("train", "test")
 MANIFEST = "manifest.json"
 _FILES = ("signatures.parquet", "train.parquet", "test.parquet", "detector.skops")
@@ -68,6 +70,32 @@ def split(
     return train, test
 
 
+def _parted(
+    rows: NDArray[np.int64], actual: NDArray[np.int8], share: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Training rows parted into those the detector is fitted on, and those the agent meets."""
+    try:
+        fit, meet = train_test_split(
+            rows, test_size=share, stratify=actual[rows], random_state=seed
+        )
+    except ValueError as error:
+        raise InputError(
+            f"a class has too few training flows to set a share of {share:g} apart",
+            expected="at least two training flows of every class on either side",
+            mend="Choose another --honest, --cross-fit, or give more flows",
+        ) from error
+    return fit, meet
+
+
+def _check_honesty(honest: float | None, cross_fit: int | None) -> None:
+    if honest is not None and cross_fit is not None:
+        raise InputError("both --honest and --cross-fit are given", expected="one of them")
+    if honest is not None and not 0 < honest < 1:
+        raise InputError(f"--honest is {honest:g}", expected="a share between 0 and 1")
+    if cross_fit is not None and not 2 <= cross_fit <= MOST_FOLDS:
+        raise InputError(f"--cross-fit is {cross_fit}", expected=f"2 to {MOST_FOLDS} folds")
+
+
 @dataclass(frozen=True)
 class Scenario:
     """A prepared scenario in memory. Make one with :meth:`prepare` or :meth:`load`."""
@@ -80,7 +108,14 @@ class Scenario:
 
     @classmethod
     def prepare(
-        cls, flows: Flows, out: Path, *, seed: int = 0, catalogue: Catalogue = PAPER
+        cls,
+        flows: Flows,
+        out: Path,
+        *,
+        seed: int = 0,
+        catalogue: Catalogue = PAPER,
+        honest: float | None = None,
+        cross_fit: int | None = None,
     ) -> Scenario:
         """Splits flows, fits the detector on the training part and writes the scenario.
 
@@ -89,21 +124,34 @@ class Scenario:
             out: the folder to write; what stood there is replaced once all is written.
             seed: of split and tree.
             catalogue: the classes that ``flows.actual`` refers to.
+            honest: share of the training flows that the detector is not fitted on; the agent
+                meets these alone (:mod:`envs.honesty`).
+            cross_fit: number of folds by which the agent meets all training flows honestly;
+                exclusive with ``honest``.
 
         Raises:
-            InputError: only one class, a class with too few flows to be split, or ``out``
-                holds anything but a scenario.
+            InputError: only one class, a class with too few flows to be split, ``out``
+                holds anything but a scenario, or impossible ``honest`` and ``cross_fit``.
         """
+        _check_honesty(honest, cross_fit)
         check_replaceable(out)
         _check_classes(flows, catalogue)
         train_rows, test_rows = split(flows.actual, seed=seed)
-        train_features, train_actual = flows.features[train_rows], flows.actual[train_rows]
-        detector = Detector.fit(train_features, train_actual, seed=seed)
-        train = (detector.match(train_features), train_actual)
-        del train_features
+        fit_rows = train_rows
+        if honest is not None:
+            fit_rows, train_rows = _parted(train_rows, flows.actual, honest, seed)
+        fit_features = flows.features[fit_rows]
+        detector = Detector.fit(fit_features, flows.actual[fit_rows], seed=seed)
+        fitted = detector.match(fit_features)
+        matched = fitted
+        if cross_fit is not None:
+            matched = detector.match_cross_fitted(fit_features, folds=cross_fit, seed=seed)
+        elif honest is not None:
+            matched = detector.match(flows.features[train_rows])
+        train = (matched, flows.actual[train_rows])
+        del fit_features
         test = (detector.match(flows.features[test_rows]), flows.actual[test_rows])
-        size = int(train[0].max()) + 1
-        signatures = detector.signatures(np.bincount(train[0], minlength=size))
+        signatures = detector.signatures(np.bincount(fitted))
         report = detection_report(signatures.predicted[test[0]], test[1], catalogue)
         manifest: dict[str, Any] = {
             "format": FORMAT,
@@ -117,7 +165,12 @@ class Scenario:
                     strict=True,
                 )
             },
-            "split": {"seed": seed, "test_share": TEST_SHARE},
+            "split": {
+                "seed": seed,
+                "test_share": TEST_SHARE,
+                "honest": honest,
+                "cross_fit": cross_fit,
+            },
             "signatures": len(signatures),
             "detection": report_to_json(report),
             "catalogue": catalogue.to_json(),

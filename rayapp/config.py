@@ -9,13 +9,26 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from envs import BetaPrior, Catalogue, InputError
 from kg_actor import Lesson, lesson_files
 from llm_actor.selection import AdvisorSpec, Kind
+from rayapp.rl.reference import Reference
+from rayapp.rl.schedules import Schedule, ScheduleKind
 
-Algo = Literal["ppo", "ppo-kg"]
+Algo = Literal["ppo", "ppo-kg", "ppo-kg-pt", "llm-kg", "dl"]
+"""The paper's five systems (section IV-A)."""
+
+INFUSED: frozenset[str] = frozenset({"ppo-kg", "ppo-kg-pt", "llm-kg"})
+"""Those that ask for advice."""
 
 
 def _possible(path: Path) -> Path:
@@ -61,6 +74,8 @@ class PPOSettings(_Settings):
         value_clip: largest squared value error that counts; rewards go from -5 to 5.
         entropy_coefficient: weight of the entropy bonus.
         gradient_clip: largest global norm of the gradient; ``None`` does not clip.
+        class_balance: what a flow counts in the loss: (flows of the most frequent true class /
+            flows of its own) to this power. 0 counts all flows alike, 1 all classes.
     """
 
     flows_per_iteration: _Positive = 65_536
@@ -72,24 +87,85 @@ class PPOSettings(_Settings):
     value_clip: _Rate = 100.0
     entropy_coefficient: _Share = 0.0
     gradient_clip: _Rate | None = None
+    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
 class KLSettings(_Settings):
-    """lambda * KL between policy and reference policy (eq. 6); used by ppo-kg alone.
+    """lambda * KL between policy and reference policy (eq. 6); used where advice is.
 
     Attributes:
         direction: ``policy_to_reference`` is eq. 5, ``reference_to_policy`` its reverse.
-        schedule: how lambda goes from ``start`` to ``end``: ``linear`` or ``constant``.
+        schedule: how lambda goes from ``start`` to ``end``: ``constant``, ``linear``,
+            ``cosine``, ``exponential``, ``piecewise`` or ``adaptive``.
         start: lambda at the first flow.
         end: lambda after ``length`` flows.
         length: environment steps; ``None`` is the whole training.
+        points: of ``piecewise``: pairs of environment step and lambda.
+        target: of ``adaptive``: the KL that lambda is to hold, in nats.
+        reference: ``soft`` is the advisor's probabilities, ``hard`` its one action.
+        temperature: of ``soft``; below 1 sharpens.
+        smoothing: of ``hard``: probability spread over all actions.
     """
 
     direction: Literal["policy_to_reference", "reference_to_policy"] = "reference_to_policy"
-    schedule: Literal["constant", "linear"] = "linear"
+    schedule: ScheduleKind = "linear"
     start: _Share = 1.0
     end: _Share = 0.0
     length: _Positive | None = None
+    points: tuple[tuple[int, float], ...] = ()
+    target: _Rate | None = None
+    reference: Literal["soft", "hard"] = "soft"
+    temperature: _Rate = 1.0
+    smoothing: Annotated[float, Field(gt=0, lt=1)] = 0.01
+
+    @model_validator(mode="after")
+    def _check(self) -> KLSettings:
+        self.schedule_of_lambda()
+        return self
+
+    def schedule_of_lambda(self) -> Schedule:
+        """The schedule as the learner takes it; raises :class:`ValueError`."""
+        return Schedule(self.schedule, self.start, self.end, self.length, self.points, self.target)
+
+    def reference_of_advice(self) -> Reference:
+        """How advice becomes the reference policy."""
+        return Reference(self.reference, self.temperature, self.smoothing)
+
+
+class CloningSettings(_Settings):
+    """Behaviour cloning before reinforcement learning (section IV-C); ppo-kg-pt alone.
+
+    Attributes:
+        flows: flows at the beginning, out of all, that the advisor acts on alone. They fill the
+            graph, and give the situations to clone its policy in.
+        epochs: passes over them.
+        batch_flows: flows per gradient step; the steps go over expected batches, without the
+            noise of drawing them.
+    """
+
+    flows: _Positive = 262_144
+    epochs: _Positive = 10
+    batch_flows: _Positive = 16_384
+
+    @property
+    def steps(self) -> int:
+        """Gradient steps in all."""
+        return self.epochs * -(-self.flows // self.batch_flows)
+
+
+class SupervisedSettings(_Settings):
+    """The paper's DL: the policy network, trained on the best action of the true class.
+
+    Attributes:
+        epochs: passes over the training flows (the paper's are 100).
+        batch_flows: flows per gradient step; the steps go over expected batches, without the
+            noise of drawing them.
+        learning_rate: of Adam.
+    """
+
+    epochs: _Positive = 100
+    batch_flows: _Positive = 65_536
+    learning_rate: _Rate = 3e-3
 
 
 class AdviceSettings(_Settings):
@@ -174,7 +250,8 @@ class TrainingSettings(_Settings):
     """All that decides a training run, besides its scenario.
 
     Attributes:
-        algo: ``ppo``, or ``ppo-kg`` with graph, advice and KL term.
+        algo: ``ppo``; ``ppo-kg`` with graph, advice and KL term; ``ppo-kg-pt``, which clones
+            the advisor first; ``llm-kg``, the advisor alone; ``dl``, supervised learning.
         episodes: flows to train on; exclusive with ``passes``.
         passes: the same in passes over the training flows (the paper's is 5).
         seed: of flow order, exploration and network initialisation.
@@ -191,6 +268,8 @@ class TrainingSettings(_Settings):
     network: NetworkSettings = NetworkSettings()
     ppo: PPOSettings = PPOSettings()
     kl: KLSettings = KLSettings()
+    cloning: CloningSettings = CloningSettings()
+    supervised: SupervisedSettings = SupervisedSettings()
     advice: AdviceSettings = AdviceSettings()
     prior: PriorSettings = PriorSettings()
     graph: GraphSettings = GraphSettings()
@@ -199,7 +278,8 @@ class TrainingSettings(_Settings):
         """Flows to train on, given the size of the training set."""
         if self.episodes is not None:
             return self.episodes
-        passes = 5.0 if self.passes is None else self.passes
+        usual = self.supervised.epochs if self.algo == "dl" else 5.0
+        passes = usual if self.passes is None else self.passes
         return max(1, round(passes * training_flows))
 
 

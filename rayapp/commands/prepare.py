@@ -30,6 +30,22 @@ def prepare(
     seed: Annotated[
         int, typer.Option(min=0, max=2**31 - 1, help="Of the split, the tree and synthetic flows.")
     ] = 0,
+    honest: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Keep this share of the training flows from the tree; the agent meets these "
+            "alone, and the graph learns the tree's real error rates.",
+        ),
+    ] = None,
+    cross_fit: Annotated[
+        int | None,
+        typer.Option(
+            metavar="FOLDS",
+            help="The same without giving up flows: each is matched without the leaves that "
+            "rest on its own fold alone. 5 is a good number.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a scenario that is there already.")
     ] = False,
@@ -39,7 +55,7 @@ def prepare(
     _check(data, synthetic_rows, out, overwrite)
     flows = read_flows(data) if data else generate_flows(synthetic_rows or 0, seed)
     with console.working(f"Fitting a decision tree on 70 % of {len(flows):,} flows"):
-        scenario = Scenario.prepare(flows, out, seed=seed)
+        scenario = Scenario.prepare(flows, out, seed=seed, honest=honest, cross_fit=cross_fit)
     console.err.print(f"Peak memory: {console.peak_memory():.2f} GiB")
     if as_json:
         console.print_json(scenario.manifest)

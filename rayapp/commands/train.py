@@ -20,7 +20,10 @@ def train(
     scenario: Annotated[Path, typer.Option(help="Scenario written by kirl prepare.")],
     out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted one is resumed.")],
     algo: Annotated[
-        str | None, typer.Option(metavar="ppo|ppo-kg", help="What to train (default ppo-kg).")
+        str | None,
+        typer.Option(
+            metavar="ppo|ppo-kg|ppo-kg-pt|llm-kg|dl", help="What to train (default ppo-kg)."
+        ),
     ] = None,
     settings_file: Annotated[
         Path | None, typer.Option("--config", help="YAML file of settings.")

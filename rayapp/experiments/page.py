@@ -21,7 +21,7 @@ from envs import InputError, Scenario
 from envs.files import replacing
 from kg_actor import KnowledgeGraph, draw, to_networkx
 from kg_actor.view import ACTION, CONFUSED, EARNED, PREDICTS, SIGNATURE, TYPE
-from rayapp.config import TrainingSettings, flat
+from rayapp.config import INFUSED, TrainingSettings, flat
 from rayapp.experiments import curves
 from rayapp.experiments.evaluation import Score, Scorecard
 from rayapp.experiments.runs import RunFolder, RunManifest
@@ -244,7 +244,7 @@ def _curves(
         f'</div><p class="soft">Colours and dashes as above: {escape(_names(list(runs)))}.</p>'
     )
     for i, (name, manifest) in enumerate(manifests.items()):
-        if manifest.settings.algo == "ppo-kg":
+        if manifest.settings.algo in ("ppo-kg", "ppo-kg-pt"):
             blocks.append(_knowledge_curves(name, folders[name], manifest, f"kl{i}"))
     return "\n".join(blocks)
 
@@ -269,7 +269,7 @@ def _figure(figure: Figure, gid: str, caption: str) -> str:
 
 
 def _graph(folders: dict[str, RunFolder], manifests: dict[str, RunManifest]) -> str:
-    names = [name for name, m in manifests.items() if m.settings.algo == "ppo-kg"]
+    names = [name for name, m in manifests.items() if m.settings.algo in INFUSED]
     if not names:
         return ""
     graph = folders[names[-1]].graph()
@@ -317,6 +317,10 @@ def _prepare_command(scenario: Scenario) -> str:
         words += ["--synthetic", str(origin.get("rows", scenario.manifest["source"]["rows_read"]))]
     for file in origin.get("files", []):
         words += ["--data", str(file)]
+    split = scenario.manifest["split"]
+    for option in ("honest", "cross_fit"):
+        if split.get(option) is not None:
+            words += [f"--{option.replace('_', '-')}", str(split[option])]
     return shlex.join(
         [*words, "--seed", str(scenario.manifest["split"]["seed"]), "--out", "scenario"]
     )

@@ -12,12 +12,14 @@ from typing import Any
 
 import torch
 
-from envs import InputError
+from envs import InputError, Scenario
 from envs.files import replacing
 from rayapp import config
 from rayapp.experiments.runs import ProgressLine, RunFolder, RunManifest, shared_name
-from rayapp.rl.algorithm import KnowledgePPO, KnowledgePPOConfig
-from rayapp.rl.schedules import Schedule
+from rayapp.experiments.supervised import SupervisedTrainee
+from rayapp.experiments.trainee import Trainee
+from rayapp.rl.algorithm import KnowledgePPOConfig
+from rayapp.rl.networks import NetworkSpec
 from rayapp.rl.summary import IterationSummary
 
 Listener = Callable[[ProgressLine, int], None]
@@ -42,13 +44,44 @@ def train(folder: RunFolder, on_iteration: Listener | None = None) -> RunManifes
     folder.scenario()
     # The networks are so small that a second thread costs more than it brings.
     torch.set_num_threads(1)
-    algorithm = algorithm_config(manifest, folder)
-    built = algorithm.build_algo()
+    trainee = build_trainee(manifest, folder)
     try:
-        _Session(folder, manifest, built).run(manifest.total, on_iteration)
+        _Session(folder, manifest, trainee).run(manifest.total, on_iteration)
     finally:
-        built.stop()
+        trainee.stop()
     return manifest
+
+
+def build_trainee(manifest: RunManifest, folder: RunFolder) -> Trainee:
+    """The system that a run trains, at its beginning."""
+    if manifest.settings.algo == "dl":
+        return _supervised(manifest, folder.scenario())
+    algorithm: Trainee = algorithm_config(manifest, folder).build_algo()
+    return algorithm
+
+
+def _supervised(manifest: RunManifest, scenario: Scenario) -> SupervisedTrainee:
+    settings, catalogue = manifest.settings, scenario.catalogue
+    network = settings.network
+    spec = NetworkSpec(
+        signatures=len(scenario.signatures),
+        classes=len(catalogue.classes),
+        actions=len(catalogue.actions),
+        augmented=False,
+        encoder=network.encoder,
+        embedding_dim=network.embedding_dim,
+        hidden=network.hidden,
+    )
+    return SupervisedTrainee(
+        scenario.flow_set("train"),
+        spec,
+        scenario.fingerprint,
+        total=manifest.total,
+        batch_flows=settings.supervised.batch_flows,
+        learning_rate=settings.supervised.learning_rate,
+        prior=config.beta_prior(settings.prior),
+        seed=settings.seed,
+    )
 
 
 def algorithm_config(manifest: RunManifest, folder: RunFolder) -> KnowledgePPOConfig:
@@ -68,7 +101,7 @@ def algorithm_config(manifest: RunManifest, folder: RunFolder) -> KnowledgePPOCo
             encoder=settings.network.encoder,
             hidden=settings.network.hidden,
             embedding_dim=settings.network.embedding_dim,
-            infuse=settings.algo == "ppo-kg",
+            infuse=settings.algo in config.INFUSED,
         )
         .knowledge(
             run_name=manifest.name,
@@ -84,7 +117,11 @@ def algorithm_config(manifest: RunManifest, folder: RunFolder) -> KnowledgePPOCo
             require_gpu=advice.require_gpu,
             advisor_replicas=advice.replicas,
             kl_direction=kl.direction,
-            kl_schedule=Schedule(kl.schedule, kl.start, kl.end, kl.length),
+            kl_schedule=kl.schedule_of_lambda(),
+            reference=kl.reference_of_advice(),
+            reference_flows=_reference_flows(settings),
+            cloning_steps=settings.cloning.steps if settings.algo == "ppo-kg-pt" else 0,
+            class_balance=ppo.class_balance,
         )
         .env_runners(num_env_runners=settings.runners)
         .fault_tolerance(restart_failed_env_runners=True)
@@ -102,6 +139,13 @@ def algorithm_config(manifest: RunManifest, folder: RunFolder) -> KnowledgePPOCo
         .debugging(seed=settings.seed, log_level="ERROR")
     )
     return algorithm
+
+
+def _reference_flows(settings: config.TrainingSettings) -> int:
+    total = settings.total_episodes(0)
+    if settings.algo == "ppo-kg-pt":
+        return min(settings.cloning.flows, total)
+    return total if settings.algo == "llm-kg" else 0
 
 
 class StopRequest:
@@ -136,8 +180,8 @@ class StopRequest:
 class _Session:
     """One process's share of a run."""
 
-    def __init__(self, folder: RunFolder, manifest: RunManifest, algorithm: KnowledgePPO) -> None:
-        self._folder, self._manifest, self._algorithm = folder, manifest, algorithm
+    def __init__(self, folder: RunFolder, manifest: RunManifest, trainee: Trainee) -> None:
+        self._folder, self._manifest, self._trainee = folder, manifest, trainee
         if manifest.episodes:
             checkpoint = folder.checkpoint(manifest.episodes)
             if not checkpoint.is_dir():
@@ -146,17 +190,17 @@ class _Session:
                     where=str(checkpoint),
                     mend="Train the run again from the start, with another --out",
                 )
-            _restore(algorithm, checkpoint)
+            _restore(trainee, checkpoint)
         folder.rewind_progress(manifest.episodes)
         self._begun, self._before = time.perf_counter(), manifest.seconds
         self._saved_at = self._begun
 
     def run(self, total: int, on_iteration: Listener | None) -> None:
-        algorithm = self._algorithm
+        trainee = self._trainee
         with StopRequest() as stop:
-            while algorithm.episodes < total:
-                algorithm.train()
-                line = self._log(algorithm.summary)
+            while trainee.episodes < total:
+                trainee.train()
+                line = self._log(trainee.summary)
                 if on_iteration:
                     on_iteration(line, total)
                 if stop.requested:
@@ -175,7 +219,7 @@ class _Session:
         if summary is None:
             raise RuntimeError("an iteration ended without a summary")
         line = ProgressLine(
-            iteration=self._algorithm.training_iteration,
+            iteration=self._trainee.training_iteration,
             episodes=summary.episodes,
             seconds=round(self._elapsed(), 3),
             average_reward=summary.average_reward,
@@ -189,11 +233,11 @@ class _Session:
         return line
 
     def _checkpoint(self) -> None:
-        elapsed, episodes = self._elapsed(), self._algorithm.episodes
+        elapsed, episodes = self._elapsed(), self._trainee.episodes
         # Never touches the checkpoint that the manifest names: a crash would leave none.
         if episodes != self._manifest.episodes:
             with replacing(self._folder.checkpoint(episodes)) as temporary:
-                self._algorithm.save_to_path(str(temporary.resolve()))
+                self._trainee.save_to_path(str(temporary.resolve()))
         # The manifest says which checkpoint counts; it changes in one step.
         self._manifest.episodes = episodes
         self._manifest.seconds = elapsed
@@ -202,14 +246,14 @@ class _Session:
         self._saved_at = time.perf_counter()
 
     def _finish(self) -> None:
-        self._algorithm.saved_policy().save(self._folder.policy_folder)
+        self._trainee.saved_policy().save(self._folder.policy_folder)
         self._manifest.state = "complete"
         self._folder.write(self._manifest)
 
 
-def _restore(algorithm: KnowledgePPO, checkpoint: Path) -> None:
+def _restore(trainee: Trainee, checkpoint: Path) -> None:
     try:
-        algorithm.restore_from_path(str(checkpoint.resolve()))
+        trainee.restore_from_path(str(checkpoint.resolve()))
     except InputError:
         raise
     except Exception as error:

@@ -18,7 +18,8 @@ from llm_actor.selection import AdvisorSpec
 from rayapp.rl.env_runner import InteractionRunner
 from rayapp.rl.module import MitigationModule
 from rayapp.rl.networks import EncoderKind, NetworkSpec
-from rayapp.rl.reference import Direction, Reference
+from rayapp.rl.reference import Reference
+from rayapp.rl.reference_term import Direction
 from rayapp.rl.schedules import Schedule
 
 

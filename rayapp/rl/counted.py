@@ -11,7 +11,7 @@ from ray.rllib.core.columns import Columns
 from envs import InteractionTable
 from envs.bandit import observe
 from rayapp.rl.env_runner import Knowledge
-from rayapp.rl.reference import REFERENCE_LOGP, WEIGHTS
+from rayapp.rl.reference_term import REFERENCE_LOGP, WEIGHTS
 
 
 def counted_rows(

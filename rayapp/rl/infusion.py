@@ -53,7 +53,7 @@ from rayapp.rl.counted import balance, cloning_rows, counted_rows
 from rayapp.rl.env_runner import Assignment, Fragment, Knowledge, Slice, slices
 from rayapp.rl.graph_checkpoint import COMPONENT_GRAPH, GraphCheckpoint
 from rayapp.rl.networks import NetworkSpec
-from rayapp.rl.reference import WEIGHTS
+from rayapp.rl.reference_term import WEIGHTS
 from rayapp.rl.saved_policy import Policy, SavedPolicy, TablePolicy
 from rayapp.rl.summary import IterationSummary, numbers
 

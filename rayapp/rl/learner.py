@@ -28,7 +28,7 @@ from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.evaluation.postprocessing import Postprocessing
 from torch import Tensor
 
-from rayapp.rl.reference import LAMBDA_KEY, REFERENCE_KL_KEY, WEIGHTS, ReferenceTerm
+from rayapp.rl.reference_term import LAMBDA_KEY, REFERENCE_KL_KEY, WEIGHTS, ReferenceTerm
 
 
 def explained_variance(targets: Tensor, values: Tensor, weights: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from rayapp.rl.algorithm import KnowledgePPOConfig
 from rayapp.rl.counted import counted_rows
 from rayapp.rl.env_runner import Knowledge
 from rayapp.rl.learner import ReferencePPOLearner
-from rayapp.rl.reference import REFERENCE_LOGP, WEIGHTS, Direction, reference_kl
+from rayapp.rl.reference_term import REFERENCE_LOGP, WEIGHTS, Direction, reference_kl
 from rayapp.rl.schedules import Schedule
 
 
