@@ -5,8 +5,9 @@ A scenario is a folder:
 =================== ==========================================================
 ``manifest.json``   provenance, counts, split, catalogue, versions, fingerprint
 ``signatures.parquet`` id, predicted class, rule, training support
-``train.parquet``   signature (int32), actual (int8) of each training flow
-``test.parquet``    the same for the test flows
+``train.parquet``   signature (int32), actual (int8) of each training flow, and the
+                    signatures it matches honestly, ``cross_fitted_0`` and so on
+``test.parquet``    signature and actual of the test flows
 ``detector.skops``  the fitted decision tree
 =================== ==========================================================
 
@@ -21,10 +22,11 @@ import hashlib
 import importlib.metadata
 import json
 import platform
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -40,15 +42,25 @@ from envs.files import link_or_copy, replacing, sha256, write_json
 from envs.flows import Flows
 from envs.signatures import SignatureTable
 
-FORMAT = 1
+FORMAT = 2
 TEST_SHARE = 0.3
 """Share of flows held out for testing (paper, section IV-A: 70/30)."""
+
+FOLDS = 3
+"""Folds of cross-fitting (:mod:`envs.honesty`), chosen within the training part of real flows."""
+
+DRAWS = 4
+"""Deals into folds; each gives the training flows one more set of honest matches."""
 
 MOST_FOLDS = 100
 
 SPLITS = ("train", "test")
 MANIFEST = "manifest.json"
+_CROSS_FITTED = "cross_fitted_"
 _FILES = ("signatures.parquet", "train.parquet", "test.parquet", "detector.skops")
+
+
+Matching = Literal["fitted", "cross-fitted"]
 
 
 def split(
@@ -87,13 +99,11 @@ def _parted(
     return fit, meet
 
 
-def _check_honesty(honest: float | None, cross_fit: int | None) -> None:
-    if honest is not None and cross_fit is not None:
-        raise InputError("both --honest and --cross-fit are given", expected="one of them")
+def _check_honesty(honest: float | None, cross_fit: int) -> None:
     if honest is not None and not 0 < honest < 1:
         raise InputError(f"--honest is {honest:g}", expected="a share between 0 and 1")
-    if cross_fit is not None and not 2 <= cross_fit <= MOST_FOLDS:
-        raise InputError(f"--cross-fit is {cross_fit}", expected=f"2 to {MOST_FOLDS} folds")
+    if cross_fit != 0 and not 2 <= cross_fit <= MOST_FOLDS:
+        raise InputError(f"--cross-fit is {cross_fit}", expected=f"2 to {MOST_FOLDS} folds, or 0")
 
 
 @dataclass(frozen=True)
@@ -105,6 +115,7 @@ class Scenario:
     signatures: SignatureTable
     train: tuple[NDArray[np.int32], NDArray[np.int8]]
     test: tuple[NDArray[np.int32], NDArray[np.int8]]
+    cross_fitted: NDArray[np.int32]
 
     @classmethod
     def prepare(
@@ -115,7 +126,7 @@ class Scenario:
         seed: int = 0,
         catalogue: Catalogue = PAPER,
         honest: float | None = None,
-        cross_fit: int | None = None,
+        cross_fit: int = FOLDS,
     ) -> Scenario:
         """Splits flows, fits the detector on the training part and writes the scenario.
 
@@ -126,8 +137,8 @@ class Scenario:
             catalogue: the classes that ``flows.actual`` refers to.
             honest: share of the training flows that the detector is not fitted on; the agent
                 meets these alone (:mod:`envs.honesty`).
-            cross_fit: number of folds by which the agent meets all training flows honestly;
-                exclusive with ``honest``.
+            cross_fit: number of folds by which the agent can meet all training flows
+                honestly, 0 for none; of no use, and left out, with ``honest``.
 
         Raises:
             InputError: only one class, a class with too few flows to be split, ``out``
@@ -143,11 +154,13 @@ class Scenario:
         fit_features = flows.features[fit_rows]
         detector = Detector.fit(fit_features, flows.actual[fit_rows], seed=seed)
         fitted = detector.match(fit_features)
-        matched = fitted
-        if cross_fit is not None:
-            matched = detector.match_cross_fitted(fit_features, folds=cross_fit, seed=seed)
-        elif honest is not None:
-            matched = detector.match(flows.features[train_rows])
+        matched = fitted if honest is None else detector.match(flows.features[train_rows])
+        draws = DRAWS if cross_fit and honest is None else 0
+        honestly = [
+            detector.match_cross_fitted(fit_features, folds=cross_fit, seed=seed * DRAWS + draw)
+            for draw in range(draws)
+        ]
+        cross_fitted = np.array(honestly, np.int32).reshape(draws, len(matched))
         train = (matched, flows.actual[train_rows])
         del fit_features
         test = (detector.match(flows.features[test_rows]), flows.actual[test_rows])
@@ -169,7 +182,7 @@ class Scenario:
                 "seed": seed,
                 "test_share": TEST_SHARE,
                 "honest": honest,
-                "cross_fit": cross_fit,
+                "cross_fit": cross_fit if draws else 0,
             },
             "signatures": len(signatures),
             "detection": report_to_json(report),
@@ -180,13 +193,15 @@ class Scenario:
             folder.mkdir()
             detector.save(folder / "detector.skops")
             _write_signatures(folder / "signatures.parquet", signatures)
-            _write_split(folder / "train.parquet", train)
+            _write_split(folder / "train.parquet", train, cross_fitted)
             _write_split(folder / "test.parquet", test)
-            manifest["fingerprint"] = _fingerprint(catalogue, detector, signatures, train, test)
+            manifest["fingerprint"] = _fingerprint(
+                catalogue, detector, signatures, train, test, cross_fitted
+            )
             manifest["sha256"] = {name: sha256(folder / name) for name in _FILES}
             manifest["manifest_sha256"] = _manifest_sha256(manifest)
             write_json(folder / MANIFEST, manifest)
-        return cls(out, manifest, signatures, train, test)
+        return cls(out, manifest, signatures, train, test, cross_fitted)
 
     @classmethod
     def load(cls, path: Path) -> Scenario:
@@ -211,7 +226,8 @@ class Scenario:
         try:
             signatures = _read_signatures(path / "signatures.parquet")
             train, test = (_read_split(path / f"{name}.parquet") for name in SPLITS)
-            scenario = cls(path, manifest, signatures, train, test)
+            cross_fitted = _read_cross_fitted(path / "train.parquet")
+            scenario = cls(path, manifest, signatures, train, test, cross_fitted)
             scenario._check_ranges()
         except (pa.ArrowException, KeyError, ValueError, TypeError, OverflowError) as error:
             raise InputError(
@@ -226,6 +242,7 @@ class Scenario:
         columns: list[tuple[NDArray[Any], int]] = [(self.signatures.predicted, classes)]
         for signature, actual in (self.train, self.test):
             columns += [(signature, len(self.signatures)), (actual, classes)]
+        columns += [(draw, len(self.signatures)) for draw in self.cross_fitted]
         for column, size in columns:
             if not len(column) or column.min() < 0 or column.max() >= size:
                 raise ValueError("an id is out of range")
@@ -250,8 +267,15 @@ class Scenario:
         """The fitted detector, read from its file."""
         return Detector.load(self.path / "detector.skops")
 
-    def flow_set(self, name: str = "train") -> FlowSet:
+    def flow_set(self, name: str = "train", *, matching: Matching = "fitted") -> FlowSet:
         """One split as the environment takes it.
+
+        Args:
+            name: ``train`` or ``test``.
+            matching: ``fitted`` matches every flow as the detector does. ``cross-fitted``
+                holds every training flow 2 * draws times, as the detector matches it and as
+                it is matched honestly in turn, so that counters learn how often the
+                detector errs on flows it has not seen; without draws it is ``fitted``.
 
         Raises:
             InputError: there is no such split.
@@ -259,6 +283,10 @@ class Scenario:
         if name not in SPLITS:
             raise InputError(f"no split called {name!r}", expected=" or ".join(SPLITS))
         signature, actual = self.train if name == "train" else self.test
+        draws = len(self.cross_fitted)
+        if name == "train" and matching == "cross-fitted" and draws:
+            signature = np.concatenate([*self.cross_fitted, *[signature] * draws])
+            actual = np.tile(actual, 2 * draws)
         return FlowSet(signature, actual, self.signatures.predicted, self.catalogue)
 
     def copy_to(self, folder: Path) -> None:
@@ -273,11 +301,13 @@ def _fingerprint(
     catalogue: Catalogue,
     detector: Detector,
     signatures: SignatureTable,
-    *splits: tuple[NDArray[np.int32], NDArray[np.int8]],
+    train: tuple[NDArray[np.int32], NDArray[np.int8]],
+    test: tuple[NDArray[np.int32], NDArray[np.int8]],
+    cross_fitted: NDArray[np.int32],
 ) -> str:
     digest = hashlib.sha256(json.dumps(catalogue.to_json(), sort_keys=True).encode())
     digest.update(detector.digest().encode())
-    for array in (signatures.predicted, signatures.support, *(a for part in splits for a in part)):
+    for array in (signatures.predicted, signatures.support, *train, *test, cross_fitted):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
@@ -390,13 +420,28 @@ def _read_signatures(path: Path) -> SignatureTable:
     )
 
 
-def _write_split(path: Path, flows: tuple[NDArray[np.int32], NDArray[np.int8]]) -> None:
-    table = pa.table({"signature": pa.array(flows[0]), "actual": pa.array(flows[1])})
-    pq.write_table(table, path, compression="zstd")
+def _write_split(
+    path: Path,
+    flows: tuple[NDArray[np.int32], NDArray[np.int8]],
+    cross_fitted: Iterable[NDArray[np.int32]] = (),
+) -> None:
+    columns = {"signature": pa.array(flows[0]), "actual": pa.array(flows[1])}
+    for number, draw in enumerate(cross_fitted):
+        columns[f"{_CROSS_FITTED}{number}"] = pa.array(draw)
+    pq.write_table(pa.table(columns), path, compression="zstd")
+
+
+def _read_cross_fitted(path: Path) -> NDArray[np.int32]:
+    """Signatures by draw, int32 [draws, flows]."""
+    schema = pq.read_schema(path)
+    names = [name for name in schema.names if name.startswith(_CROSS_FITTED)]
+    table = pq.read_table(path, columns=["signature", *names])
+    draws = [table[f"{_CROSS_FITTED}{number}"].to_numpy() for number in range(len(names))]
+    return np.array(draws, np.int32).reshape(len(names), len(table))
 
 
 def _read_split(path: Path) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
-    table = pq.read_table(path)
+    table = pq.read_table(path, columns=["signature", "actual"])
     return (
         table["signature"].to_numpy().astype(np.int32),
         table["actual"].to_numpy().astype(np.int8),

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from envs import BetaPrior, Catalogue, InputError
+from envs.scenario import Matching
 from kg_actor import Lesson, lesson_files
 from llm_actor.selection import AdvisorSpec, Kind
 from rayapp.rl.reference import Reference
@@ -87,7 +88,7 @@ class PPOSettings(_Settings):
     value_clip: _Rate = 100.0
     entropy_coefficient: _Share = 0.0
     gradient_clip: _Rate | None = None
-    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.0
+    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
 class KLSettings(_Settings):
@@ -164,7 +165,7 @@ class SupervisedSettings(_Settings):
     """
 
     epochs: _Positive = 100
-    batch_flows: _Positive = 65_536
+    batch_flows: _Positive = 4_096
     learning_rate: _Rate = 3e-3
 
 
@@ -254,6 +255,9 @@ class TrainingSettings(_Settings):
             the advisor first; ``llm-kg``, the advisor alone; ``dl``, supervised learning.
         episodes: flows to train on; exclusive with ``passes``.
         passes: the same in passes over the training flows (the paper's is 5).
+        matching: ``fitted`` meets the training flows as the detector matches them, and it
+            hardly errs on those. ``cross-fitted`` meets them in turn so and as they are
+            matched honestly (``kirl prepare --cross-fit``).
         seed: of flow order, exploration and network initialisation.
         runners: remote environment runners; 0 steps in the driver. It changes speed only.
         checkpoint_seconds: time between two checkpoints.
@@ -262,6 +266,7 @@ class TrainingSettings(_Settings):
     algo: Algo = "ppo-kg"
     episodes: _Positive | None = None
     passes: _Rate | None = None
+    matching: Matching = "cross-fitted"
     seed: Annotated[int, Field(ge=0, lt=2**31, strict=True)] = 0
     runners: Annotated[int, Field(ge=0, le=4096, strict=True)] = 0
     checkpoint_seconds: _Rate = 30.0

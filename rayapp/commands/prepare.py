@@ -10,7 +10,7 @@ from rich.table import Table
 
 from envs import Flows, InputError, Scenario, cicids2017, synthetic
 from envs.files import check_writable
-from envs.scenario import MANIFEST, check_replaceable
+from envs.scenario import FOLDS, MANIFEST, check_replaceable
 from rayapp.commands import console
 
 EXAMPLE = "Example: kirl prepare --data MachineLearningCVE/ --out scenario"
@@ -39,13 +39,13 @@ def prepare(
         ),
     ] = None,
     cross_fit: Annotated[
-        int | None,
+        int,
         typer.Option(
             metavar="FOLDS",
-            help="The same without giving up flows: each is matched without the leaves that "
-            "rest on its own fold alone. 5 is a good number.",
+            help="The same without giving up flows: training can also meet each flow as it is "
+            "matched without the leaves that rest on its own fold alone. 0 leaves it out.",
         ),
-    ] = None,
+    ] = FOLDS,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a scenario that is there already.")
     ] = False,

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from envs import InputError, Scenario
 from envs.files import replacing
+from envs.scenario import FOLDS
 from kg_actor import KnowledgeGraph, draw, to_networkx
 from kg_actor.view import ACTION, CONFUSED, EARNED, PREDICTS, SIGNATURE, TYPE
 from rayapp.config import INFUSED, TrainingSettings, flat
@@ -318,9 +319,10 @@ def _prepare_command(scenario: Scenario) -> str:
     for file in origin.get("files", []):
         words += ["--data", str(file)]
     split = scenario.manifest["split"]
-    for option in ("honest", "cross_fit"):
-        if split.get(option) is not None:
-            words += [f"--{option.replace('_', '-')}", str(split[option])]
+    if split["honest"] is not None:
+        words += ["--honest", str(split["honest"])]
+    elif split["cross_fit"] != FOLDS:
+        words += ["--cross-fit", str(split["cross_fit"])]
     return shlex.join(
         [*words, "--seed", str(scenario.manifest["split"]["seed"]), "--out", "scenario"]
     )

@@ -33,6 +33,7 @@ class SupervisedTrainee:
         flows: the training flows.
         spec: of the network; not augmented, since there is no advice.
         fingerprint: of the scenario.
+        epoch_flows: flows that count as one epoch.
         total: flows to train on, over all epochs.
         batch_flows: flows per gradient step.
         learning_rate: of Adam.
@@ -46,6 +47,7 @@ class SupervisedTrainee:
         spec: NetworkSpec,
         fingerprint: str,
         *,
+        epoch_flows: int,
         total: int,
         batch_flows: int,
         learning_rate: float,
@@ -55,7 +57,7 @@ class SupervisedTrainee:
         self.episodes = self.training_iteration = 0
         self.summary: IterationSummary | None = None
         self._flows, self._spec, self._fingerprint = flows, spec, fingerprint
-        self._total, self._batch_flows = total, batch_flows
+        self._epoch_flows, self._total, self._batch_flows = epoch_flows, total, batch_flows
         self._counters = Counters.zeros(len(flows.predicted), prior)
         self._counters.add(flows.signature, flows.predicted[flows.signature] == flows.actual)
         with torch.random.fork_rng(devices=[]):
@@ -66,7 +68,7 @@ class SupervisedTrainee:
 
     def train(self) -> None:
         """One epoch, or what is left of the training."""
-        flows = min(len(self._flows), self._total - self.episodes)
+        flows = min(self._epoch_flows, self._total - self.episodes)
         observed, wanted, weight = self._examples
         loss = torch.zeros(())
         for _ in range(-(-flows // self._batch_flows)):

@@ -73,9 +73,10 @@ def _supervised(manifest: RunManifest, scenario: Scenario) -> SupervisedTrainee:
         hidden=network.hidden,
     )
     return SupervisedTrainee(
-        scenario.flow_set("train"),
+        scenario.flow_set("train", matching=settings.matching),
         spec,
         scenario.fingerprint,
+        epoch_flows=len(scenario.train[0]),
         total=manifest.total,
         batch_flows=settings.supervised.batch_flows,
         learning_rate=settings.supervised.learning_rate,
@@ -102,6 +103,7 @@ def algorithm_config(manifest: RunManifest, folder: RunFolder) -> KnowledgePPOCo
             hidden=settings.network.hidden,
             embedding_dim=settings.network.embedding_dim,
             infuse=settings.algo in config.INFUSED,
+            matching=settings.matching,
         )
         .knowledge(
             run_name=manifest.name,

@@ -12,6 +12,7 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from envs import BetaPrior, Scenario, observation_space
+from envs.scenario import Matching
 from kg_actor import Lesson
 from llm_actor import Advisor, GraphReader
 from llm_actor.selection import AdvisorSpec
@@ -37,6 +38,7 @@ class KnowledgeConfig(AlgorithmConfig):
         self.total_env_steps: int = 1_000_000
         self.prior: BetaPrior = BetaPrior()
         self.infuse: bool = True
+        self.matching: Matching = "cross-fitted"
         self.advisor: Advisor | AdvisorSpec = GraphReader()
         self.advice_wait: bool = True
         self.advice_max_age: int = 16
@@ -47,7 +49,7 @@ class KnowledgeConfig(AlgorithmConfig):
         self.reference: Reference = Reference()
         self.reference_flows: int = 0
         self.cloning_steps: int = 0
-        self.class_balance: float = 0.0
+        self.class_balance: float = 0.5
         self.env_runner_cls = InteractionRunner
         self.train_batch_size_per_learner = 65_536
         self.num_env_runners = 0
@@ -60,6 +62,7 @@ class KnowledgeConfig(AlgorithmConfig):
         hidden: tuple[int, ...] = (64, 64),
         embedding_dim: int = 16,
         infuse: bool = True,
+        matching: Matching = "cross-fitted",
     ) -> Self:
         """Sets environment, spaces and network for a prepared scenario.
 
@@ -69,10 +72,12 @@ class KnowledgeConfig(AlgorithmConfig):
             hidden: layer widths of the policy and value networks.
             embedding_dim: length of a signature's learnt vector.
             infuse: PPO-KG (state augmented by advice, KL term) or plain PPO.
+            matching: how training flows are matched (:meth:`envs.Scenario.flow_set`).
         """
         scenario = Scenario.load(Path(path))
         self.scenario_path = str(path)
         self.infuse = infuse
+        self.matching = matching
         catalogue = scenario.catalogue
         network = NetworkSpec(
             signatures=len(scenario.signatures),

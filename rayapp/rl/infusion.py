@@ -84,7 +84,7 @@ class KnowledgeInfused(Algorithm):
         # Drawn per algorithm: two that are built from one configuration are two runs.
         self.run_name = own.run_name or f"run-{uuid.uuid4().hex[:8]}"
         self.scenario = Scenario.load(Path(own.scenario_path))
-        flows = self.scenario.flow_set("train")
+        flows = self.scenario.flow_set("train", matching=own.matching)
         self._predicted, self._catalogue = flows.predicted, flows.catalogue
         self._flows = ray.put(flows)
         self.episodes = 0
