@@ -7,7 +7,8 @@ with those flows say nothing of the mistakes it will make. Two ways out:
   the other (the term and the idea are those of honest trees: Athey and Imbens 2016,
   arXiv 1504.01132);
 * cross-fitting, which gives up no flows: the training flows are dealt into folds, and each
-  flow is matched as if the leaves that rest on its own fold alone did not exist.
+  flow is matched as if the leaves that rest on its own fold alone did not exist. Error rates
+  come out below those on unseen flows, since the tests above such a leaf have seen the flow.
 """
 
 from __future__ import annotations

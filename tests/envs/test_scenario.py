@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from envs.bandit import FlowSet
 from envs.catalogue import PAPER
 from envs.errors import InputError
 from envs.flows import FEATURES, Flows, Provenance
-from envs.scenario import Scenario, split
+from envs.scenario import DRAWS, Scenario, split
 
 MakeFlows = Callable[..., Flows]
 
@@ -74,6 +75,7 @@ def assert_same(one: Scenario, other: Scenario) -> None:
         (one.signatures.predicted, other.signatures.predicted),
         (one.signatures.support, other.signatures.support),
         *zip(one.train + one.test, other.train + other.test, strict=True),
+        (one.cross_fitted, other.cross_fitted),
     ]
     for mine, theirs in pairs:
         assert mine.dtype == theirs.dtype
@@ -100,7 +102,7 @@ def test_manifest_accounts_for_every_flow(scenario: Scenario, flows: Flows) -> N
         "Web": 30,
     }
     assert manifest["signatures"] == len(scenario.signatures)
-    assert manifest["split"] == {"seed": 0, "test_share": 0.3}
+    assert manifest["split"] == {"seed": 0, "test_share": 0.3, "honest": None, "cross_fit": 3}
     assert scenario.signatures.support.sum() == 210
     assert sum(row["support"] for row in manifest["detection"].values()) == 90
     assert manifest["source"]["rows_read"] == len(flows)
@@ -150,6 +152,57 @@ def test_flow_set_is_one_split_as_the_environment_takes_it(scenario: Scenario) -
     assert test.catalogue == PAPER
 
 
+def test_cross_fitted_flows_are_met_as_matched_and_honestly_by_turns(scenario: Scenario) -> None:
+    fitted = scenario.flow_set("train")
+    met = scenario.flow_set("train", matching="cross-fitted")
+
+    def wrong(flows: FlowSet) -> float:
+        return float(np.mean(flows.predicted[flows.signature] != flows.actual))
+
+    assert len(met) == 2 * DRAWS * len(fitted)
+    assert wrong(fitted) == 0 < wrong(met)
+    honest = scenario.cross_fitted[:, 0]
+    mine = met.signature[:: len(fitted)]
+    assert sorted(mine) == sorted([*honest, *[fitted.signature[0]] * DRAWS])
+    assert np.array_equal(met.actual[: len(fitted)], fitted.actual)
+
+
+def test_without_folds_there_is_one_way_to_match(flows: Flows, tmp_path: Path) -> None:
+    scenario = Scenario.prepare(flows, tmp_path / "plain", cross_fit=0)
+
+    met = Scenario.load(scenario.path).flow_set("train", matching="cross-fitted")
+
+    assert np.array_equal(met.signature, scenario.train[0])
+
+
+def test_an_honest_split_keeps_flows_from_the_tree(flows: Flows, tmp_path: Path) -> None:
+    scenario = Scenario.prepare(flows, tmp_path / "honest", honest=0.5)
+
+    train = scenario.flow_set("train")
+
+    assert scenario.manifest["flows"] == {"train": 105, "test": 90}
+    assert scenario.signatures.support.sum() == 105
+    assert np.mean(train.predicted[train.signature] != train.actual) > 0
+    assert not len(scenario.cross_fitted)
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ({"honest": 1.5}, "--honest is 1.5. Expected a share between 0 and 1"),
+        ({"cross_fit": 1}, "--cross-fit is 1. Expected 2 to 100 folds"),
+        ({"honest": 0.001}, "too few training flows to set a share of 0.001 apart"),
+    ],
+)
+def test_impossible_honesty_is_refused(
+    flows: Flows, tmp_path: Path, wish: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        Scenario.prepare(flows, tmp_path / "refused", **wish)
+
+    assert not (tmp_path / "refused").exists()
+
+
 def test_unknown_split_is_refused(scenario: Scenario) -> None:
     with pytest.raises(InputError, match=r"no split called 'validation'.*train or test"):
         scenario.flow_set("validation")
@@ -197,20 +250,20 @@ def test_changed_manifest_is_refused(copy: Path) -> None:
 
 
 def test_other_format_is_refused_by_its_number(copy: Path) -> None:
-    edit(copy, lambda manifest: manifest.update(format=2))
+    edit(copy, lambda manifest: manifest.update(format=3))
 
-    with pytest.raises(InputError, match=r"scenario format 2.*Expected format 1"):
+    with pytest.raises(InputError, match=r"scenario format 3.*Expected format 2"):
         Scenario.load(copy)
 
 
 def test_other_format_is_refused_by_its_number_whatever_its_other_keys_are(copy: Path) -> None:
-    (copy / "manifest.json").write_text('{"format": 2}')
+    (copy / "manifest.json").write_text('{"format": 3}')
 
-    with pytest.raises(InputError, match=r"scenario format 2.*Expected format 1"):
+    with pytest.raises(InputError, match=r"scenario format 3.*Expected format 2"):
         Scenario.load(copy)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "null", '{"format": 1}', "\x00\xff"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "null", '{"format": 2}', "\x00\xff"])
 def test_unreadable_manifest_is_refused_by_name(copy: Path, text: str) -> None:
     (copy / "manifest.json").write_text(text, encoding="latin-1")
 

@@ -12,7 +12,7 @@ import torch
 
 from envs import BetaPrior, Counters, InputError, Suggestion
 from rayapp.rl.networks import NetworkSpec, build
-from rayapp.rl.saved_policy import SavedPolicy, load_policy
+from rayapp.rl.saved_policy import SavedPolicy, TablePolicy, load_policy
 
 PREDICTED = np.array([0, 2, 6], np.int8)
 
@@ -96,4 +96,26 @@ def test_changed_tensors_are_refused(policy: SavedPolicy, tmp_path: Path) -> Non
     file.write_bytes(content[:-400] + bytes(400))
 
     with pytest.raises(InputError, match="has changed"):
+        load_policy(tmp_path / "policy", "abc")
+
+
+def test_a_table_is_a_policy_too(tmp_path: Path) -> None:
+    table = np.array([[0.1, 0.9], [0.75, 0.25], [0.5, 0.5]], np.float32)
+    TablePolicy(table, "abc").save(tmp_path / "policy")
+
+    loaded = load_policy(tmp_path / "policy", "abc")
+
+    assert loaded.actions(PREDICTED).tolist() == [1, 0, 0]
+    assert loaded.probabilities(PREDICTED) == pytest.approx(table)
+    with pytest.raises(InputError, match="trained on scenario abc"):
+        load_policy(tmp_path / "policy", "def")
+
+
+@pytest.mark.parametrize("kind", ["network", "nonsense"])
+def test_a_policy_of_another_kind_than_it_says_is_refused(tmp_path: Path, kind: str) -> None:
+    TablePolicy(np.eye(3, dtype=np.float32), "abc").save(tmp_path / "policy")
+    about = tmp_path / "policy" / "policy.json"
+    about.write_text(about.read_text().replace('"table"', f'"{kind}"'))
+
+    with pytest.raises(InputError, match="do not fit together"):
         load_policy(tmp_path / "policy", "abc")
