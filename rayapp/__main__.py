@@ -15,6 +15,7 @@ from rayapp.commands.advise import advise
 from rayapp.commands.demo import demo
 from rayapp.commands.evaluate import evaluate_run
 from rayapp.commands.prepare import prepare
+from rayapp.commands.reproduce import reproduce
 from rayapp.commands.train import train
 from rayapp.config import describe
 
@@ -30,6 +31,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("prepare", prepare, "kirl prepare --data MachineLearningCVE/ --out scenario"),
     ("train", train, "kirl train --scenario scenario --algo ppo-kg --episodes 4000000 --out run"),
     ("evaluate", evaluate_run, "kirl evaluate --run run --json"),
+    ("reproduce", reproduce, "kirl reproduce --scenario scenario --out reproduction --quick"),
     ("advise", advise, "kirl advise --run run --signature 17 --advisor embedded"),
 )
 for _name, _command, _example in _COMMANDS:

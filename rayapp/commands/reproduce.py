@@ -1,0 +1,116 @@
+"""``kirl reproduce``: the paper's experiments, in its settings and in ours."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from envs import InputError, Scenario
+from envs.files import check_writable, write_json
+from rayapp.commands import console
+from rayapp.config import parse
+from rayapp.experiments.reproduction.plan import Label
+
+
+class Settings(StrEnum):
+    """Whose settings to train with."""
+
+    paper = "paper"
+    kirl = "kirl"
+    both = "both"
+
+
+_LABELS: dict[Settings, tuple[Label, ...]] = {
+    Settings.paper: ("paper",),
+    Settings.kirl: ("kirl",),
+    Settings.both: ("paper", "kirl"),
+}
+
+
+def reproduce(
+    scenario: Annotated[
+        list[Path],
+        typer.Option(help="Scenario to train on; several are taken as splits of the same flows."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of page, figures, tables and runs.")],
+    settings: Annotated[Settings, typer.Option(help="Whose settings to train with.")] = (
+        Settings.both
+    ),
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Trainings per system.")] = 5,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Short trainings: to see that it works, not to quote.")
+    ] = False,
+    advisor: Annotated[
+        str, typer.Option(metavar="NAME", help="Language model of the knowledge-infused systems.")
+    ] = "embedded",
+    parallel: Annotated[
+        int, typer.Option(min=0, max=1024, help="Trainings at a time; 0 is one per processor.")
+    ] = 0,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to train on; it must share the folders.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
+) -> None:
+    """Reproduce the paper's tables and figures, beside the same with kirl's settings.
+
+    Interrupt it when you like; the same command goes on where it stopped.
+    """
+    check_writable(out)
+    parse({"advice": {"advisor": advisor}}, "--advisor")
+    scenarios = [Scenario.load(path) for path in scenario]
+    if len({one.fingerprint for one in scenarios}) < len(scenarios):
+        raise InputError("the same scenario is given twice", expected="different splits")
+    with console.ray_session(address):
+        from rayapp.experiments.reproduction import reproduction
+
+        request = reproduction.Request(
+            labels=_LABELS[settings],
+            seeds=seeds,
+            quick=quick,
+            advisor=advisor,
+            parallel=parallel,
+        )
+        with console.Reporter("Training", "flows") as reporter:
+            results, costs = reproduction.run(scenarios, out, request, reporter.show)
+    figures = results.to_json() | {"costs": costs.to_json(), "quick": quick}
+    write_json(out / "results.json", figures)
+    with console.working("Drawing the page"):
+        from rayapp.experiments.reproduction.page import write_page
+
+        page = write_page(out, results, costs, quick=quick)
+    if as_json:
+        console.print_json(figures)
+        return
+    for label in results.labels:
+        console.out.print(_table(results, label))
+    console.out.print(f"All tables and figures: {page}")
+
+
+def _table(results: object, label: str) -> Table:
+    from rayapp.experiments.reproduction.results import BOUNDS, Results
+
+    assert isinstance(results, Results)  # noqa: S101 (imported late, so not in the signature)
+    table = Table(title=f"Test reward, {label} settings")
+    for column in ("system", "average", "95 %", "class mean", "95 %", "s"):
+        table.add_column(column, justify="left" if column == "system" else "right")
+    for (its, part, name), system in results.systems.items():
+        if its != label or part == "figure 3":
+            continue
+        average, mean = system.average, system.class_mean
+        seconds = sum(trial.seconds for trial in system.trials) / len(system.trials)
+        table.add_row(
+            name,
+            f"{average.mean:.4f}",
+            f"{average.low:.4f} to {average.high:.4f}",
+            f"{mean.mean:.4f}",
+            f"{mean.low:.4f} to {mean.high:.4f}",
+            f"{seconds:.1f}",
+        )
+    for name, which in BOUNDS.items():
+        average, mean = results.bound(which)
+        table.add_row(f"bound: {name}", f"{average.mean:.4f}", "", f"{mean.mean:.4f}", "", "")
+    return table

@@ -1,0 +1,71 @@
+"""The whole reproduction: begin all runs, train them, gather what they gave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from envs import Scenario
+from rayapp.experiments.reproduction import costs, trials
+from rayapp.experiments.reproduction.costs import Costs
+from rayapp.experiments.reproduction.plan import FULL, QUICK, Label, plan
+from rayapp.experiments.reproduction.results import Results, gather
+from rayapp.experiments.reproduction.trials import Placed, Progress
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be reproduced.
+
+    Attributes:
+        labels: whose settings.
+        seeds: trainings per system and scenario.
+        quick: short trainings.
+        advisor: the language model.
+        parallel: trainings at a time; 0 is one per processor.
+    """
+
+    labels: tuple[Label, ...]
+    seeds: int
+    quick: bool
+    advisor: str
+    parallel: int
+
+
+def run(
+    scenarios: Sequence[Scenario], out: Path, request: Request, progress: Progress
+) -> tuple[Results, Costs]:
+    """Trains what is missing and reads everything. Ray must be running.
+
+    Args:
+        scenarios: one, or several splits of the same flows.
+        out: runs go to ``out/runs``, or ``out/runs/0`` and so on for several scenarios.
+        request: what to train.
+        progress: told how far it is.
+
+    Raises:
+        InputError: a folder holds a run of other settings.
+    """
+    placed: list[tuple[Scenario, list[Placed]]] = []
+    for number, scenario in enumerate(scenarios):
+        where = out / "runs" / str(number) if len(scenarios) > 1 else out / "runs"
+        planned = plan(
+            request.labels,
+            seeds=request.seeds,
+            training_flows=len(scenario.train[0]),
+            scale=QUICK if request.quick else FULL,
+            advisor=(f"advice.advisor={request.advisor}", "advice.wait=true"),
+        )
+        placed.append((scenario, trials.place(planned, scenario, where)))
+    everything = [one for _, some in placed for one in some]
+    trials.run(everything, progress, request.parallel)
+    scenario, first = placed[0]
+    plain, infused = (_main(first, name) for name in ("ppo", "ppo-kg"))
+    return gather(placed), costs.measure(scenario, plain.folder, infused.folder)
+
+
+def _main(placed: Sequence[Placed], name: str) -> Placed:
+    """The last labels' training of a system: kirl's, where both were run."""
+    wanted = [one for one in placed if (one.trial.part, one.trial.name) == ("main", name)]
+    return [one for one in wanted if one.trial.settings.seed == wanted[0].trial.settings.seed][-1]

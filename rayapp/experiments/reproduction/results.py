@@ -1,0 +1,231 @@
+"""What the trials gave: estimates per system, curves, graph sizes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from envs import Scenario
+from kg_actor import to_networkx
+from rayapp.experiments.convergence import Convergence, reached
+from rayapp.experiments.evaluation import Score, Scorecard, evaluate
+from rayapp.experiments.reproduction.plan import Label, Part
+from rayapp.experiments.reproduction.trials import Placed
+from rayapp.experiments.runs import ProgressLine
+from rayapp.experiments.statistics import Estimate
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """One finished trial.
+
+    Attributes:
+        seed: of the training.
+        scenario: fingerprint of its scenario.
+        card: on the scenario's test flows.
+        lines: its iterations.
+        seconds: of training.
+        average_reached, class_mean_reached: when it came to 99 % of the bound in training.
+    """
+
+    seed: int
+    scenario: str
+    card: Scorecard
+    lines: tuple[ProgressLine, ...]
+    seconds: float
+    average_reached: Convergence
+    class_mean_reached: Convergence
+
+
+@dataclass(frozen=True)
+class SystemResult:
+    """All trials of one system under one set of settings."""
+
+    label: Label
+    part: Part
+    name: str
+    trials: tuple[TrialResult, ...]
+
+    def estimate(self, value: Callable[[Scorecard], float | None]) -> Estimate | None:
+        """The mean of a scorecard's figure over trials; ``None`` where no trial has it."""
+        values = [value(trial.card) for trial in self.trials]
+        given = [one for one in values if one is not None]
+        return Estimate.of(given) if given else None
+
+    @property
+    def average(self) -> Estimate:
+        """Average reward per test flow."""
+        return Estimate.of([t.card.score.average_reward for t in self.trials])
+
+    @property
+    def class_mean(self) -> Estimate:
+        """Mean over classes of their average reward."""
+        return Estimate.of([t.card.score.class_mean_reward for t in self.trials])
+
+    def of_class(self, name: str) -> Estimate | None:
+        """Average reward of one true class; ``None`` if no test flow is of it."""
+        return self.estimate(lambda card: card.score.per_class.get(name))
+
+    def against(self, bound: Callable[[Scorecard], Score]) -> tuple[Estimate, Estimate]:
+        """Average and class mean less a bound's, trial by trial."""
+        pairs = [(t.card.score, bound(t.card)) for t in self.trials]
+        return (
+            Estimate.of([own.average_reward - b.average_reward for own, b in pairs]),
+            Estimate.of([own.class_mean_reward - b.class_mean_reward for own, b in pairs]),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able figures, without the curves."""
+        first = self.trials[0].card
+        correct = ("all", "detected_correctly", "misdetected")
+        return {
+            "label": self.label,
+            "part": self.part,
+            "name": self.name,
+            "average_reward": asdict(self.average),
+            "class_mean_reward": asdict(self.class_mean),
+            "per_class": {n: _json(self.of_class(n)) for n in first.score.per_class},
+            "less_predicted_class_bound": [
+                asdict(estimate) for estimate in self.against(lambda card: card.predicted_class)
+            ],
+            "correct_action": {
+                key: _json(self.estimate(lambda card, key=key: getattr(card.correct_action, key)))  # type: ignore[misc]
+                for key in correct
+            },
+            "seconds": asdict(Estimate.of([t.seconds for t in self.trials])),
+            "to_99_percent_of_average_bound": [asdict(t.average_reached) for t in self.trials],
+            "to_99_percent_of_class_mean_bound": [
+                asdict(t.class_mean_reached) for t in self.trials
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class GraphSize:
+    """Nodes and edges of a graph after training (section III-B)."""
+
+    nodes: int
+    edges: int
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that the page and the tables are made from.
+
+    Attributes:
+        scenarios: one, or several splits of the same flows.
+        systems: by (label, part, name).
+        graphs: by label: of ppo-kg's first trial.
+    """
+
+    scenarios: tuple[Scenario, ...]
+    systems: dict[tuple[Label, Part, str], SystemResult]
+    graphs: dict[Label, GraphSize]
+
+    def of(self, label: Label, part: Part) -> dict[str, SystemResult]:
+        """The systems of a part by name, in the order of the plan."""
+        return {
+            name: system
+            for (own, its, name), system in self.systems.items()
+            if (own, its) == (label, part)
+        }
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """Whose settings were run."""
+        return tuple(dict.fromkeys(label for label, _, _ in self.systems))
+
+    def bound(self, which: Callable[[Scorecard], Score]) -> tuple[Estimate, Estimate]:
+        """Average and class mean of a bound, over the scenarios."""
+        cards: dict[str, Scorecard] = {}
+        for system in self.systems.values():
+            for trial in system.trials:
+                cards.setdefault(trial.scenario, trial.card)
+        scores = [which(card) for card in cards.values()]
+        return (
+            Estimate.of([score.average_reward for score in scores]),
+            Estimate.of([score.class_mean_reward for score in scores]),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able figures."""
+        return {
+            "scenarios": [
+                {"path": str(s.path), "fingerprint": s.fingerprint, "kind": s.kind}
+                for s in self.scenarios
+            ],
+            "bounds": {
+                name: [asdict(estimate) for estimate in self.bound(which)]
+                for name, which in BOUNDS.items()
+            },
+            "systems": [system.to_json() for system in self.systems.values()],
+            "graphs": {label: asdict(size) for label, size in self.graphs.items()},
+        }
+
+
+BOUNDS: dict[str, Callable[[Scorecard], Score]] = {
+    "predicted_class": lambda card: card.predicted_class,
+    "signature_oracle": lambda card: card.signature_oracle,
+}
+
+
+def gather(placed: Sequence[tuple[Scenario, Sequence[Placed]]]) -> Results:
+    """Reads finished trials.
+
+    Args:
+        placed: trials by scenario.
+    """
+    found: dict[tuple[Label, Part, str], list[TrialResult]] = defaultdict(list)
+    graphs: dict[Label, GraphSize] = {}
+    for scenario, trials in placed:
+        bound = _training_bound(scenario)
+        for one in trials:
+            trial = one.trial
+            found[trial.label, trial.part, trial.name].append(_result(one, scenario, bound))
+            if (trial.part, trial.name) == ("main", "ppo-kg") and trial.label not in graphs:
+                graphs[trial.label] = _graph_size(one)
+    systems = {key: SystemResult(*key, tuple(results)) for key, results in found.items()}
+    return Results(tuple(scenario for scenario, _ in placed), systems, graphs)
+
+
+def _training_bound(scenario: Scenario) -> Score:
+    """What acting on the predicted class earns on the flows that trainings meet."""
+    flows = scenario.flow_set("train")
+    return evaluate(flows.catalogue.best_actions[flows.predicted], flows).score
+
+
+def _result(one: Placed, scenario: Scenario, bound: Score) -> TrialResult:
+    flows = scenario.flow_set("test")
+    lines = tuple(one.folder.progress())
+    return TrialResult(
+        seed=one.trial.settings.seed,
+        scenario=scenario.fingerprint,
+        card=evaluate(one.folder.policy().actions(flows.predicted), flows),
+        lines=lines,
+        seconds=one.folder.manifest().seconds,
+        average_reached=reached(lines, bound.average_reward),
+        class_mean_reached=reached(lines, bound.class_mean_reward, by_class=True),
+    )
+
+
+def _graph_size(one: Placed) -> GraphSize:
+    view = to_networkx(one.folder.graph())
+    return GraphSize(view.number_of_nodes(), view.number_of_edges())
+
+
+def mean_curve(trials: Sequence[TrialResult]) -> list[tuple[int, float]]:
+    """Average training reward by flows, averaged over trials with the same iterations."""
+    length = min(len(trial.lines) for trial in trials)
+    flows = [line.episodes for line in trials[0].lines[:length]]
+    rewards = np.mean(
+        [[line.average_reward for line in trial.lines[:length]] for trial in trials], axis=0
+    )
+    return list(zip(flows, map(float, rewards), strict=True))
+
+
+def _json(estimate: Estimate | None) -> dict[str, Any] | None:
+    return None if estimate is None else asdict(estimate)

@@ -1,0 +1,99 @@
+"""Runs trials through Ray, side by side where there are cores; interrupted ones go on later."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from envs import InputError, Scenario
+from rayapp.experiments.reproduction.plan import Trial
+from rayapp.experiments.runs import RunFolder, begin
+from rayapp.experiments.training import train
+
+Progress = Callable[[int, int, str], None]
+"""Told (flows trained on, flows in all, what is being trained)."""
+
+_POLL_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A trial and the run that it is, begun or finished."""
+
+    trial: Trial
+    folder: RunFolder
+
+    def flows(self) -> int:
+        """Flows trained on so far, by the last line of its log."""
+        if self.folder.manifest().state == "complete":
+            return self.folder.manifest().total
+        lines = self.folder.progress()
+        return lines[-1].episodes if lines else 0
+
+
+def place(trials: Sequence[Trial], scenario: Scenario, out: Path) -> list[Placed]:
+    """Begins every trial's run under ``out``, or finds the one begun before.
+
+    Raises:
+        InputError: a folder holds something else, or a run of other settings or scenario.
+    """
+    placed = []
+    for trial in trials:
+        folder = RunFolder(out / trial.folder)
+        try:
+            begin(folder, trial.settings, scenario)
+        except InputError as error:
+            raise InputError(
+                f"was begun with other settings or flows: {error.what}",
+                where=str(folder.path),
+                mend="Give the same options as before, or another --out",
+            ) from error
+        placed.append(Placed(trial, folder))
+    return placed
+
+
+def run(placed: Sequence[Placed], progress: Progress | None = None, parallel: int = 0) -> None:
+    """Trains what is not finished, each in a process of its own. Ray must be running.
+
+    All nodes of a cluster must see the folders under the same paths.
+
+    Args:
+        placed: the trials.
+        progress: told every second.
+        parallel: trials at a time; 0 means as many as Ray has processors.
+    """
+    waiting = [one for one in placed if not _finished(one.folder)]
+    parallel = parallel or max(1, int(ray.cluster_resources().get("CPU", 1)))
+    total = sum(one.folder.manifest().total for one in placed)
+    done = sum(one.folder.manifest().total for one in placed if _finished(one.folder))
+    active: dict[Any, Placed] = {}
+    while waiting or active:
+        while waiting and len(active) < parallel:
+            one = waiting.pop(0)
+            active[_train.remote(str(one.folder.path.resolve()))] = one
+        ready, _ = ray.wait(list(active), timeout=_POLL_SECONDS)
+        for reference in ready:
+            ray.get(reference)
+            done += active.pop(reference).folder.manifest().total
+        if progress:
+            names = ", ".join(f"{o.trial.label} {o.trial.name}" for o in active.values())
+            progress(done + sum(one.flows() for one in active.values()), total, names)
+
+
+def _finished(folder: RunFolder) -> bool:
+    return folder.manifest().state == "complete" and folder.has_results()
+
+
+# A process per trial: what one leaves in memory does not slow the next.
+@ray.remote(num_cpus=1, max_calls=1)  # type: ignore[untyped-decorator]
+def _train(path: str) -> float:
+    begun = time.perf_counter()
+    folder = RunFolder(Path(path))
+    with folder.locked():
+        train(folder)
+    return time.perf_counter() - begun
