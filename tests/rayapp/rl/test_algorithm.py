@@ -128,12 +128,11 @@ def test_a_training_ends_exactly_at_its_budget(build: Build) -> None:
 def test_the_graph_holds_every_pass_of_the_training_flows(build: Build) -> None:
     """Independent of how anything was sampled: N by signature and class is known beforehand."""
     algorithm = run(build())
-    stream = algorithm.scenario.flow_set()
-    passes, rest = divmod(2_000, len(stream))
-    signature, actual = algorithm.scenario.train
+    met = algorithm.scenario.flow_set(matching=algorithm.config.matching)
+    passes, rest = divmod(2_000, len(met))
 
     expected = np.zeros_like(counts_of(algorithm).signature_actual)
-    np.add.at(expected, (signature, actual), passes)
+    np.add.at(expected, (met.signature, met.actual), passes)
 
     extra = counts_of(algorithm).signature_actual - expected
     assert extra.sum() == rest
