@@ -51,6 +51,8 @@ class Health:
         node: Ray's id of its machine.
         place: where it was meant to run.
         gpus: ids of the GPUs that Ray gave it.
+        device: what its model computes on, such as ``NVIDIA H200`` or ``cpu``; ``None`` before
+            the model is loaded, and where there is none.
         counts: how answers came about, as far as the advisor counts it: its ``answered``,
             ``outcomes`` and ``problems``.
     """
@@ -62,6 +64,7 @@ class Health:
     node: str
     place: Place
     gpus: tuple[str, ...]
+    device: str | None
     counts: Mapping[str, Mapping[str, int]]
 
 
@@ -97,6 +100,7 @@ class AdvisorServer:
             ray.get_runtime_context().get_node_id(),
             self._place,
             tuple(str(gpu) for gpu in ray.get_gpu_ids()),
+            getattr(advisor, "device", None),
             {each: dict(getattr(advisor, each)) for each in COUNTS if hasattr(advisor, each)},
         )
 
@@ -179,7 +183,9 @@ class Exporter:
         self._asked = made(Counter, "asked", "Prompts that went to the advisor")
         self._failures = made(Counter, "failures", "Requests that failed")
         self._fallbacks = made(Counter, "fallbacks", "Prompts that a fallback answered")
+        self._tokens = made(Counter, "tokens", "Tokens of prompts that a model read")
         self._speed = made(Gauge, "prompts_per_second", "Of the last batch")
+        self._token_speed = made(Gauge, "tokens_per_second", "Of prompts in the last batch")
         self._size = made(Histogram, "batch_prompts", "Prompts per batch", boundaries=SIZES)
         self._queue = made(
             Histogram, "queue_seconds", "Longest wait for a batch to begin", boundaries=SECONDS
@@ -209,14 +215,19 @@ class Exporter:
         """See :class:`llm_actor.meter.Watcher`."""
         self._queue.observe(max(waited))
 
-    def ended(self, prompts: int, seconds: float, failed: bool, fallbacks: int) -> None:
+    def ended(
+        self, prompts: int, seconds: float, failed: bool, fallbacks: int, tokens: int
+    ) -> None:
         """See :class:`llm_actor.meter.Watcher`."""
         self._asked.inc(prompts)
         if fallbacks:
             self._fallbacks.inc(fallbacks)
+        if tokens:
+            self._tokens.inc(tokens)
         self._size.observe(prompts)
         if not failed:
             self._speed.set(prompts / max(seconds, 1e-9))
+            self._token_speed.set(tokens / max(seconds, 1e-9))
 
 
 class RemoteAdvisor:

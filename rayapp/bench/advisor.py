@@ -172,7 +172,7 @@ def measure_embedded(prompts: int, device: str, progress: Progress) -> EmbeddedS
             / speed["scoring, one at a time"]
         },
         ways=found,
-        tokens_per_prompt=_tokens_per_prompt(asked),
+        tokens_per_prompt=tokens_in(asked),
         origin="distinct prompts of a made-up graph over the paper's classes and actions: "
         f"{MERGES} merges of {FLOWS:,} flows, 2 % misdetected, actions drawn uniformly",
         device=_name(where),
@@ -224,10 +224,11 @@ def _agreement(advisor: Advisor, prompts: Prompts) -> tuple[float | None, int]:
     return (float(right.mean()) if len(right) else None), len(right)
 
 
-def _tokens_per_prompt(prompts: Prompts) -> float:
+def tokens_in(prompts: Prompts) -> float:
+    """Mean tokens of a prompt, as the embedded model reads it."""
     from llm_actor.text import Template, messages
 
-    tokenizer: Any = _vocabulary().tokenizer
+    tokenizer: Any = known_vocabulary().tokenizer
     texts = [
         tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
         for chat in messages(prompts, Template.read())
@@ -236,7 +237,8 @@ def _tokens_per_prompt(prompts: Prompts) -> float:
     return statistics.fmean(map(len, ids))
 
 
-def _vocabulary() -> vocabulary.Vocabulary:
+def known_vocabulary() -> vocabulary.Vocabulary:
+    """The embedded model's tokenizer, and what its tokens mean."""
     from transformers import AutoTokenizer
 
     folder = Path(vocabulary.__file__).with_name("weights")
@@ -339,7 +341,7 @@ def phi_questions(count: int, tokens: int) -> list[Question]:
     from llm_actor.embedded.layout import Layout, Names
     from llm_actor.embedded.simulation import simulate
 
-    known = _vocabulary()
+    known = known_vocabulary()
     names = Names.of(held_out(), known, "cpu")
     layout, generator = Layout(known, names), torch.Generator().manual_seed(0)
     found: dict[tuple[int, ...], list[int]] = {}
