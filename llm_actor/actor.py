@@ -293,6 +293,7 @@ def start(
     gpus: Literal["auto"] | float = "auto",
     accelerator: str | None = None,
     require_gpu: bool = False,
+    resource: str | None = None,
     cpus: float = 0,
     replicas: int = 1,
     limits: Limits | None = None,
@@ -307,15 +308,16 @@ def start(
         gpus: see :class:`llm_actor.placement.Need`, as for the next two and ``replicas``.
         accelerator: the GPU's type.
         require_gpu: refuse at once rather than wait or run on CPU.
+        resource: a custom resource of Ray's that the actors' nodes have.
         cpus: that Ray keeps for each replica; none by default, since callers mostly wait.
         replicas: how many actors.
         limits: of batches and cache; an actor that is found keeps its own.
 
     Raises:
-        InputError: no GPU although one is required, fewer free ones than replicas, or an
-            advisor of that name is another one.
+        InputError: no GPU although one is required, fewer free ones than replicas, no node with
+            the resource, or an advisor of that name is another one.
     """
-    need = Need(gpus, accelerator, require_gpu, replicas)
+    need = Need(gpus, accelerator, require_gpu, resource, replicas)
     first = f"advisor:{name or f'{spec.name}-{uuid.uuid4().hex[:8]}'}"
     names = [first, *(f"{first}:{replica}" for replica in range(1, replicas))]
     found = {each: handle for each in names if (handle := _running(each)) is not None}
@@ -331,6 +333,7 @@ def start(
             "num_cpus": cpus,
             "num_gpus": place.gpus,
             "accelerator_type": place.accelerator,
+            "resources": place.resources,
             "max_restarts": -1,
             "max_task_retries": -1,
             "lifetime": "detached" if name else None,

@@ -42,6 +42,9 @@ OUTSTANDING = 8
 KILLED = 256
 """Prompts that are on their way when the actor is killed: a batch, by its usual limits."""
 
+WARM = 256
+"""Prompts asked before the clock starts."""
+
 STEPS = 4
 
 CHAT = "{% for part in messages %}{{ part.content }}<|end|>\n{% endfor %}"
@@ -89,7 +92,7 @@ class ActorSpeed:
         cached: answered from the cache.
         batches: calls of the model.
         batch_mean: prompts per batch.
-        batch_largest: prompts of the largest.
+        batch_largest: prompts of the largest, those before the clock started included.
         tokens_per_prompt: mean, as the model reads them.
         prompts_per_second: that the model answered, by the clock on the wall.
         answers_per_second: that clients got.
@@ -160,13 +163,16 @@ def measure_actor(spec: AdvisorSpec, prompts: int, progress: Progress) -> ActorS
     Raises:
         InputError: the model cannot be loaded.
     """
-    every = bench.distinct_prompts(prompts + KILLED + 1)
-    asked, killed = every.take(range(prompts)), every.take(range(prompts, prompts + KILLED))
+    every = bench.distinct_prompts(prompts + WARM + KILLED)
+    cuts = np.split(np.arange(len(every)), [prompts, prompts + WARM])
+    asked, warm, killed = (every.take(rows) for rows in cuts)
     begun = time.perf_counter()
     advisor = start(spec)
     try:
-        advisor.log_probabilities(every.take([prompts + KILLED]))
+        advisor.log_probabilities(warm.take([0]))
         load_seconds = time.perf_counter() - begun
+        # A model's first large batch is slower than all others: memory, and choices of kernels.
+        advisor.log_probabilities(warm)
         progress(1, STEPS)
         health: Health = ask(advisor.handles[0].health.remote())
         rows = _rows(prompts)

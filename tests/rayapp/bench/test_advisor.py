@@ -29,8 +29,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(bench, most, 3)
 
 
-def told(*arguments: str) -> str:
-    done = CliRunner().invoke(app, ["advisor", *arguments], catch_exceptions=False)
+def told(*arguments: str, part: str = "ways") -> str:
+    arguments = ("advisor", "--part", part, *arguments)
+    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert done.exit_code == 0
     return done.stdout
 
