@@ -24,6 +24,7 @@ from envs import PAPER, InputError
 from kg_actor.actor import NAMESPACE, ask
 from llm_actor.advisor import Advisor
 from llm_actor.batching import Batcher, Limits
+from llm_actor.circuit import State
 from llm_actor.meter import Load
 from llm_actor.placement import Need, Place, no_gpu, placed
 from llm_actor.prompts import Prompts
@@ -37,6 +38,9 @@ SIZES = [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0]
 
 COUNTS = ("answered", "outcomes", "problems")
 """Counters that an advisor may have."""
+
+REQUESTS = ("retried", "openings")
+"""Counts of an endpoint."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,9 @@ class Health:
         device: what its model computes on, such as ``NVIDIA H200`` or ``cpu``; ``None`` before
             the model is loaded, and where there is none.
         counts: how answers came about, as far as the advisor counts it: its ``answered``,
-            ``outcomes`` and ``problems``.
+            ``outcomes`` and ``problems``, and with the name ``endpoint`` an endpoint's requests
+            made again (``retried``) and how often it was left alone (``openings``).
+        circuit: state of an endpoint's circuit breaker; ``None`` for other advisors.
     """
 
     advisor: str
@@ -66,6 +72,7 @@ class Health:
     gpus: tuple[str, ...]
     device: str | None
     counts: Mapping[str, Mapping[str, int]]
+    circuit: State | None
 
 
 class AdvisorServer:
@@ -101,7 +108,8 @@ class AdvisorServer:
             self._place,
             tuple(str(gpu) for gpu in ray.get_gpu_ids()),
             getattr(advisor, "device", None),
-            {each: dict(getattr(advisor, each)) for each in COUNTS if hasattr(advisor, each)},
+            _counts(advisor),
+            getattr(advisor, "circuit", None),
         )
 
     async def process(self) -> int:
@@ -132,6 +140,12 @@ class AdvisorServer:
             raise
         self._problem = None
         return Batcher(advisor, self._limits, Exporter(self._spec.name))
+
+
+def _counts(advisor: Advisor | None) -> dict[str, dict[str, int]]:
+    found = {each: dict(getattr(advisor, each)) for each in COUNTS if hasattr(advisor, each)}
+    requests = {each: getattr(advisor, each) for each in REQUESTS if hasattr(advisor, each)}
+    return found | ({"endpoint": requests} if requests else {})
 
 
 def _cpus() -> int:

@@ -9,7 +9,6 @@ from typing import Literal
 from envs.errors import InputError
 from llm_actor.selection import AdvisorSpec
 
-
 SHARE = 0.001
 """Of a custom resource, per replica."""
 

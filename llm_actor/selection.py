@@ -96,6 +96,17 @@ class AdvisorSpec:
         return Path(self._model()).name
 
     @property
+    def other_template(self) -> bool:
+        """Whether prompts are put in other words than those of the package's own template.
+
+        Raises:
+            InputError: the template cannot be read.
+        """
+        from llm_actor.text import Template
+
+        return self.template is not None and Template.read(self.template) != Template.read()
+
+    @property
     def revision_key(self) -> str:
         """Equal for equal model, template and whatever else decides over the answers.
 

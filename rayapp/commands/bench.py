@@ -21,6 +21,7 @@ from rayapp.commands.prepare import generate_flows
 if TYPE_CHECKING:
     from rayapp.bench.advisor import AdvisorSpeed
     from rayapp.bench.advisor_actor import ActorSpeed
+    from rayapp.bench.advisor_cache import CacheFigures
 
 app = typer.Typer(help="Measure speed and size on this machine.", no_args_is_help=True)
 
@@ -69,8 +70,8 @@ def graph(
     console.out.print(f"Steepest growth between two sizes (1 is linear): {told}", soft_wrap=True)
 
 
-def _synthetic(path: Path) -> Path:
-    flows = generate_flows(100_000, 0)
+def _synthetic(path: Path, rows: int = 100_000) -> Path:
+    flows = generate_flows(rows, 0)
     with console.working("Fitting a decision tree"):
         return Scenario.prepare(flows, path, seed=0).path
 
@@ -149,6 +150,12 @@ def advisor(
         int, typer.Option(min=2, max=100_000, help="Distinct ones to ask.")
     ] = bench.PAPER_SIGNATURES,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    scenario: Annotated[
+        Path | None, typer.Option(help="Part cache: to train on (default: synthetic flows).")
+    ] = None,
+    episodes: Annotated[
+        int | None, typer.Option(min=1, help="Part cache: flows to train on (default 4,000,000).")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Language models: scoring against generating, the Ray actor under load, what is asked.
@@ -166,13 +173,16 @@ def advisor(
             mend="Add what is missing, or leave the rest out",
         )
     parts = part or [each for each in Part if not (phi and each is Part.CACHE)]
-    if phi and Part.CACHE in parts:
+    if (phi and Part.CACHE in parts) or (Part.CACHE not in parts and (scenario or episodes)):
         raise InputError(
-            "--part cache trains, and random weights advise nothing",
+            "these options do not go together",
             where="kirl bench advisor",
-            expected="--part cache without --config phi-3.5",
+            expected="--part cache with the model that ships alone; --scenario and --episodes "
+            "with that part alone",
             mend="Leave one of them out",
         )
+    if scenario:
+        Scenario.load(scenario)
     found: dict[str, Any] = {}
     if Part.WAYS in parts:
         speed = _ways(phi, layers, tokens_per_prompt, prompts, device)
@@ -184,6 +194,11 @@ def advisor(
         found["actor"] = asdict(served)
         if not as_json:
             _show(f"the actor with {served.clients} clients", found["actor"])
+    if Part.CACHE in parts:
+        trained = _cache(scenario, episodes)
+        found["cache"] = asdict(trained)
+        if not as_json:
+            _show("what a training asks the embedded model", found["cache"])
     if as_json:
         console.print_json(found)
 
@@ -215,6 +230,15 @@ def _actor(
                 spec = advisor_actor.random_spec(Path(folder), depth, tokens, device)
         with console.ray_session(), console.Reporter("Asking the actor", "steps") as reporter:
             return advisor_actor.measure_actor(spec, prompts, reporter)
+
+
+def _cache(scenario: Path | None, episodes: int | None) -> CacheFigures:
+    from rayapp.bench import advisor_cache as cache
+
+    with tempfile.TemporaryDirectory() as folder:
+        where = scenario or _synthetic(Path(folder) / "scenario", cache.ROWS)
+        with console.ray_session(), console.Reporter("Training", "flows") as reporter:
+            return cache.measure_cache(where, episodes or cache.EPISODES, reporter)
 
 
 def _show_ways(speed: AdvisorSpeed) -> None:

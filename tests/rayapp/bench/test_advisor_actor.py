@@ -23,7 +23,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "PHI", bench.PHI | narrow | heads)
     monkeypatch.setattr(bench, "ROUNDS", 1)
     monkeypatch.setattr(advisor_actor, "WARM", 2)
-    monkeypatch.setattr(advisor_actor, "KILLED", 96)
+    monkeypatch.setattr(advisor_actor, "KILLED", 64)
 
 
 def check(speed: ActorSpeed, prompts: int) -> None:
@@ -52,9 +52,9 @@ def check(speed: ActorSpeed, prompts: int) -> None:
 def test_the_embedded_models_actor_serves_two_clients_and_survives(ray_local: ModuleType) -> None:
     steps: list[tuple[int, int]] = []
 
-    speed = measure_actor(AdvisorSpec("embedded"), 100, lambda *step: steps.append(step))
+    speed = measure_actor(AdvisorSpec("embedded"), 80, lambda *step: steps.append(step))
 
-    check(speed, 100)
+    check(speed, 80)
     assert max(speed.difference, speed.death.difference) < 1e-4
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
@@ -62,7 +62,7 @@ def test_the_embedded_models_actor_serves_two_clients_and_survives(ray_local: Mo
 def test_the_papers_architecture_is_served_from_files(
     ray_local: ModuleType, tmp_path: Path
 ) -> None:
-    spec = random_spec(tmp_path, 2, 300, "cpu")
+    spec = random_spec(tmp_path, 2, 300, "auto")
 
     speed = measure_actor(spec, 100, lambda *_: None)
 
@@ -75,7 +75,7 @@ def test_the_papers_architecture_is_served_from_files(
 
 def test_random_prompts_share_their_beginning(tmp_path: Path) -> None:
     advisor = build(random_spec(tmp_path, 1, 400, "cpu"))
-    texts = advisor.texts(bench.distinct_prompts(8))  # type: ignore[attr-defined]
+    texts = advisor.texts(bench.distinct_prompts(64))  # type: ignore[attr-defined]
     tokenizer = bench.known_vocabulary().tokenizer
 
     ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
