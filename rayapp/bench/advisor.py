@@ -191,11 +191,11 @@ def distinct_prompts(count: int) -> Prompts:
     from llm_actor.prompts import compose
     from rayapp.bench.graph import spec_of, table_of
 
-    signatures = 4 * count
+    signatures, merges = 4 * count, MERGES
     while True:
         spec, rng = spec_of(signatures), np.random.default_rng(signatures)
         graph = spec.new_graph()
-        for number in range(MERGES):
+        for number in range(merges):
             graph.merge(table_of(spec, FLOWS, rng), MergeKey("bench", number, 0))
         records = records_of(graph.counts(), spec.predicted, spec.catalogue, spec.prior)
         prompts = compose(records, spec.catalogue)
@@ -204,7 +204,8 @@ def distinct_prompts(count: int) -> Prompts:
             rows.setdefault(key, row)
         if len(rows) >= count:
             return prompts.take(list(rows.values())[:count])
-        signatures *= 2
+        # More signatures alone would have fewer flows each, and records that are equal.
+        signatures, merges = 2 * signatures, 2 * merges
 
 
 def _one_by_one(advisor: Advisor, prompts: Prompts) -> None:

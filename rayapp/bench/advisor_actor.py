@@ -42,7 +42,7 @@ OUTSTANDING = 8
 KILLED = 256
 """Prompts that are on their way when the actor is killed: a batch, by its usual limits."""
 
-WARM = 256
+WARM = 1
 """Prompts asked before the clock starts."""
 
 STEPS = 4
@@ -169,10 +169,8 @@ def measure_actor(spec: AdvisorSpec, prompts: int, progress: Progress) -> ActorS
     begun = time.perf_counter()
     advisor = start(spec)
     try:
-        advisor.log_probabilities(warm.take([0]))
-        load_seconds = time.perf_counter() - begun
-        # A model's first large batch is slower than all others: memory, and choices of kernels.
         advisor.log_probabilities(warm)
+        load_seconds = time.perf_counter() - begun
         progress(1, STEPS)
         health: Health = ask(advisor.handles[0].health.remote())
         rows = _rows(prompts)

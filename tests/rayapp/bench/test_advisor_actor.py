@@ -22,7 +22,6 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     heads = {"num_attention_heads": 4, "num_key_value_heads": 4}
     monkeypatch.setattr(bench, "PHI", bench.PHI | narrow | heads)
     monkeypatch.setattr(bench, "ROUNDS", 1)
-    monkeypatch.setattr(advisor_actor, "WARM", 2)
     monkeypatch.setattr(advisor_actor, "KILLED", 64)
 
 
