@@ -24,6 +24,7 @@ from envs import PAPER, InputError
 from kg_actor.actor import NAMESPACE, ask
 from llm_actor.advisor import Advisor
 from llm_actor.batching import Batcher, Limits
+from llm_actor.circuit import State
 from llm_actor.meter import Load
 from llm_actor.placement import Need, Place, no_gpu, placed
 from llm_actor.prompts import Prompts
@@ -38,6 +39,9 @@ SIZES = [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0]
 COUNTS = ("answered", "outcomes", "problems")
 """Counters that an advisor may have."""
 
+REQUESTS = ("retried", "openings")
+"""Counts of an endpoint."""
+
 
 @dataclass(frozen=True)
 class Health:
@@ -51,8 +55,12 @@ class Health:
         node: Ray's id of its machine.
         place: where it was meant to run.
         gpus: ids of the GPUs that Ray gave it.
+        device: what its model computes on, such as ``NVIDIA H200`` or ``cpu``; ``None`` before
+            the model is loaded, and where there is none.
         counts: how answers came about, as far as the advisor counts it: its ``answered``,
-            ``outcomes`` and ``problems``.
+            ``outcomes`` and ``problems``, and with the name ``endpoint`` an endpoint's requests
+            made again (``retried``) and how often it was left alone (``openings``).
+        circuit: state of an endpoint's circuit breaker; ``None`` for other advisors.
     """
 
     advisor: str
@@ -62,7 +70,9 @@ class Health:
     node: str
     place: Place
     gpus: tuple[str, ...]
+    device: str | None
     counts: Mapping[str, Mapping[str, int]]
+    circuit: State | None
 
 
 class AdvisorServer:
@@ -97,7 +107,9 @@ class AdvisorServer:
             ray.get_runtime_context().get_node_id(),
             self._place,
             tuple(str(gpu) for gpu in ray.get_gpu_ids()),
-            {each: dict(getattr(advisor, each)) for each in COUNTS if hasattr(advisor, each)},
+            getattr(advisor, "device", None),
+            _counts(advisor),
+            getattr(advisor, "circuit", None),
         )
 
     async def process(self) -> int:
@@ -128,6 +140,12 @@ class AdvisorServer:
             raise
         self._problem = None
         return Batcher(advisor, self._limits, Exporter(self._spec.name))
+
+
+def _counts(advisor: Advisor | None) -> dict[str, dict[str, int]]:
+    found = {each: dict(getattr(advisor, each)) for each in COUNTS if hasattr(advisor, each)}
+    requests = {each: getattr(advisor, each) for each in REQUESTS if hasattr(advisor, each)}
+    return found | ({"endpoint": requests} if requests else {})
 
 
 def _cpus() -> int:
@@ -179,7 +197,9 @@ class Exporter:
         self._asked = made(Counter, "asked", "Prompts that went to the advisor")
         self._failures = made(Counter, "failures", "Requests that failed")
         self._fallbacks = made(Counter, "fallbacks", "Prompts that a fallback answered")
+        self._tokens = made(Counter, "tokens", "Tokens of prompts that a model read")
         self._speed = made(Gauge, "prompts_per_second", "Of the last batch")
+        self._token_speed = made(Gauge, "tokens_per_second", "Of prompts in the last batch")
         self._size = made(Histogram, "batch_prompts", "Prompts per batch", boundaries=SIZES)
         self._queue = made(
             Histogram, "queue_seconds", "Longest wait for a batch to begin", boundaries=SECONDS
@@ -209,14 +229,19 @@ class Exporter:
         """See :class:`llm_actor.meter.Watcher`."""
         self._queue.observe(max(waited))
 
-    def ended(self, prompts: int, seconds: float, failed: bool, fallbacks: int) -> None:
+    def ended(
+        self, prompts: int, seconds: float, failed: bool, fallbacks: int, tokens: int
+    ) -> None:
         """See :class:`llm_actor.meter.Watcher`."""
         self._asked.inc(prompts)
         if fallbacks:
             self._fallbacks.inc(fallbacks)
+        if tokens:
+            self._tokens.inc(tokens)
         self._size.observe(prompts)
         if not failed:
             self._speed.set(prompts / max(seconds, 1e-9))
+            self._token_speed.set(tokens / max(seconds, 1e-9))
 
 
 class RemoteAdvisor:
@@ -282,6 +307,7 @@ def start(
     gpus: Literal["auto"] | float = "auto",
     accelerator: str | None = None,
     require_gpu: bool = False,
+    resource: str | None = None,
     cpus: float = 0,
     replicas: int = 1,
     limits: Limits | None = None,
@@ -296,15 +322,16 @@ def start(
         gpus: see :class:`llm_actor.placement.Need`, as for the next two and ``replicas``.
         accelerator: the GPU's type.
         require_gpu: refuse at once rather than wait or run on CPU.
+        resource: a custom resource of Ray's that the actors' nodes have.
         cpus: that Ray keeps for each replica; none by default, since callers mostly wait.
         replicas: how many actors.
         limits: of batches and cache; an actor that is found keeps its own.
 
     Raises:
-        InputError: no GPU although one is required, fewer free ones than replicas, or an
-            advisor of that name is another one.
+        InputError: no GPU although one is required, fewer free ones than replicas, no node with
+            the resource, or an advisor of that name is another one.
     """
-    need = Need(gpus, accelerator, require_gpu, replicas)
+    need = Need(gpus, accelerator, require_gpu, resource, replicas)
     first = f"advisor:{name or f'{spec.name}-{uuid.uuid4().hex[:8]}'}"
     names = [first, *(f"{first}:{replica}" for replica in range(1, replicas))]
     found = {each: handle for each in names if (handle := _running(each)) is not None}
@@ -320,6 +347,7 @@ def start(
             "num_cpus": cpus,
             "num_gpus": place.gpus,
             "accelerator_type": place.accelerator,
+            "resources": place.resources,
             "max_restarts": -1,
             "max_task_retries": -1,
             "lifetime": "detached" if name else None,

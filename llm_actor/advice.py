@@ -36,6 +36,7 @@ class AdviceTable:
         asked: prompts that the advisor answered since the table before.
         stale: signatures whose advice rests on older records than the graph's.
         age: versions between the oldest records that any advice here rests on and the graph.
+        distinct: different prompts among the signatures'.
     """
 
     suggestion: Suggestion
@@ -44,6 +45,7 @@ class AdviceTable:
     asked: int
     stale: int = 0
     age: int = 0
+    distinct: int = 0
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class AdviceDesk:
             self._collect(wait=self._wait or self._oldest(keys, records.version) > self._max_age)
         self._fill(keys, records.version)
         self._forget(keys)
-        return self._told(records)
+        return self._told(records, len(set(keys)))
 
     def close(self) -> None:
         """Ends the thread that asks, if there is one, once it has its answer."""
@@ -170,7 +172,7 @@ class AdviceDesk:
         while len(self._answers) > max(CACHE_SIZE, len(needed)):
             self._answers.popitem(last=False)
 
-    def _told(self, records: Records) -> AdviceTable:
+    def _told(self, records: Records, distinct: int) -> AdviceTable:
         action = self._table.argmax(axis=1).astype(np.int16)
         # The exact record rather than the rounded one that the prompt tells (eq. 4).
         reward = np.nan_to_num(records.action_reward[records.predicted, action], nan=0.0)
@@ -182,4 +184,5 @@ class AdviceDesk:
             self._asked,
             int(np.count_nonzero(age)),
             int(age.max()),
+            distinct,
         )

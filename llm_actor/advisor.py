@@ -52,6 +52,11 @@ def ask(advisor: Advisor, prompts: Prompts) -> Answers:
     return advisor.log_probabilities(prompts), np.ones(len(prompts), np.bool_)
 
 
+def tokens_read(advisor: Advisor) -> int:
+    """Tokens of all prompts that an advisor's language model has read; 0 if it doesn't count."""
+    return int(getattr(advisor, "tokens_read", 0))
+
+
 class GraphReader:
     """Weighs actions by the reward that the records promise, without a language model.
 

@@ -19,7 +19,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from llm_actor.advisor import Advisor, ask
+from llm_actor.advisor import Advisor, ask, tokens_read
 from llm_actor.meter import Load, Meter, Watcher
 from llm_actor.prompts import Prompts
 
@@ -183,7 +183,7 @@ class Batcher:
         for watcher in self._watchers:
             watcher.began([begun - question.since for question in questions])
         loop = asyncio.get_running_loop()
-        failed, fallbacks = False, 0
+        failed, fallbacks, read = False, 0, tokens_read(self.advisor)
         try:
             told, own = await loop.run_in_executor(self._thread, _asked, self.advisor, questions)
         except Exception as error:
@@ -199,8 +199,9 @@ class Batcher:
                 if keep:
                     self._keep(question.key, answer.copy())
                 question.answer.set_result(answer)
+        seconds, tokens = time.perf_counter() - begun, tokens_read(self.advisor) - read
         for watcher in self._watchers:
-            watcher.ended(len(questions), time.perf_counter() - begun, failed, fallbacks)
+            watcher.ended(len(questions), seconds, failed, fallbacks, tokens)
 
     def _keep(self, key: bytes, answer: Answer) -> None:
         self._cache[key] = answer

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from envs.errors import InputError
 from llm_actor.advisor import Advisor, GraphReader, with_floor
-from llm_actor.circuit import Circuit
+from llm_actor.circuit import Circuit, State
 from llm_actor.endpoint import REFUSED, Endpoint, EndpointError
 from llm_actor.endpoint_reply import Reply, label_scores
 from llm_actor.prompts import Prompts
@@ -89,6 +89,7 @@ class EndpointAdvisor:
         problems: why requests were given up, by :attr:`llm_actor.endpoint.EndpointError.what`;
             ``circuit`` where none was made.
         retried: requests made again.
+        tokens_read: of prompts, as far as the server tells.
 
     Raises:
         InputError: a setting that cannot be used.
@@ -121,12 +122,17 @@ class EndpointAdvisor:
         self.answered: Counter[Answered] = Counter()
         self.outcomes: Counter[Outcome] = Counter()
         self.problems: Counter[str] = Counter()
-        self.retried = 0
+        self.retried = self.tokens_read = 0
 
     @property
     def name(self) -> str:
         """The model's name without its folder or owner."""
         return Path(self._endpoint.model).name
+
+    @property
+    def circuit(self) -> State:
+        """Whether the server is asked (``closed``), left alone, or just tried again."""
+        return self._circuit.state
 
     @property
     def openings(self) -> int:
@@ -163,6 +169,7 @@ class EndpointAdvisor:
                 options = np.flatnonzero(prompts.candidates[row])
                 scores[row, options] = self._scores(prompts.take([row]), options, reply)
                 heard[row] = True
+                self.tokens_read += reply.prompt_tokens
         told = np.zeros(prompts.candidates.shape, np.float32)
         told[heard] = with_floor(scores[heard], prompts.candidates[heard])
         if not heard.all():

@@ -6,7 +6,7 @@ Replies are hostile until parsed: shapes and types are checked, numbers are fini
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from llm_actor.labels import labels
 
 # Some servers round, so that a certain token's probability is a little above 1.
 _LogProbability = Annotated[float, Field(le=0.01, allow_inf_nan=False)]
+
+_MOST_TOKENS = 2**31
 
 
 class _Part(BaseModel):
@@ -52,6 +54,14 @@ class Reply(_Part):
     """A chat completion, as far as it is of interest here; at least one choice."""
 
     choices: Annotated[list[_Choice], Field(min_length=1)]
+    # A server that counts in its own way answers all the same.
+    usage: Any = None
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of the prompt; 0 where the server does not tell, or tells nonsense."""
+        count = self.usage.get("prompt_tokens") if isinstance(self.usage, dict) else None
+        return count if isinstance(count, int) and 0 <= count < _MOST_TOKENS else 0
 
     @property
     def text(self) -> str:

@@ -32,8 +32,14 @@ class Watcher(Protocol):
         """A batch went to the advisor; its prompts had waited so many seconds each."""
         ...
 
-    def ended(self, prompts: int, seconds: float, failed: bool, fallbacks: int) -> None:
-        """The advisor was at a batch for ``seconds``; ``fallbacks`` answers were a fallback's."""
+    def ended(
+        self, prompts: int, seconds: float, failed: bool, fallbacks: int, tokens: int
+    ) -> None:
+        """The advisor was at a batch for ``seconds``.
+
+        ``fallbacks`` answers were a fallback's; a language model read ``tokens`` of prompts, 0
+        where the advisor does not count them.
+        """
         ...
 
 
@@ -56,6 +62,10 @@ class Load:
         latency_median: seconds from a request's coming to its answer (recent requests).
         latency_p99: the same, 99th percentile.
         prompts_per_second: of the advisor's own time (recent batches).
+        asking: prompts of the batch that the advisor is at now.
+        tokens: of prompts, as the language model counts them; 0 where the advisor doesn't.
+        tokens_per_second: of the advisor's own time (recent batches). What prompts share counts
+            in every one of them, though it may be computed once.
     """
 
     requests: int = 0
@@ -72,6 +82,9 @@ class Load:
     latency_median: float = 0.0
     latency_p99: float = 0.0
     prompts_per_second: float = 0.0
+    asking: int = 0
+    tokens: int = 0
+    tokens_per_second: float = 0.0
 
     @property
     def batch_mean(self) -> float:
@@ -85,10 +98,10 @@ class Meter:
     def __init__(self) -> None:
         self._requests = self._prompts = self._cached = self._joined = 0
         self._asked = self._batches = self._largest = 0
-        self._failures = self._fallbacks = 0
+        self._failures = self._fallbacks = self._asking = self._tokens = 0
         self._queue: deque[float] = deque(maxlen=WINDOW)
         self._latency: deque[float] = deque(maxlen=WINDOW)
-        self._work: deque[tuple[int, float]] = deque(maxlen=WINDOW)
+        self._work: deque[tuple[int, int, float]] = deque(maxlen=WINDOW)
 
     def came(self, prompts: int, cached: int, joined: int) -> None:
         """See :class:`Watcher`."""
@@ -104,20 +117,26 @@ class Meter:
 
     def began(self, waited: Iterable[float]) -> None:
         """See :class:`Watcher`."""
-        self._queue.extend(waited)
+        seconds = list(waited)
+        self._asking = len(seconds)
+        self._queue.extend(seconds)
 
-    def ended(self, prompts: int, seconds: float, failed: bool, fallbacks: int) -> None:
+    def ended(
+        self, prompts: int, seconds: float, failed: bool, fallbacks: int, tokens: int
+    ) -> None:
         """See :class:`Watcher`."""
         self._batches += 1
+        self._asking = 0
+        self._tokens += tokens
         self._fallbacks += fallbacks
         self._asked += prompts
         self._largest = max(self._largest, prompts)
         if not failed:
-            self._work.append((prompts, seconds))
+            self._work.append((prompts, tokens, seconds))
 
     def load(self) -> Load:
         """The figures now."""
-        prompts, seconds = np.sum(self._work, axis=0) if self._work else (0, 0.0)
+        prompts, tokens, seconds = np.sum(self._work, axis=0) if self._work else (0, 0, 0.0)
         return Load(
             self._requests,
             self._prompts,
@@ -131,6 +150,9 @@ class Meter:
             *_median_and_p99(self._queue),
             *_median_and_p99(self._latency),
             float(prompts / seconds) if seconds else 0.0,
+            self._asking,
+            self._tokens,
+            float(tokens / seconds) if seconds else 0.0,
         )
 
 

@@ -9,6 +9,12 @@ from typing import Literal
 from envs.errors import InputError
 from llm_actor.selection import AdvisorSpec
 
+SHARE = 0.001
+"""Of a custom resource, per replica."""
+
+
+_RAYS_OWN = frozenset({"CPU", "GPU", "memory", "object_store_memory"})
+
 
 @dataclass(frozen=True)
 class Need:
@@ -19,6 +25,7 @@ class Need:
             free, else none; a number is waited for, as Ray does.
         accelerator: Ray's name of the GPU's type, such as ``H100``; ``None`` is any.
         require_gpu: refuse at once rather than wait or run on CPU.
+        resource: name of a custom resource of Ray's; replicas run on nodes that have it.
         replicas: processes of their own, each with the whole model.
 
     Raises:
@@ -28,6 +35,7 @@ class Need:
     gpus: Literal["auto"] | float = "auto"
     accelerator: str | None = None
     require_gpu: bool = False
+    resource: str | None = None
     replicas: int = 1
 
     def __post_init__(self) -> None:
@@ -43,11 +51,18 @@ class Place:
         gpus: that Ray keeps for it, a fraction is shared with others; 0 runs on CPU.
         accelerator: Ray's name of the GPU's type; ``None`` is any.
         reason: why it is so, one clause.
+        resource: of the nodes; ``None`` is any node.
     """
 
     gpus: float
     accelerator: str | None
     reason: str
+    resource: str | None = None
+
+    @property
+    def resources(self) -> dict[str, float]:
+        """Custom resources, as Ray takes them: next to nothing, for it says only where."""
+        return {self.resource: SHARE} if self.resource else {}
 
 
 def placed(
@@ -64,21 +79,24 @@ def placed(
         free: those that nobody uses.
 
     Raises:
-        InputError: no GPU although one is required, or fewer free ones than replicas.
+        InputError: no GPU although one is required, fewer free ones than replicas, or no node
+            with the resource.
     """
+    if need.resource and not total.get(need.resource):
+        raise _no_node(need.resource, total)
     cpu = _why_cpu(spec, need)
     if cpu is None:
         each = 1.0 if need.gpus == "auto" else float(need.gpus)
         fitting = 0 if _unknown(need, total) else int(free.get("GPU", 0) / each)
         waits = need.gpus != "auto" and not need.require_gpu
         if fitting >= need.replicas or waits:
-            return Place(each, need.accelerator, f"{each:g} GPU per replica")
+            return Place(each, need.accelerator, f"{each:g} GPU per replica", need.resource)
         if fitting:
             raise no_gpu(f"the free GPUs suffice for {fitting} of {need.replicas} replicas")
         cpu = _unknown(need, total) or "no GPU is free"
     if need.require_gpu:
         raise no_gpu(f"a GPU is required, but {cpu}")
-    return Place(0, None, cpu)
+    return Place(0, None, cpu, need.resource)
 
 
 def _why_cpu(spec: AdvisorSpec, need: Need) -> str | None:
@@ -95,6 +113,16 @@ def _unknown(need: Need, total: Mapping[str, float]) -> str | None:
     if need.accelerator and f"accelerator_type:{need.accelerator}" not in total:
         return f"the cluster has no {need.accelerator}"
     return None
+
+
+def _no_node(resource: str, total: Mapping[str, float]) -> InputError:
+    known = sorted(name for name in total if name not in _RAYS_OWN and ":" not in name)
+    return InputError(
+        f"no node of the cluster has the resource {resource!r}",
+        where="advisor",
+        expected=f"one of {', '.join(known)}" if known else "a node started with it",
+        mend=f"""Start one: ray start --resources='{{"{resource}": 1}}', or leave the name out""",
+    )
 
 
 def no_gpu(what: str) -> InputError:

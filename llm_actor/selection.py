@@ -18,6 +18,9 @@ EMBEDDED = Path(__file__).with_name("embedded") / "weights"
 """The model that ships with the package."""
 
 
+_LEAST = {"token_budget": 1, "retries": 0, "concurrency": 1, "circuit_failures": 1}
+
+
 @dataclass(frozen=True)
 class AdvisorSpec:
     """An advisor to be built. Fields that its kind has no use for are ignored.
@@ -42,6 +45,8 @@ class AdvisorSpec:
         timeout_seconds: for one request to the endpoint.
         retries: of a request that may do better later.
         concurrency: requests at a time.
+        circuit_failures: prompts given up in a row after which the endpoint is left alone.
+        circuit_cooldown: seconds until it is tried again.
 
     Raises:
         InputError: an unknown kind, a number out of range, or an endpoint without its url.
@@ -63,13 +68,16 @@ class AdvisorSpec:
     timeout_seconds: float = 60.0
     retries: int = 3
     concurrency: int = 8
+    circuit_failures: int = 5
+    circuit_cooldown: float = 30.0
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise _bad(f"{self.kind!r} is no kind of advisor", ", ".join(get_args(Kind)))
-        if not 0 < self.temperature < inf:
-            raise _bad(f"temperature is {self.temperature}", "a number above 0")
-        for name, least in (("token_budget", 1), ("retries", 0), ("concurrency", 1)):
+        for name in ("temperature", "timeout_seconds", "circuit_cooldown"):
+            if not 0 < getattr(self, name) < inf:
+                raise _bad(f"{name} is {getattr(self, name)}", "a number above 0")
+        for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise _bad(f"{name} is {getattr(self, name)}", f"at least {least}")
         if self.kind == "endpoint" and not (self.url and self.model):
@@ -86,6 +94,17 @@ class AdvisorSpec:
         if self.kind in ("graph-reader", "embedded"):
             return self.kind
         return Path(self._model()).name
+
+    @property
+    def other_template(self) -> bool:
+        """Whether prompts are put in other words than those of the package's own template.
+
+        Raises:
+            InputError: the template cannot be read.
+        """
+        from llm_actor.text import Template
+
+        return self.template is not None and Template.read(self.template) != Template.read()
 
     @property
     def revision_key(self) -> str:
@@ -159,6 +178,7 @@ def build(spec: AdvisorSpec) -> Advisor:
 
 
 def _endpoint(spec: AdvisorSpec, url: str, model: str) -> Advisor:
+    from llm_actor.circuit import Circuit
     from llm_actor.endpoint_advisor import EndpointAdvisor
 
     return EndpointAdvisor(
@@ -169,6 +189,7 @@ def _endpoint(spec: AdvisorSpec, url: str, model: str) -> Advisor:
         retries=spec.retries,
         concurrency=spec.concurrency,
         template=spec._template(),
+        circuit=Circuit(spec.circuit_failures, spec.circuit_cooldown),
         fallback=GraphReader(spec.temperature),
     )
 

@@ -44,6 +44,7 @@ class TransformersAdvisor:
 
     Attributes:
         outcomes: how generated answers were understood, counted by :data:`Outcome`.
+        tokens_read: of all prompts so far, chat format included.
 
     Raises:
         InputError: the model cannot be loaded, or it has no chat template.
@@ -67,6 +68,13 @@ class TransformersAdvisor:
         self._tokens = Tokens(self._tokenizer)
         self._scorer = Scorer(self._model, self._budget)
         self.outcomes: Counter[Outcome] = Counter()
+        self.tokens_read = 0
+
+    @property
+    def device(self) -> str:
+        """What the model computes on: the GPU's own name, or PyTorch's name of the device."""
+        where: torch.device = self._model.device
+        return torch.cuda.get_device_name(where) if where.type == "cuda" else str(where)
 
     @property
     def name(self) -> str:
@@ -98,6 +106,7 @@ class TransformersAdvisor:
         questions = self._tokens.questions(
             self.texts(prompts), [labels(len(option)) for option in options]
         )
+        self.tokens_read += sum(len(question.prompt) for question in questions)
         scores = np.full(prompts.candidates.shape, -np.inf)
         for row, (option, found) in enumerate(
             zip(options, self._scorer.score(questions), strict=True)
@@ -124,6 +133,7 @@ class TransformersAdvisor:
     @torch.inference_mode()
     def _written(self, texts: Sequence[str]) -> list[str]:
         ids = self._tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        self.tokens_read += sum(map(len, ids))
         ending = self._tokenizer.convert_tokens_to_ids(self._end)
         answers = [""] * len(texts)
         for rows in batches([len(i) + ANSWER_TOKENS for i in ids], self._budget):

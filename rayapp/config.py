@@ -21,6 +21,7 @@ from pydantic import (
 from envs import BetaPrior, Catalogue, InputError
 from envs.scenario import Matching
 from kg_actor import Lesson, lesson_files
+from llm_actor.placement import Need
 from llm_actor.selection import AdvisorSpec, Kind
 from rayapp.rl.reference import Reference
 from rayapp.rl.schedules import Schedule, ScheduleKind
@@ -42,6 +43,10 @@ _Positive = Annotated[int, Field(ge=1, strict=True)]
 _Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _FilePath = Annotated[Path, AfterValidator(_possible)]
+
+# What the advisors' own room has by default is the default here.
+_ADVISOR = AdvisorSpec()
+_NEED = Need()
 
 
 class _Settings(BaseModel):
@@ -190,33 +195,53 @@ class AdviceSettings(_Settings):
         mode: ``score`` weighs every candidate, ``generate`` lets the model write an answer.
         template: file of the prompt template.
         require_gpu: refuse to run a language model without one.
+        accelerator: Ray's name of the GPU's type, such as ``H100``; without such a GPU a
+            language model runs on CPU, or is refused (``require_gpu``).
+        resource: name of a custom resource of Ray's; language models run on nodes that have it.
         replicas: actors that share the prompts, one per GPU.
         url: of the endpoint.
         api_key_env: environment variable that holds the endpoint's key.
+        timeout_seconds: for one request to the endpoint.
+        retries: of a request that may do better later.
+        concurrency: requests at a time.
+        circuit_failures: prompts given up in a row after which the endpoint is left alone.
+        circuit_cooldown: seconds until it is tried again.
     """
 
     advisor: Kind = "graph-reader"
     wait: bool = False
     max_age: _Positive = 16
-    temperature: _Rate = 0.25
-    model: str | None = None
-    revision: str | None = None
-    device: str = "auto"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    attention: Literal["sdpa", "eager"] = "sdpa"
-    offline: bool = False
-    mode: Literal["score", "generate"] = "score"
-    template: _FilePath | None = None
-    require_gpu: bool = False
-    replicas: _Positive = 1
-    url: str | None = None
-    api_key_env: str | None = None
+    temperature: _Rate = _ADVISOR.temperature
+    model: str | None = _ADVISOR.model
+    revision: str | None = _ADVISOR.revision
+    device: str = _ADVISOR.device
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = _ADVISOR.dtype
+    attention: Literal["sdpa", "eager"] = _ADVISOR.attention
+    offline: bool = _ADVISOR.offline
+    mode: Literal["score", "generate"] = _ADVISOR.mode
+    template: _FilePath | None = _ADVISOR.template
+    require_gpu: bool = _NEED.require_gpu
+    accelerator: str | None = _NEED.accelerator
+    resource: str | None = _NEED.resource
+    replicas: _Positive = _NEED.replicas
+    url: str | None = _ADVISOR.url
+    api_key_env: str | None = _ADVISOR.api_key_env
+    timeout_seconds: _Rate = _ADVISOR.timeout_seconds
+    retries: Annotated[int, Field(ge=0, strict=True)] = _ADVISOR.retries
+    concurrency: _Positive = _ADVISOR.concurrency
+    circuit_failures: _Positive = _ADVISOR.circuit_failures
+    circuit_cooldown: _Rate = _ADVISOR.circuit_cooldown
 
     def spec(self) -> AdvisorSpec:
         """The advisor as its own room describes it; raises :class:`InputError`."""
         known = {field.name for field in dataclasses.fields(AdvisorSpec)}
         given = self.model_dump(include=known)
         return AdvisorSpec(kind=self.advisor, **given)
+
+    def need(self) -> Need:
+        """Where its actors run; raises :class:`InputError`."""
+        known = {field.name for field in dataclasses.fields(Need)}
+        return Need(**self.model_dump(include=known))
 
 
 class GraphSettings(_Settings):

@@ -172,7 +172,7 @@ def measure_embedded(prompts: int, device: str, progress: Progress) -> EmbeddedS
             / speed["scoring, one at a time"]
         },
         ways=found,
-        tokens_per_prompt=_tokens_per_prompt(asked),
+        tokens_per_prompt=tokens_in(asked),
         origin="distinct prompts of a made-up graph over the paper's classes and actions: "
         f"{MERGES} merges of {FLOWS:,} flows, 2 % misdetected, actions drawn uniformly",
         device=_name(where),
@@ -191,11 +191,11 @@ def distinct_prompts(count: int) -> Prompts:
     from llm_actor.prompts import compose
     from rayapp.bench.graph import spec_of, table_of
 
-    signatures = 4 * count
+    signatures, merges = 4 * count, MERGES
     while True:
         spec, rng = spec_of(signatures), np.random.default_rng(signatures)
         graph = spec.new_graph()
-        for number in range(MERGES):
+        for number in range(merges):
             graph.merge(table_of(spec, FLOWS, rng), MergeKey("bench", number, 0))
         records = records_of(graph.counts(), spec.predicted, spec.catalogue, spec.prior)
         prompts = compose(records, spec.catalogue)
@@ -204,7 +204,8 @@ def distinct_prompts(count: int) -> Prompts:
             rows.setdefault(key, row)
         if len(rows) >= count:
             return prompts.take(list(rows.values())[:count])
-        signatures *= 2
+        # More signatures alone would have fewer flows each, and records that are equal.
+        signatures, merges = 2 * signatures, 2 * merges
 
 
 def _one_by_one(advisor: Advisor, prompts: Prompts) -> None:
@@ -224,10 +225,11 @@ def _agreement(advisor: Advisor, prompts: Prompts) -> tuple[float | None, int]:
     return (float(right.mean()) if len(right) else None), len(right)
 
 
-def _tokens_per_prompt(prompts: Prompts) -> float:
+def tokens_in(prompts: Prompts) -> float:
+    """Mean tokens of a prompt, as the embedded model reads it."""
     from llm_actor.text import Template, messages
 
-    tokenizer: Any = _vocabulary().tokenizer
+    tokenizer: Any = known_vocabulary().tokenizer
     texts = [
         tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
         for chat in messages(prompts, Template.read())
@@ -236,7 +238,8 @@ def _tokens_per_prompt(prompts: Prompts) -> float:
     return statistics.fmean(map(len, ids))
 
 
-def _vocabulary() -> vocabulary.Vocabulary:
+def known_vocabulary() -> vocabulary.Vocabulary:
+    """The embedded model's tokenizer, and what its tokens mean."""
     from transformers import AutoTokenizer
 
     folder = Path(vocabulary.__file__).with_name("weights")
@@ -339,7 +342,7 @@ def phi_questions(count: int, tokens: int) -> list[Question]:
     from llm_actor.embedded.layout import Layout, Names
     from llm_actor.embedded.simulation import simulate
 
-    known = _vocabulary()
+    known = known_vocabulary()
     names = Names.of(held_out(), known, "cpu")
     layout, generator = Layout(known, names), torch.Generator().manual_seed(0)
     found: dict[tuple[int, ...], list[int]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,11 +28,38 @@ from rayapp.experiments import graphs
 from rayapp.experiments.graphs import as_input_error
 from rayapp.experiments.runs import RunFolder
 
+_USUAL = AdvisorSpec()
+
 Model = Annotated[
     str | None,
     typer.Option(help="Hub id or folder (transformers), or the endpoint's name for its model."),
 ]
 Url = Annotated[str | None, typer.Option(help="Of an OpenAI-compatible endpoint.")]
+ApiKeyEnv = Annotated[
+    str | None, typer.Option(help="Environment variable that holds the endpoint's key.")
+]
+TimeoutSeconds = Annotated[
+    float | None,
+    typer.Option(help=f"For one request to an endpoint (default {_USUAL.timeout_seconds:g})."),
+]
+Retries = Annotated[
+    int | None, typer.Option(help=f"Of a request to an endpoint (default {_USUAL.retries}).")
+]
+Concurrency = Annotated[
+    int | None,
+    typer.Option(help=f"Requests to an endpoint at a time (default {_USUAL.concurrency})."),
+]
+CircuitFailures = Annotated[
+    int | None,
+    typer.Option(
+        help="Prompts given up in a row after which an endpoint is left alone "
+        f"(default {_USUAL.circuit_failures})."
+    ),
+]
+CircuitCooldown = Annotated[
+    float | None,
+    typer.Option(help=f"Seconds until it is tried again (default {_USUAL.circuit_cooldown:g})."),
+]
 
 _NAMED: tuple[Kind, ...] = ("transformers", "endpoint")
 _REACHED: tuple[Kind, ...] = ("endpoint",)
@@ -120,11 +147,27 @@ def advise(
     ] = None,
     model: Model = None,
     url: Url = None,
+    api_key_env: ApiKeyEnv = None,
+    timeout_seconds: TimeoutSeconds = None,
+    retries: Retries = None,
+    concurrency: Concurrency = None,
+    circuit_failures: CircuitFailures = None,
+    circuit_cooldown: CircuitCooldown = None,
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what an advisor is told about a signature, and what it says."""
-    spec = _own_spec(run, model, url) if advisor is None else chosen_specs([advisor], model, url)[0]
+    given = {
+        "model": model,
+        "url": url,
+        "api_key_env": api_key_env,
+        "timeout_seconds": timeout_seconds,
+        "retries": retries,
+        "concurrency": concurrency,
+        "circuit_failures": circuit_failures,
+        "circuit_cooldown": circuit_cooldown,
+    }
+    spec = _own_spec(run, given) if advisor is None else chosen_specs([advisor], given)[0]
     with find_source(run, address) as found, as_input_error(run):
         records, graph = neighbourhood(found.graph, signature), found.graph
         note = found.note
@@ -151,6 +194,7 @@ def advice(graph: KnowledgeGraph, records: Neighbourhood, spec: AdvisorSpec) -> 
     loading = console.working(f"Loading {spec.name}") if spec.holds_model else None
     with loading or contextlib.nullcontext():
         built = build(spec)
+    console.warn_of_template(spec)
     told, own = ask(built, prompts)
     # In double precision, so that rounding does not show in the sum.
     probabilities = np.exp(told[0].astype(np.float64))
@@ -159,37 +203,50 @@ def advice(graph: KnowledgeGraph, records: Neighbourhood, spec: AdvisorSpec) -> 
     return Advice(spec, bool(own[0]), text, records, prompts, probabilities, promised)
 
 
-def chosen_specs(kinds: Sequence[Kind], model: str | None, url: str | None) -> list[AdvisorSpec]:
+def chosen_specs(kinds: Sequence[Kind], given: Mapping[str, Any]) -> list[AdvisorSpec]:
     """The advisors that options name; each gets the options that it has a use for.
 
+    Args:
+        kinds: of the advisors.
+        given: options by the fields of :class:`AdvisorSpec`; ``None`` was not given. All but
+            the model are an endpoint's.
+
     Raises:
-        InputError: an option is missing, or one is given that no advisor has a use for.
+        InputError: an option is missing or out of range, or one is given that no advisor has a
+            use for.
     """
-    for option, value, users in (("--model", model, _NAMED), ("--url", url, _REACHED)):
-        if value is not None and not set(kinds) & set(users):
+    told = {name: value for name, value in given.items() if value is not None}
+    for name in told:
+        users = _users(name)
+        if not set(kinds) & set(users):
             raise InputError(
-                f"{' and '.join(kinds)} has no use for {option}",
+                f"{' and '.join(kinds)} has no use for {_option(name)}",
                 mend=f"Leave it out, or choose --advisor {' or '.join(users)}",
             )
-    if "endpoint" in kinds and not (model and url):
+    if "endpoint" in kinds and not (told.get("model") and told.get("url")):
         raise InputError(
             "an endpoint needs --url and --model",
             expected="for example --url http://localhost:8000/v1 --model phi",
         )
     return [
-        AdvisorSpec(
-            kind,
-            model=model if kind in _NAMED else None,
-            url=url if kind in _REACHED else None,
-        )
+        AdvisorSpec(kind, **{name: told[name] for name in told if kind in _users(name)})
         for kind in kinds
     ]
 
 
-def _own_spec(source: str, model: str | None, url: str | None) -> AdvisorSpec:
+def _users(name: str) -> tuple[Kind, ...]:
+    return _NAMED if name == "model" else _REACHED
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _own_spec(source: str, given: Mapping[str, Any]) -> AdvisorSpec:
     """A run's own advisor; the graph reader for a graph that is no run's."""
-    if model is not None or url is not None:
-        raise InputError("--model or --url without --advisor", mend=_EXAMPLE)
+    told = [_option(name) for name, value in given.items() if value is not None]
+    if told:
+        raise InputError(f"{' and '.join(told)} without --advisor", mend=_EXAMPLE)
     folder = RunFolder(Path(source))
     if not source.startswith(graphs.LIVE) and folder.exists():
         return folder.manifest().settings.advice.spec()

@@ -22,7 +22,17 @@ from llm_actor import Advisor, Prompts
 from llm_actor.advisor import ask
 from llm_actor.selection import AdvisorSpec, Kind, build
 from rayapp.commands import console
-from rayapp.commands.advise import Model, Url, chosen_specs
+from rayapp.commands.advise import (
+    ApiKeyEnv,
+    CircuitCooldown,
+    CircuitFailures,
+    Concurrency,
+    Model,
+    Retries,
+    TimeoutSeconds,
+    Url,
+    chosen_specs,
+)
 from rayapp.commands.graph import AsJson
 
 if TYPE_CHECKING:
@@ -105,6 +115,12 @@ def compare(
     ] = None,
     model: Model = None,
     url: Url = None,
+    api_key_env: ApiKeyEnv = None,
+    timeout_seconds: TimeoutSeconds = None,
+    retries: Retries = None,
+    concurrency: Concurrency = None,
+    circuit_failures: CircuitFailures = None,
+    circuit_cooldown: CircuitCooldown = None,
     neighbourhoods: Annotated[
         int, typer.Option(min=1, max=100_000, help="Of each of the thirteen shapes.")
     ] = 50,
@@ -119,7 +135,17 @@ def compare(
     """
     # The specs check the names; typer knows no list of literals.
     kinds = cast("list[Kind]", list(dict.fromkeys(advisor or _USUAL)))
-    specs = chosen_specs(kinds, model, url)
+    given = {
+        "model": model,
+        "url": url,
+        "api_key_env": api_key_env,
+        "timeout_seconds": timeout_seconds,
+        "retries": retries,
+        "concurrency": concurrency,
+        "circuit_failures": circuit_failures,
+        "circuit_cooldown": circuit_cooldown,
+    }
+    specs = chosen_specs(kinds, given)
     with console.working("Drawing neighbourhoods"):
         exams = list(draw_exams(neighbourhoods, seed))
     found = {}

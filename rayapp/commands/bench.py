@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +20,8 @@ from rayapp.commands.prepare import generate_flows
 
 if TYPE_CHECKING:
     from rayapp.bench.advisor import AdvisorSpeed
+    from rayapp.bench.advisor_actor import ActorSpeed
+    from rayapp.bench.advisor_cache import CacheFigures
 
 app = typer.Typer(help="Measure speed and size on this machine.", no_args_is_help=True)
 
@@ -68,8 +70,8 @@ def graph(
     console.out.print(f"Steepest growth between two sizes (1 is linear): {told}", soft_wrap=True)
 
 
-def _synthetic(path: Path) -> Path:
-    flows = generate_flows(100_000, 0)
+def _synthetic(path: Path, rows: int = 100_000) -> Path:
+    flows = generate_flows(rows, 0)
     with console.working("Fitting a decision tree"):
         return Scenario.prepare(flows, path, seed=0).path
 
@@ -113,6 +115,14 @@ def _growth_table(what: str, growth: tuple[bench.Growth, ...]) -> Table:
     return table
 
 
+class Part(StrEnum):
+    """What of the advisors is measured."""
+
+    WAYS = "ways"
+    ACTOR = "actor"
+    CACHE = "cache"
+
+
 class Config(StrEnum):
     """Which language model is measured."""
 
@@ -133,15 +143,26 @@ def advisor(
     tokens_per_prompt: Annotated[
         int | None, typer.Option(min=16, max=4_000, help="phi-3.5: mean (default: as in use).")
     ] = None,
+    part: Annotated[
+        list[Part] | None, typer.Option(help="What is measured; may be given several times.")
+    ] = None,
     prompts: Annotated[
         int, typer.Option(min=2, max=100_000, help="Distinct ones to ask.")
     ] = bench.PAPER_SIGNATURES,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    scenario: Annotated[
+        Path | None, typer.Option(help="Part cache: to train on (default: synthetic flows).")
+    ] = None,
+    episodes: Annotated[
+        int | None, typer.Option(min=1, help="Part cache: flows to train on (default 4,000,000).")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Language models: scoring known answers against generating them."""
-    from rayapp.bench import advisor as measured
+    """Language models: scoring against generating, the Ray actor under load, what is asked.
 
+    Without --part, all that the model has: ways of asking; the actor with two clients, killed
+    once; and, for the model that ships, the prompts that a training asks.
+    """
     phi = config is Config.PHI
     if random_weights != phi or (not phi and (layers or tokens_per_prompt)):
         raise InputError(
@@ -151,25 +172,95 @@ def advisor(
             "with these alone",
             mend="Add what is missing, or leave the rest out",
         )
-    speed: AdvisorSpeed
-    with console.Reporter("Asking", "steps") as reporter:
-        if phi:
-            depth, tokens = layers or measured.LAYERS, tokens_per_prompt
-            tokens = tokens or measured.TOKENS_PER_PROMPT
-            speed = measured.measure_phi(depth, prompts, tokens, device, reporter)
-        else:
-            speed = measured.measure_embedded(prompts, device, reporter)
+    parts = part or [each for each in Part if not (phi and each is Part.CACHE)]
+    if (phi and Part.CACHE in parts) or (Part.CACHE not in parts and (scenario or episodes)):
+        raise InputError(
+            "these options do not go together",
+            where="kirl bench advisor",
+            expected="--part cache with the model that ships alone; --scenario and --episodes "
+            "with that part alone",
+            mend="Leave one of them out",
+        )
+    if scenario:
+        Scenario.load(scenario)
+    found: dict[str, Any] = {}
+    if Part.WAYS in parts:
+        speed = _ways(phi, layers, tokens_per_prompt, prompts, device)
+        found |= asdict(speed)
+        if not as_json:
+            _show_ways(speed)
+    if Part.ACTOR in parts:
+        served = _actor(phi, layers, tokens_per_prompt, prompts, device)
+        found["actor"] = asdict(served)
+        if not as_json:
+            _show(f"the actor with {served.clients} clients", found["actor"])
+    if Part.CACHE in parts:
+        trained = _cache(scenario, episodes)
+        found["cache"] = asdict(trained)
+        if not as_json:
+            _show("what a training asks the embedded model", found["cache"])
     if as_json:
-        console.print_json(asdict(speed))
-        return
+        console.print_json(found)
+
+
+def _ways(
+    phi: bool, layers: int | None, tokens: int | None, prompts: int, device: str
+) -> AdvisorSpeed:
+    from rayapp.bench import advisor as measured
+
+    with console.Reporter("Asking", "steps") as reporter:
+        if not phi:
+            return measured.measure_embedded(prompts, device, reporter)
+        depth, tokens = layers or measured.LAYERS, tokens or measured.TOKENS_PER_PROMPT
+        return measured.measure_phi(depth, prompts, tokens, device, reporter)
+
+
+def _actor(
+    phi: bool, layers: int | None, tokens: int | None, prompts: int, device: str
+) -> ActorSpeed:
+    from llm_actor.selection import AdvisorSpec
+    from rayapp.bench import advisor as measured
+    from rayapp.bench import advisor_actor
+
+    spec = AdvisorSpec("embedded", device=device)
+    with tempfile.TemporaryDirectory() as folder:
+        if phi:
+            depth, tokens = layers or measured.LAYERS, tokens or measured.TOKENS_PER_PROMPT
+            with console.working("Writing random weights"):
+                spec = advisor_actor.random_spec(Path(folder), depth, tokens, device)
+        with console.ray_session(), console.Reporter("Asking the actor", "steps") as reporter:
+            return advisor_actor.measure_actor(spec, prompts, reporter)
+
+
+def _cache(scenario: Path | None, episodes: int | None) -> CacheFigures:
+    from rayapp.bench import advisor_cache as cache
+
+    with tempfile.TemporaryDirectory() as folder:
+        where = scenario or _synthetic(Path(folder) / "scenario", cache.ROWS)
+        with console.ray_session(), console.Reporter("Training", "flows") as reporter:
+            return cache.measure_cache(where, episodes or cache.EPISODES, reporter)
+
+
+def _show_ways(speed: AdvisorSpeed) -> None:
     for name, ratio in speed.ratios.items():
         console.out.print(f"{name}: {ratio:,.1f} x", soft_wrap=True)
     console.out.print(_ways_table(speed))
     alone = ("ratios", "ways", "config")
-    for name, value in asdict(speed).items():
-        if name not in alone:
+    _show(None, {name: value for name, value in asdict(speed).items() if name not in alone})
+
+
+def _show(title: str | None, figures: Mapping[str, Any]) -> None:
+    """One line per figure, those of a part of it behind its name."""
+    if title:
+        console.out.print(f"\n{title}", style="bold", soft_wrap=True)
+    for name, value in figures.items():
+        label = name.replace("_", " ")
+        if isinstance(value, Mapping):
+            told = {f"{label}: {inner}": each for inner, each in value.items()}
+            _show(None, told)
+        else:
             shown = f"{value:,.3f}" if isinstance(value, float) else str(value)
-            console.out.print(f"{name.replace('_', ' ')}: {shown}", soft_wrap=True)
+            console.out.print(f"{label}: {shown}", soft_wrap=True)
 
 
 def _ways_table(speed: AdvisorSpeed) -> Table:

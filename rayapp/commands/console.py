@@ -13,7 +13,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -27,6 +27,9 @@ from rich.progress import (
 )
 
 from envs import InputError
+
+if TYPE_CHECKING:
+    from llm_actor.selection import AdvisorSpec
 
 err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 """Progress and messages; results alone go to standard output."""
@@ -116,6 +119,17 @@ def peak_memory() -> float:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Kilobytes everywhere but on macOS.
     return peak / (2**30 if sys.platform == "darwin" else 2**20)
+
+
+def warn_of_template(spec: AdvisorSpec) -> None:
+    """Says so where the small model reads prompts that it was not trained on."""
+    if spec.kind == "embedded" and spec.other_template:
+        err.print(
+            "Warning: the embedded model was trained on the prompt template that ships with kirl; "
+            f"with {spec.template} its advice may be poor.",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 @contextlib.contextmanager

@@ -84,6 +84,8 @@ def run(settings: config.TrainingSettings, scenario: Path, out: Path, *, as_json
         console.err.print(f"The run in {out} is complete already; nothing to do.")
     else:
         _warn_of_few_updates(manifest)
+        if settings.algo in config.INFUSED:
+            console.warn_of_template(settings.advice.spec())
         manifest = _finish(folder, manifest)
     result = TrainingResult.of(manifest, out)
     if as_json:

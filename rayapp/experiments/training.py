@@ -118,6 +118,8 @@ def algorithm_config(manifest: RunManifest, folder: RunFolder) -> KnowledgePPOCo
             advice_max_age=advice.max_age,
             require_gpu=advice.require_gpu,
             advisor_replicas=advice.replicas,
+            advisor_accelerator=advice.accelerator,
+            advisor_resource=advice.resource,
             kl_direction=kl.direction,
             kl_schedule=kl.schedule_of_lambda(),
             reference=kl.reference_of_advice(),

@@ -44,6 +44,8 @@ class KnowledgeConfig(AlgorithmConfig):
         self.advice_max_age: int = 16
         self.require_gpu: bool = False
         self.advisor_replicas: int = 1
+        self.advisor_accelerator: str | None = None
+        self.advisor_resource: str | None = None
         self.kl_direction: Direction = "reference_to_policy"
         self.kl_schedule: Schedule = Schedule()
         self.reference: Reference = Reference()
@@ -116,6 +118,8 @@ class KnowledgeConfig(AlgorithmConfig):
         advice_max_age: int | None = None,
         require_gpu: bool | None = None,
         advisor_replicas: int | None = None,
+        advisor_accelerator: str | None = None,
+        advisor_resource: str | None = None,
         kl_direction: Direction | None = None,
         kl_schedule: Schedule | None = None,
         reference: Reference | None = None,
@@ -141,6 +145,8 @@ class KnowledgeConfig(AlgorithmConfig):
             advice_max_age: without it, versions of the graph that advice may lag behind.
             require_gpu: refuse to run a language model without one.
             advisor_replicas: actors that share a language model's prompts.
+            advisor_accelerator: Ray's name of their GPUs' type.
+            advisor_resource: custom resource of Ray's that their nodes have.
             kl_direction: of the KL term (eq. 5 is ``policy_to_reference``).
             kl_schedule: lambda over environment steps.
             reference: how advice becomes the reference policy.
@@ -164,6 +170,8 @@ class KnowledgeConfig(AlgorithmConfig):
             "advice_max_age": advice_max_age,
             "require_gpu": require_gpu,
             "advisor_replicas": advisor_replicas,
+            "advisor_accelerator": advisor_accelerator,
+            "advisor_resource": advisor_resource,
             "kl_direction": kl_direction,
             "kl_schedule": kl_schedule,
             "reference": reference,

@@ -45,7 +45,7 @@ from kg_actor import (
     records_of,
 )
 from kg_actor import actor as graph_actor
-from llm_actor import AdviceDesk, Advisor
+from llm_actor import AdviceDesk, AdviceTable, Advisor
 from llm_actor import actor as advisor_actor
 from llm_actor.selection import AdvisorSpec, build
 from rayapp.rl.config import KnowledgeConfig
@@ -110,7 +110,7 @@ class KnowledgeInfused(Algorithm):
             wait=own.advice_wait,
             max_age=own.advice_max_age,
         )
-        self._asked = self._advice_age = 0
+        self.advised: AdviceTable | None = None
         self.knowledge = self._learn(graph_actor.ask(self.graph.counts.remote()))
         self.summary: IterationSummary | None = None
 
@@ -122,7 +122,11 @@ class KnowledgeInfused(Algorithm):
             return build(advisor)
         own = self.config
         return advisor_actor.start(
-            advisor, require_gpu=own.require_gpu, replicas=own.advisor_replicas
+            advisor,
+            require_gpu=own.require_gpu,
+            replicas=own.advisor_replicas,
+            accelerator=own.advisor_accelerator,
+            resource=own.advisor_resource,
         )
 
     def training_step(self) -> None:
@@ -206,8 +210,7 @@ class KnowledgeInfused(Algorithm):
         if not self.config.infuse:
             return Knowledge(counters, None, None, counts.version)
         records = records_of(counts, self._predicted, self._catalogue, self.config.prior)
-        table = self._desk.advise(records)
-        self._asked, self._advice_age = table.asked, table.age
+        self.advised = table = self._desk.advise(records)
         reference = self.config.reference.policy(table.log_probabilities)
         return Knowledge(counters, table.suggestion, reference, counts.version)
 
@@ -338,8 +341,8 @@ class KnowledgeInfused(Algorithm):
                 for i in np.flatnonzero(flows)
             },
             graph_version=self.knowledge.version,
-            prompts_asked=self._asked,
-            advice_age=self._advice_age,
+            prompts_asked=self.advised.asked if self.advised else 0,
+            advice_age=self.advised.age if self.advised else 0,
             results=numbers(results),
         )
 

@@ -25,6 +25,7 @@ from llm_actor.placement import Place
 from llm_actor.selection import AdvisorSpec, build
 
 sys.path.insert(0, str(Path(__file__).parent))
+import scripted
 import tiny
 
 PATIENT = Limits(max_wait_seconds=0.5)
@@ -173,10 +174,13 @@ def test_killing_the_actor_in_mid_batch_leaves_no_request_unanswered(
     health = health_of(advisor)
     assert health.process != process
     assert health.ready
-    assert (health.place.gpus, health.gpus) == (0, ())
+    assert (health.place.gpus, health.gpus, health.device) == (0, (), "cpu")
     assert health.place.reason == "the cluster has no GPU"
     assert advisor.name == expected.name == folder.name
-    assert 0 < load_of(advisor).asked <= 8 * 60
+    load = load_of(advisor)
+    assert 0 < load.asked <= 8 * 60
+    assert load.tokens > load.asked
+    assert load.tokens_per_second > load.prompts_per_second
 
 
 def test_a_required_gpu_is_refused_at_once_where_there_is_none(started: Start) -> None:
@@ -186,6 +190,37 @@ def test_a_required_gpu_is_refused_at_once_where_there_is_none(started: Start) -
         started(AdvisorSpec("transformers", model="any"), require_gpu=True)
 
     assert time.perf_counter() - begun < 5
+
+
+def test_a_resource_that_no_node_has_is_refused_at_once(started: Start) -> None:
+    begun = time.perf_counter()
+
+    with pytest.raises(InputError, match="no node of the cluster has the resource 'llm_node'"):
+        started(AdvisorSpec("embedded"), resource="llm_node")
+
+    assert time.perf_counter() - begun < 5
+
+
+def test_health_tells_how_an_endpoint_does(ray_local: ModuleType) -> None:
+    """The actor's inside, in this process; the server refuses, and is left alone then."""
+
+    async def main() -> None:
+        spec = AdvisorSpec(
+            "endpoint", url=server.url, model="phi", retries=2, circuit_failures=1, concurrency=1
+        )
+        inside = AdvisorServer(spec, Place(0, None, "a test"), Limits())
+        found = await inside.log_probabilities(prompts_of([1, 2]))
+        health, load = await inside.health(), await inside.metrics()
+
+        assert found == pytest.approx(answers(prompts_of([1, 2])), abs=1e-6)
+        assert health.circuit == "open"
+        assert health.counts["endpoint"] == {"retried": 2, "openings": 1}
+        assert health.counts["answered"] == {"fallback": 2}
+        assert health.counts["problems"] == {"status 503": 1, "circuit": 1}
+        assert (load.fallbacks, load.tokens) == (2, 0)
+
+    with scripted.serving(lambda _: scripted.Response(status=503)) as server:
+        asyncio.run(main())
 
 
 def test_an_advisor_that_cannot_be_loaded_is_one_message_and_not_the_actors_death(

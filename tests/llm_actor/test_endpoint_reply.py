@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -119,3 +120,16 @@ def test_what_else_a_server_tells_is_left_aside() -> None:
     )
 
     assert reply.text == reply.tokens[0].token == "[A]"
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [({"prompt_tokens": 17}, 17), ({"prompt_tokens": -1}, 0), ({"prompt_tokens": "9"}, 0),
+     ({"prompt_tokens": 2**80}, 0), ({}, 0), ("none", 0), (None, 0)],
+)  # fmt: skip
+def test_tokens_are_counted_where_the_server_tells_them(usage: object, tokens: int) -> None:
+    body = {"choices": [{"message": {"content": "[A]"}}], "usage": usage}
+
+    reply = Reply.model_validate_json(json.dumps(body))
+
+    assert (reply.text, reply.prompt_tokens) == ("[A]", tokens)

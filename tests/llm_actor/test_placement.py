@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from envs import InputError
-from llm_actor.placement import Need, Place, placed
+from llm_actor.placement import SHARE, Need, Place, placed
 from llm_actor.selection import AdvisorSpec
 
 MODEL = AdvisorSpec("transformers", model="org/phi")
@@ -74,3 +74,27 @@ def test_an_advisor_without_use_for_a_gpu_takes_none(spec: AdvisorSpec, reason: 
 def test_numbers_that_make_no_sense_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="were asked for"):
         Need(**bad)
+
+
+def test_replicas_run_where_a_custom_resource_is() -> None:
+    need = Need(resource="llm_node")
+
+    for total in (FOUR | {"llm_node": 1.0}, NONE | {"llm_node": 2.0}):
+        place = placed(MODEL, need, total, total)
+        assert place.resource == "llm_node"
+        # Next to nothing: as many replicas as one likes fit on a node that has one of it.
+        assert place.resources == {"llm_node": SHARE}
+    assert placed(MODEL, Need(), FOUR, FOUR).resources == {}
+
+
+def test_a_custom_resource_that_no_node_has_is_refused_at_once() -> None:
+    other = NONE | {"node:10.0.0.1": 1.0, "rack": 1.0, "memory": 9.0}
+
+    with pytest.raises(
+        InputError, match=r"no node .* 'llm_node'\. Expected one of rack"
+    ) as refusal:
+        placed(MODEL, Need(resource="llm_node"), other, other)
+
+    assert """ray start --resources='{"llm_node": 1}'""" in str(refusal.value)
+    with pytest.raises(InputError, match="Expected a node started with it"):
+        placed(MODEL, Need(resource="llm_node"), NONE, NONE)

@@ -90,6 +90,9 @@ def test_a_template_that_cannot_be_used_is_told_before_the_model_is_looked_for(
         ({"token_budget": 0}, "token_budget is 0. Expected at least 1"),
         ({"retries": -1}, "retries is -1"),
         ({"concurrency": 0}, "concurrency is 0"),
+        ({"timeout_seconds": 0.0}, "timeout_seconds is 0.0. Expected a number above 0"),
+        ({"circuit_failures": 0}, "circuit_failures is 0. Expected at least 1"),
+        ({"circuit_cooldown": float("inf")}, "circuit_cooldown is inf"),
         ({"kind": "endpoint", "model": "phi"}, "an endpoint has no url or no model"),
     ],
 )

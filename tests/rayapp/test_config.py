@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from envs import InputError
+from llm_actor.placement import Need
+from llm_actor.selection import AdvisorSpec
 from rayapp import config
-from rayapp.config import TrainingSettings
+from rayapp.config import AdviceSettings, TrainingSettings
 
 
 def test_later_sources_win(tmp_path: Path) -> None:
@@ -105,3 +107,25 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
     file.write_text("")
 
     assert config.load(file, [], {}) == TrainingSettings()
+
+
+def test_advice_has_the_defaults_of_the_advisors_themselves() -> None:
+    settings = AdviceSettings()
+
+    assert settings.spec() == AdvisorSpec()
+    assert settings.need() == Need()
+    # All of an endpoint's fields can be set.
+    chosen = {"timeout_seconds": 3.0, "retries": 0, "concurrency": 2}
+    chosen |= {"circuit_failures": 1, "circuit_cooldown": 0.5}
+    advice = config.load(
+        None, [f"advice.{name}={value}" for name, value in chosen.items()], {}
+    ).advice
+    assert advice.spec() == AdvisorSpec(**chosen)
+
+
+def test_advice_says_where_its_actors_run() -> None:
+    given = ["advice.resource=llm_node", "advice.accelerator=H100", "advice.replicas=2"]
+
+    advice = config.load(None, given, {}).advice
+
+    assert advice.need() == Need(resource="llm_node", accelerator="H100", replicas=2)

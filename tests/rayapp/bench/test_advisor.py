@@ -29,8 +29,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(bench, most, 3)
 
 
-def told(*arguments: str) -> str:
-    done = CliRunner().invoke(app, ["advisor", *arguments], catch_exceptions=False)
+def told(*arguments: str, part: str = "ways") -> str:
+    arguments = ("advisor", "--part", part, *arguments)
+    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert done.exit_code == 0
     return done.stdout
 
@@ -45,6 +46,11 @@ def test_prompts_of_a_made_up_graph_are_all_different() -> None:
     assert len(prompts) == 50
     assert len(set(prompts.keys())) == 50
     assert (np.count_nonzero(prompts.candidates, axis=1) > 1).any()
+
+
+def test_flows_grow_with_the_prompts_that_are_wanted() -> None:
+    # 2,000 flows a merge, as here, leave most of so many signatures without a record.
+    assert len(bench.distinct_prompts(1_000)) == 1_000
 
 
 def test_the_embedded_model_is_measured_in_four_ways() -> None:
@@ -99,6 +105,8 @@ def test_people_read_the_ratios_first() -> None:
         ("--random-weights",),
         ("--layers", "2"),
         ("--tokens-per-prompt", "60"),
+        ("--episodes", "9"),
+        (*PHI, "--part", "cache"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(options: tuple[str, ...]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,11 +18,13 @@ from envs import InputError, InteractionTable, Scenario
 from kg_actor import GraphSpec, Keyed, MergeKey, neighbourhood, queries, store
 from kg_actor.store import GraphStore
 from llm_actor.advisor import FLOOR
+from llm_actor.text import Template
 from rayapp.commands.advise import advise
 from rayapp.config import AdviceSettings, TrainingSettings
 from rayapp.experiments.runs import RunFolder, RunManifest
 
 APP = typer.Typer()
+ENDPOINT = ["--advisor", "endpoint", "--model", "phi", "--url", "http://127.0.0.1:9"]
 APP.command()(advise)
 
 
@@ -146,7 +149,11 @@ def test_it_is_told_when_an_endpoint_did_not_answer(
     asking = ("--run", trained, "--signature", wrong, "--advisor")
 
     reader = asked(*asking, "graph-reader")
-    told = asked(*asking, "endpoint", "--model", "phi", "--url", overloaded)
+    told = asked(
+        *asking, "endpoint", "--model", "phi", "--url", overloaded,
+        "--retries", 0, "--timeout-seconds", 5, "--concurrency", 1,
+        "--circuit-failures", 1, "--circuit-cooldown", 9,
+    )  # fmt: skip
 
     assert told["advisor"]["name"] == "phi"
     assert not told["advisor"]["answered"]
@@ -168,6 +175,12 @@ def test_people_get_a_table(trained: Path, wrong: int) -> None:
     ("options", "message"),
     [
         (["--model", "phi"], "without --advisor"),
+        (["--retries", "1"], "--retries without --advisor"),
+        (["--advisor", "embedded", "--retries", "1"], "embedded has no use for --retries"),
+        ([*ENDPOINT, "--retries", "-1"], "retries is -1. Expected at least 0"),
+        ([*ENDPOINT, "--timeout-seconds", "0"], "timeout_seconds is 0.0"),
+        ([*ENDPOINT, "--circuit-failures", "0"], "circuit_failures is 0"),
+        ([*ENDPOINT, "--api-key-env", "KIRL_NO_SUCH_KEY"], "variable KIRL_NO_SUCH_KEY"),
         (["--advisor", "embedded", "--model", "phi"], "embedded has no use for --model"),
         (["--advisor", "transformers", "--url", "http://x"], "has no use for --url"),
         (["--advisor", "endpoint", "--model", "phi"], "needs --url and --model"),
@@ -185,3 +198,25 @@ def test_unknown_signatures_and_runs_are_refused(trained: Path, tmp_path: Path) 
         "--run", trained, "--signature", 99999, "--advisor", "graph-reader"
     )
     assert "holds no knowledge graph" in refused("--run", tmp_path, "--signature", 0)
+
+
+def test_another_template_is_warned_of_where_the_small_model_reads_it(
+    trained: Path, wrong: int, tmp_path: Path
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    shutil.copytree(trained, folder.path)
+    default = Template.read()
+    same, other = tmp_path / "same.toml", tmp_path / "other.toml"
+    for place, user in ((same, default.user), (other, f"{default.user} Think.")):
+        parts = {"system": default.system, "user": user, "assistant": ""}
+        place.write_text("".join(f"{key} = {json.dumps(text)}\n" for key, text in parts.items()))
+
+    def said(template: Path) -> str:
+        manifest = folder.manifest()
+        advice = AdviceSettings(advisor="embedded", template=template)
+        manifest.settings = manifest.settings.model_copy(update={"advice": advice})
+        folder.write(manifest)
+        return run("--run", folder.path, "--signature", wrong).stderr
+
+    assert "Warning: the embedded model was trained on" in said(other)
+    assert "Warning" not in said(same)
