@@ -93,7 +93,7 @@ class PPOSettings(_Settings):
     value_clip: _Rate = 100.0
     entropy_coefficient: _Share = 0.0
     gradient_clip: _Rate | None = None
-    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.5
+    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.7
 
 
 class KLSettings(_Settings):

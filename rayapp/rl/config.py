@@ -51,7 +51,7 @@ class KnowledgeConfig(AlgorithmConfig):
         self.reference: Reference = Reference()
         self.reference_flows: int = 0
         self.cloning_steps: int = 0
-        self.class_balance: float = 0.5
+        self.class_balance: float = 0.7
         self.env_runner_cls = InteractionRunner
         self.train_batch_size_per_learner = 65_536
         self.num_env_runners = 0
