@@ -186,16 +186,16 @@ class BanditSettings(_Settings):
         posterior: of Thompson: ``reward`` learns what each action earns; ``class`` knows the
             reward of every action for every class (eq. 3) and learns the signatures' classes.
         vw_learning_rate: of Vowpal Wabbit.
-        vw_gamma: of Vowpal Wabbit's SquareCB: higher explores less.
+        vw_epsilon: of Vowpal Wabbit: share of flows whose action is drawn from all evenly.
     """
 
-    flows_per_update: _Positive = 1024
+    flows_per_update: _Positive = 4_096
     ridge: _Rate = 1.0
     alpha: _Share = 5.0
     noise: _Rate = 5.0
     posterior: Literal["reward", "class"] = "reward"
     vw_learning_rate: _Rate = 0.5
-    vw_gamma: _Rate = 10.0
+    vw_epsilon: Annotated[float, Field(gt=0, le=1)] = 0.05
 
 
 class AdviceSettings(_Settings):

@@ -19,7 +19,7 @@ def bandit_trainee(settings: config.TrainingSettings, scenario: Scenario) -> Ban
     """
     return BanditTrainee(
         _bandit(settings, scenario),
-        scenario.flow_set("train"),
+        scenario.flow_set("train", matching=settings.matching),
         scenario.fingerprint,
         total=settings.total_episodes(len(scenario.train[0])),
         flows_per_iteration=settings.ppo.flows_per_iteration,
@@ -37,7 +37,7 @@ def _bandit(settings: config.TrainingSettings, scenario: Scenario) -> Bandit:
             predicted,
             catalogue,
             learning_rate=chosen.vw_learning_rate,
-            gamma=chosen.vw_gamma,
+            epsilon=chosen.vw_epsilon,
             seed=seed,
         )
     if settings.algo == "thompson" and chosen.posterior == "class":
