@@ -122,7 +122,7 @@ class VowpalWabbit:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "model"
             tensors["model"].numpy().tofile(file)
-            self._workspace = self._open(f" -i {file}")
+            self._workspace = self._open(f" -i {file} --preserve_performance_counters")
 
     def close(self) -> None:
         """Frees the workspace."""
