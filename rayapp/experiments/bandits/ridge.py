@@ -74,8 +74,8 @@ class RewardModel:
         """Sums over the signatures of each predicted class, float64 [classes, actions]."""
         shape = (len(self._catalogue.classes), self.count.shape[1])
         size = shape[0] * shape[1]
-        summed: NDArray[np.float64] = np.bincount(self._cells, values.ravel(), size)
-        return summed.reshape(shape)
+        summed = np.bincount(self._cells, weights=values.ravel(), minlength=size)
+        return summed.astype(np.float64, copy=False).reshape(shape)
 
     def state(self) -> dict[str, Tensor]:
         """The sums."""
