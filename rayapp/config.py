@@ -26,11 +26,17 @@ from llm_actor.selection import AdvisorSpec, Kind
 from rayapp.rl.reference import Reference
 from rayapp.rl.schedules import Schedule, ScheduleKind
 
-Algo = Literal["ppo", "ppo-kg", "ppo-kg-pt", "llm-kg", "dl"]
-"""The paper's five systems (section IV-A)."""
+Algo = Literal["ppo", "ppo-kg", "ppo-kg-pt", "llm-kg", "dl", "linucb", "thompson", "vw"]
+"""The paper's five systems (section IV-A), and three contextual bandits."""
 
 INFUSED: frozenset[str] = frozenset({"ppo-kg", "ppo-kg-pt", "llm-kg"})
 """Those that ask for advice."""
+
+BANDITS: frozenset[str] = frozenset({"linucb", "thompson", "vw"})
+"""Those that learn without a network."""
+
+WITHOUT_RAY: frozenset[str] = BANDITS | {"dl"}
+"""Those that train in one process, and keep no graph."""
 
 
 def _possible(path: Path) -> Path:
@@ -174,6 +180,29 @@ class SupervisedSettings(_Settings):
     learning_rate: _Rate = 3e-3
 
 
+class BanditSettings(_Settings):
+    """LinUCB, Thompson sampling and Vowpal Wabbit; an iteration has PPO's number of flows.
+
+    Attributes:
+        flows_per_update: flows decided before their rewards are learnt.
+        ridge: of LinUCB's and Thompson's regressions: flows that their prior counts for.
+        alpha: of LinUCB: width of the confidence bound in reward units.
+        noise: of Thompson: standard deviation of a reward that its posterior assumes.
+        posterior: of Thompson: ``reward`` learns what each action earns; ``class`` knows the
+            reward of every action for every class (eq. 3) and learns the signatures' classes.
+        vw_learning_rate: of Vowpal Wabbit.
+        vw_epsilon: of Vowpal Wabbit: share of flows whose action is drawn from all evenly.
+    """
+
+    flows_per_update: _Positive = 4_096
+    ridge: _Rate = 1.0
+    alpha: _Share = 5.0
+    noise: _Rate = 5.0
+    posterior: Literal["reward", "class"] = "reward"
+    vw_learning_rate: _Rate = 0.5
+    vw_epsilon: Annotated[float, Field(gt=0, le=1)] = 0.05
+
+
 class AdviceSettings(_Settings):
     """Who reads the graph, and how.
 
@@ -277,7 +306,8 @@ class TrainingSettings(_Settings):
 
     Attributes:
         algo: ``ppo``; ``ppo-kg`` with graph, advice and KL term; ``ppo-kg-pt``, which clones
-            the advisor first; ``llm-kg``, the advisor alone; ``dl``, supervised learning.
+            the advisor first; ``llm-kg``, the advisor alone; ``dl``, supervised learning;
+            ``linucb``, ``thompson`` and ``vw`` (Vowpal Wabbit), contextual bandits.
         episodes: flows to train on; exclusive with ``passes``.
         passes: the same in passes over the training flows (the paper's is 5).
         matching: ``fitted`` meets the training flows as the detector matches them, and it
@@ -300,6 +330,7 @@ class TrainingSettings(_Settings):
     kl: KLSettings = KLSettings()
     cloning: CloningSettings = CloningSettings()
     supervised: SupervisedSettings = SupervisedSettings()
+    bandit: BanditSettings = BanditSettings()
     advice: AdviceSettings = AdviceSettings()
     prior: PriorSettings = PriorSettings()
     graph: GraphSettings = GraphSettings()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -22,7 +23,7 @@ def train(
     algo: Annotated[
         str | None,
         typer.Option(
-            metavar="ppo|ppo-kg|ppo-kg-pt|llm-kg|dl", help="What to train (default ppo-kg)."
+            metavar="|".join(get_args(config.Algo)), help="What to train (default ppo-kg)."
         ),
     ] = None,
     settings_file: Annotated[
@@ -100,6 +101,9 @@ def run(settings: config.TrainingSettings, scenario: Path, out: Path, *, as_json
 
 
 def _warn_of_few_updates(manifest: RunManifest) -> None:
+    if manifest.settings.algo in config.WITHOUT_RAY:
+        # Their updates are smaller than an iteration.
+        return
     updates = -(-manifest.total // manifest.settings.ppo.flows_per_iteration)
     if updates < FEW_UPDATES:
         console.err.print(
@@ -112,7 +116,9 @@ def _warn_of_few_updates(manifest: RunManifest) -> None:
 def _finish(folder: RunFolder, manifest: RunManifest) -> RunManifest:
     if manifest.episodes:
         console.err.print(f"Resuming after {manifest.episodes:,} of {manifest.total:,} flows.")
-    with folder.locked(), console.ray_session():
+    # A Ray takes seconds to start, which is more than some of these take to train.
+    alone = manifest.settings.algo in config.WITHOUT_RAY
+    with folder.locked(), contextlib.nullcontext() if alone else console.ray_session():
         from rayapp.experiments import training
 
         try:

@@ -4,7 +4,7 @@
 ``run.json``          settings, scenario, state, figures
 ``scenario/``         the scenario, by hard links where they can be made
 ``progress.jsonl``    one line per iteration: episodes, rewards, loss terms
-``checkpoints/``      RLlib's latest checkpoint, graph snapshot included; for resuming
+``checkpoints/``      the latest checkpoint, graph snapshot included; for resuming
 ``policy/``           the trained policy, without pickle
 ``graph/``            the knowledge graph's store, unless the run shares another one
 ===================== =========================================================
@@ -32,7 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from envs import InputError, Scenario
 from envs.files import check_writable, replacing, write_json
 from kg_actor import KnowledgeGraph, store
-from rayapp.config import TrainingSettings, flat
+from rayapp.config import WITHOUT_RAY, TrainingSettings, flat
 from rayapp.rl.saved_policy import Policy, load_policy
 
 FORMAT = 2
@@ -196,8 +196,9 @@ class RunFolder:
         write_json(self.manifest_file, manifest.model_dump(mode="json"))
 
     def has_results(self) -> bool:
-        """Whether a finished run's policy and graph are there."""
-        return self.policy_folder.is_dir() and store.exists(self.graph_folder)
+        """Whether a finished run's policy is there, and its graph if it keeps one."""
+        graphless = self.manifest().settings.algo in WITHOUT_RAY
+        return self.policy_folder.is_dir() and (graphless or store.exists(self.graph_folder))
 
     def checkpoint(self, episodes: int) -> Path:
         """Folder of the checkpoint taken after so many flows."""
@@ -307,6 +308,11 @@ def begin(folder: RunFolder, settings: TrainingSettings, scenario: Scenario) -> 
     # What cannot be used is said before anything is written.
     settings.advice.spec()
     settings.graph.read_lessons(scenario.catalogue)
+    if settings.algo == "vw":
+        # Not above: it brings RLlib in, which reading a run does without.
+        from rayapp.experiments.bandits.vowpal import check_installed
+
+        check_installed()
     manifest = RunManifest(
         # Unique, so that runs of one name never share a graph on one cluster.
         name=f"{folder.path.resolve().name}-{uuid.uuid4().hex[:8]}",

@@ -15,6 +15,7 @@ import torch
 from envs import InputError, Scenario
 from envs.files import replacing
 from rayapp import config
+from rayapp.experiments.bandits.selection import bandit_trainee
 from rayapp.experiments.runs import ProgressLine, RunFolder, RunManifest, shared_name
 from rayapp.experiments.supervised import SupervisedTrainee
 from rayapp.experiments.trainee import Trainee
@@ -27,7 +28,9 @@ Listener = Callable[[ProgressLine, int], None]
 
 
 def train(folder: RunFolder, on_iteration: Listener | None = None) -> RunManifest:
-    """Trains a begun run to its end, from its last checkpoint on. Ray must be running.
+    """Trains a begun run to its end, from its last checkpoint on.
+
+    Ray must be running, but for systems that do without (:data:`rayapp.config.WITHOUT_RAY`).
 
     Args:
         folder: of a run that :func:`rayapp.experiments.runs.begin` began.
@@ -56,6 +59,8 @@ def build_trainee(manifest: RunManifest, folder: RunFolder) -> Trainee:
     """The system that a run trains, at its beginning."""
     if manifest.settings.algo == "dl":
         return _supervised(manifest, folder.scenario())
+    if manifest.settings.algo in config.BANDITS:
+        return bandit_trainee(manifest.settings, folder.scenario())
     algorithm: Trainee = algorithm_config(manifest, folder).build_algo()
     return algorithm
 

@@ -1,0 +1,1 @@
+"""Contextual bandits without a network: what a flow stream teaches by counting alone."""
