@@ -14,6 +14,7 @@ from rayapp.commands import advisor, bench, console, graph
 from rayapp.commands.advise import advise
 from rayapp.commands.demo import demo
 from rayapp.commands.evaluate import evaluate_run
+from rayapp.commands.online import online
 from rayapp.commands.prepare import prepare
 from rayapp.commands.reproduce import reproduce
 from rayapp.commands.train import train
@@ -32,6 +33,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("train", train, "kirl train --scenario scenario --algo ppo-kg --episodes 4000000 --out run"),
     ("evaluate", evaluate_run, "kirl evaluate --run run --json"),
     ("reproduce", reproduce, "kirl reproduce --scenario scenario --out reproduction --quick"),
+    ("online", online, "kirl online --scenario scenario --out online"),
     ("advise", advise, "kirl advise --run run --signature 17 --advisor embedded"),
 )
 for _name, _command, _example in _COMMANDS:

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from envs import BetaPrior, Catalogue, InputError
+from envs.drift import Drift
 from envs.scenario import Matching
 from kg_actor import Lesson, lesson_files
 from llm_actor.placement import Need
@@ -294,6 +295,47 @@ class GraphSettings(_Settings):
         )
 
 
+class DriftSettings(_Settings):
+    """A change of traffic in the middle of training (:class:`envs.drift.Drift`).
+
+    Attributes:
+        at: flows before it; ``None`` for no drift.
+        becomes: true class of the changed flows.
+        traffic: true class that changes, or
+        signature: number of the signature that goes stale.
+    """
+
+    at: _Positive | None = None
+    becomes: str | None = None
+    traffic: str | None = None
+    signature: Annotated[int, Field(ge=0, strict=True)] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> DriftSettings:
+        self.drift()
+        return self
+
+    def drift(self) -> Drift | None:
+        """The drift, if there is one; raises :class:`ValueError`."""
+        if self.at is None:
+            return None
+        if self.becomes is None:
+            raise ValueError("a drift needs the class that flows become")
+        return Drift(self.at, self.becomes, self.traffic, self.signature)
+
+
+class OnlineSettings(_Settings):
+    """Learning from a stream whose feedback is late, and whose traffic may change.
+
+    Attributes:
+        delay: flows that are decided before a flow's feedback comes.
+        drift: a change of traffic.
+    """
+
+    delay: Annotated[int, Field(ge=0, strict=True)] = 0
+    drift: DriftSettings = DriftSettings()
+
+
 class PriorSettings(_Settings):
     """Beta prior of a signature's confidence (eq. 1); 1, 1 is uniform."""
 
@@ -333,6 +375,7 @@ class TrainingSettings(_Settings):
     bandit: BanditSettings = BanditSettings()
     advice: AdviceSettings = AdviceSettings()
     prior: PriorSettings = PriorSettings()
+    online: OnlineSettings = OnlineSettings()
     graph: GraphSettings = GraphSettings()
 
     def total_episodes(self, training_flows: int) -> int:

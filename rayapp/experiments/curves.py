@@ -31,8 +31,7 @@ def average_reward(runs: Runs, *, closely: bool = False) -> Figure:
         closely: only the range that the second half of the training lies in.
     """
     figure, axes = _figure(4.6, 2.8)
-    for (name, lines), look in zip(runs.items(), _cycle(len(runs)), strict=True):
-        _line(axes, lines, lambda line: line.average_reward, look, name)
+    _average_rewards(axes, runs)
     if closely:
         low, high = closing_range(runs)
         axes.set_ylim(low, high)
@@ -47,6 +46,19 @@ def average_reward(runs: Runs, *, closely: bool = False) -> Figure:
         labelcolor=INK,
     )
     return figure
+
+
+def compare(axes: Axes, runs: Runs) -> None:
+    """Draws average training reward per iteration against flows into given axes."""
+    _style(axes)
+    _average_rewards(axes, runs)
+    axes.set_ylabel("average reward", color=INK)
+    axes.legend(loc="lower right", fontsize=9, frameon=False, labelcolor=INK)
+
+
+def _average_rewards(axes: Axes, runs: Runs) -> None:
+    for (name, lines), look in zip(runs.items(), _cycle(len(runs)), strict=True):
+        _line(axes, lines, lambda line: line.average_reward, look, name)
 
 
 def closing_range(runs: Runs) -> tuple[float, float]:
@@ -91,15 +103,19 @@ def _cycle(number: int) -> list[tuple[str, object]]:
 def _figure(wide: float, high: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(wide, high), facecolor=PAPER, layout="constrained")
     axes = figure.add_subplot()
+    _style(axes)
+    axes.xaxis.set_major_locator(MaxNLocator(4 if wide < 4 else 6, integer=True))
+    return figure, axes
+
+
+def _style(axes: Axes) -> None:
     axes.set_facecolor(PAPER)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["bottom", "left"]].set_color(INK)
     axes.tick_params(colors=INK, labelsize=9)
     axes.grid(visible=True, color=INK, alpha=0.13, linewidth=0.6)
-    axes.xaxis.set_major_locator(MaxNLocator(4 if wide < 4 else 6, integer=True))
     axes.xaxis.set_major_formatter(lambda flows, _: flows_label(flows))
     axes.set_xlabel("flows", color=INK, fontsize=9)
-    return figure, axes
 
 
 def _line(

@@ -91,7 +91,7 @@ def evaluate(actions: NDArray[np.integer[Any]], flows: FlowSet) -> Scorecard:
     """
     if not len(flows):
         raise ValueError("a scorecard needs at least one flow")
-    counts = _signature_counts(flows)
+    counts = signature_counts(flows)
     catalogue, predicted = flows.catalogue, flows.predicted
     table = _interactions(actions, counts)
     right = predicted[table.signature] == table.actual
@@ -135,7 +135,8 @@ def best_actions(counts: NDArray[np.int64], catalogue: Catalogue) -> NDArray[np.
     return best
 
 
-def _signature_counts(flows: FlowSet) -> NDArray[np.int64]:
+def signature_counts(flows: FlowSet) -> NDArray[np.int64]:
+    """Flows by signature and true class, int64 [signatures, classes]."""
     shape = (len(flows.predicted), len(flows.catalogue.classes))
     flat = np.bincount(
         flows.signature.astype(np.int64) * shape[1] + flows.actual, minlength=shape[0] * shape[1]

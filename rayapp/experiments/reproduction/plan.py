@@ -15,7 +15,7 @@ from rayapp.config import INFUSED, TrainingSettings
 from rayapp.experiments.reproduction import paper
 
 Label = Literal["paper", "kirl"]
-Part = Literal["main", "figure 3", "ablation", "others"]
+Part = Literal["main", "figure 3", "ablation", "others", "online"]
 
 SYSTEMS = ("ppo", "ppo-kg", "ppo-kg-pt", "llm-kg", "dl")
 """The paper's five (section IV-A)."""

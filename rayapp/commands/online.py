@@ -1,0 +1,120 @@
+"""``kirl online``: late feedback and drifting traffic, and how fast systems recover."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+from rich.table import Table
+
+from envs import InputError, Scenario
+from envs.drift import Drift, busiest_attack_signature
+from envs.files import check_writable, write_json
+from rayapp.commands import console
+
+if TYPE_CHECKING:
+    from rayapp.experiments.online import Bounds, Recovery
+
+
+def online(
+    scenario: Annotated[Path, typer.Option(help="Scenario whose training flows are the stream.")],
+    out: Annotated[Path, typer.Option(help="Folder of runs, picture and figures.")],
+    flows: Annotated[int, typer.Option(min=1, help="Length of the stream.")] = 4_000_000,
+    at: Annotated[
+        int | None, typer.Option(min=1, help="Flows before the drift (default: half of them).")
+    ] = None,
+    delay: Annotated[
+        int, typer.Option(min=0, help="Flows decided before a flow's feedback comes.")
+    ] = 65_536,
+    traffic: Annotated[str, typer.Option(help="Class whose nature changes.")] = "DoS",
+    becomes: Annotated[str, typer.Option(help="Class that it is like from then on.")] = (
+        "SSH-Patator"
+    ),
+    signature: Annotated[
+        int | None,
+        typer.Option(min=0, help="Signature that goes stale (default: the busiest attack's)."),
+    ] = None,
+    stale: Annotated[str, typer.Option(help="Class that it matches from then on.")] = "Benign",
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of everything.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
+) -> None:
+    """Two drifts on a stream with late feedback: ppo, ppo-kg, and ppo-kg that forgets.
+
+    In one, an attack class changes and another class's mitigations are what it takes; in the
+    other, a signature begins to match other traffic. Nobody tells the systems. Interrupt it
+    when you like; the same command goes on where it stopped.
+    """
+    check_writable(out)
+    loaded = Scenario.load(scenario)
+    met = loaded.flow_set("train")
+    middle = at or flows // 2
+    number = busiest_attack_signature(met) if signature is None else signature
+    drifts = {
+        "class changes": Drift(middle, becomes, traffic=traffic),
+        "signature goes stale": Drift(middle, stale, signature=number),
+    }
+    for drift in drifts.values():
+        if np.array_equal(drift.applied(met).actual, met.actual):
+            raise InputError(
+                "no training flow changes by this drift",
+                where=str(scenario),
+                expected="a class or signature that occurs, and becomes another",
+                mend="kirl online --help lists the options",
+            )
+    with console.ray_session():
+        from rayapp.experiments import online as experiment
+        from rayapp.experiments.reproduction import trials
+
+        placed = {
+            name: experiment.place(
+                loaded, out / "runs", name, drift, flows=flows, delay=delay, seed=seed
+            )
+            for name, drift in drifts.items()
+        }
+        everything = [one for systems in placed.values() for one in systems.values()]
+        with console.Reporter("Training", "flows") as reporter:
+            trials.run(everything, reporter.show)
+    lines = {
+        name: {system: one.folder.progress() for system, one in systems.items()}
+        for name, systems in placed.items()
+    }
+    possible = {name: experiment.bounds(loaded, drift) for name, drift in drifts.items()}
+    found = {
+        name: {
+            system: experiment.recovery(some, drifts[name], possible[name].after)
+            for system, some in systems.items()
+        }
+        for name, systems in lines.items()
+    }
+    figures = {
+        name: {
+            "bound": asdict(possible[name]),
+            "systems": {system: one.to_json() for system, one in systems.items()},
+        }
+        for name, systems in found.items()
+    }
+    write_json(out / "online.json", figures)
+    picture = experiment.draw(out / "online.png", drifts, lines, possible)
+    if as_json:
+        console.print_json(figures)
+        return
+    for name, systems in found.items():
+        console.out.print(_table(name, systems, possible[name]))
+    console.out.print(f"Curves: {picture}", soft_wrap=True)
+
+
+def _table(name: str, systems: dict[str, Recovery], possible: Bounds) -> Table:
+    table = Table(
+        title=f"Drift: {name}",
+        caption=f"Best possible on average: {possible.before:.3f} before, "
+        f"{possible.after:.3f} after",
+    )
+    for column in ("system", "before", "lowest", "end", "flows to 99 % of the best"):
+        table.add_column(column, justify="left" if column == "system" else "right")
+    for system, one in systems.items():
+        back = "never" if one.flows is None else f"{one.flows:,}"
+        table.add_row(system, f"{one.before:.3f}", f"{one.lowest:.3f}", f"{one.end:.3f}", back)
+    return table
