@@ -132,6 +132,10 @@ def algorithm_config(manifest: RunManifest, folder: RunFolder) -> KnowledgePPOCo
             cloning_steps=settings.cloning.steps if settings.algo == "ppo-kg-pt" else 0,
             class_balance=ppo.class_balance,
         )
+        .online(
+            feedback_delay=settings.online.delay,
+            drift=settings.online.drift.drift(),
+        )
         .env_runners(num_env_runners=settings.runners)
         .fault_tolerance(restart_failed_env_runners=True)
         .training(

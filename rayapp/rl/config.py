@@ -12,6 +12,7 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from envs import BetaPrior, Scenario, observation_space
+from envs.drift import Drift
 from envs.scenario import Matching
 from kg_actor import Lesson
 from llm_actor import Advisor, GraphReader
@@ -52,6 +53,8 @@ class KnowledgeConfig(AlgorithmConfig):
         self.reference_flows: int = 0
         self.cloning_steps: int = 0
         self.class_balance: float = 0.7
+        self.feedback_delay: int = 0
+        self.drift: Drift | None = None
         self.env_runner_cls = InteractionRunner
         self.train_batch_size_per_learner = 65_536
         self.num_env_runners = 0
@@ -182,6 +185,16 @@ class KnowledgeConfig(AlgorithmConfig):
         for name, value in given.items():
             if value is not None:
                 setattr(self, name, value)
+        return self
+
+    def online(self, *, feedback_delay: int = 0, drift: Drift | None = None) -> Self:
+        """Sets how the stream of flows differs from a fixed set with instant feedback.
+
+        Args:
+            feedback_delay: flows that are decided before a flow's feedback comes.
+            drift: a change of traffic.
+        """
+        self.feedback_delay, self.drift = feedback_delay, drift
         return self
 
     def validate(self) -> None:

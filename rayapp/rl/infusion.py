@@ -8,6 +8,7 @@ from __future__ import annotations
 import abc
 import uuid
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from ray.rllib.core import (
     COMPONENT_RL_MODULE,
     DEFAULT_MODULE_ID,
 )
+from ray.rllib.core.columns import Columns
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.metrics import (
     ENV_RUNNER_RESULTS,
@@ -62,6 +64,28 @@ ADVICE_TIMER = "advice"
 KNOWLEDGE_STATE = "knowledge"
 
 
+@dataclass(frozen=True)
+class Sampled:
+    """Flows that were decided, until their feedback is taken in.
+
+    Attributes:
+        table: all of them.
+        keyed: the same by slice, as the graph merges them.
+        knowledge: what they were decided with.
+        until: flows decided when they were.
+        learns: whether the policy learns from them.
+        behaviour: log-probabilities of the policy that decided, float32 [signatures, actions];
+            ``None`` where that is still the learner's own.
+    """
+
+    table: InteractionTable
+    keyed: tuple[Keyed, ...]
+    knowledge: Knowledge
+    until: int
+    learns: bool
+    behaviour: NDArray[np.float32] | None
+
+
 class KnowledgeInfused(Algorithm):
     """An algorithm on interaction tables; mix it in before RLlib's own algorithm class.
 
@@ -85,8 +109,11 @@ class KnowledgeInfused(Algorithm):
         self.run_name = own.run_name or f"run-{uuid.uuid4().hex[:8]}"
         self.scenario = Scenario.load(Path(own.scenario_path))
         flows = self.scenario.flow_set("train", matching=own.matching)
+        drifted = own.drift.applied(flows) if own.drift else None
         self._predicted, self._catalogue = flows.predicted, flows.catalogue
         self._flows = ray.put(flows)
+        self._drifted_flows = ray.put(drifted) if drifted else None
+        self._waiting: list[Sampled] = []
         self.episodes = 0
         self._spec = GraphSpec.of(self.scenario, own.prior, own.half_life)
         self._graph_folder = Path(own.graph_folder or Path(self.logdir) / "graph")
@@ -139,29 +166,27 @@ class KnowledgeInfused(Algorithm):
         if self.episodes == 0:
             self._begin()
         with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
-            fragments = self._sample()
-        table = InteractionTable.total(fragment.table for fragment in fragments)
-        keyed = [
-            Keyed(MergeKey(self.run_name, self.training_iteration, number), fragment.table)
-            for number, fragment in enumerate(fragments)
-        ]
+            sampled = self._sampled()
         self._unfinished = True
-        # The graph merges while the learner learns.
-        merged = self.graph.merge.remote(keyed)
         self.metrics.log_value(
-            (ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), table.flows, reduce="lifetime_sum"
+            (ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME),
+            sampled.table.flows,
+            reduce="lifetime_sum",
         )
-        with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
-            learner_results = self._update(table)
-        with self.metrics.log_time((TIMERS, GRAPH_MERGE_TIMER)):
-            counts = self._merged(merged, keyed)
-        self.episodes += table.flows
+        self._waiting.append(sampled)
+        learner_results: dict[str, Any] = {}
+        counts: GraphCounts | None = None
+        told = sampled.until - self.config.feedback_delay
+        while self._waiting and self._waiting[0].until <= told:
+            learner_results, counts = self._take_in(self._waiting.pop(0))
+        self.episodes = sampled.until
         self._unfinished = False
-        with self.metrics.log_time((TIMERS, ADVICE_TIMER)):
-            self.knowledge = self._learn(counts)
+        if counts is not None:
+            with self.metrics.log_time((TIMERS, ADVICE_TIMER)):
+                self.knowledge = self._learn(counts)
         if self.episodes == self.config.reference_flows and self.config.cloning_steps:
             learner_results = self._clone()
-        self.summary = self._summarise(table, learner_results)
+        self.summary = self._summarise(sampled.table, learner_results)
         self.metrics.log_dict(
             {
                 "reward_mean": self.summary.average_reward,
@@ -173,6 +198,40 @@ class KnowledgeInfused(Algorithm):
             key=ENV_RUNNER_RESULTS,
             window=1,
         )
+
+    def _sampled(self) -> Sampled:
+        """This iteration's flows, decided."""
+        fragments = self._sample()
+        keyed = tuple(
+            Keyed(MergeKey(self.run_name, self.training_iteration, number), fragment.table)
+            for number, fragment in enumerate(fragments)
+        )
+        table = InteractionTable.total(fragment.table for fragment in fragments)
+        return Sampled(
+            table,
+            keyed,
+            self.knowledge,
+            self.episodes + table.flows,
+            learns=not self.by_reference,
+            # By the time late feedback comes, the policy is another one.
+            behaviour=self._behaviour() if self.config.feedback_delay else None,
+        )
+
+    def _take_in(self, sampled: Sampled) -> tuple[dict[str, Any], GraphCounts]:
+        """Lets graph and learner take in the same flows; the learner's metrics, the counts."""
+        # The graph merges while the learner learns.
+        merged = self.graph.merge.remote(list(sampled.keyed))
+        with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
+            learner_results = self._update(sampled) if sampled.learns else {}
+        with self.metrics.log_time((TIMERS, GRAPH_MERGE_TIMER)):
+            counts = self._merged(merged, list(sampled.keyed))
+        return learner_results, counts
+
+    def _behaviour(self) -> NDArray[np.float32]:
+        """Log-probabilities of the acting policy, float32 [signatures, actions]."""
+        acting = self.saved_policy().probabilities(self._predicted)
+        logarithms: NDArray[np.float32] = np.log(acting + 1e-30).astype(np.float32)
+        return logarithms
 
     def _begin(self) -> None:
         """Drops what a run that was lost before its first checkpoint left in the graph.
@@ -219,8 +278,13 @@ class KnowledgeInfused(Algorithm):
         left = self.config.total_env_steps - self.episodes
         if self.by_reference:
             left = min(left, self.config.reference_flows - self.episodes)
+        drift, met = self.config.drift, self._flows
+        if drift and self.episodes < drift.at:
+            left = min(left, drift.at - self.episodes)
+        elif drift:
+            met = self._drifted_flows
         count = min(self.config.train_batch_size_per_learner, left if left > 0 else 2**62)
-        shared = (self._flows, ray.put(self.knowledge), ray.put(self._weights()))
+        shared = (met, ray.put(self.knowledge), ray.put(self._weights()))
         runners = self.env_runner_group.healthy_env_runner_ids()
         pieces = slices(self.episodes, count, max(1, len(runners)))
         done: dict[Slice, Fragment] = {}
@@ -284,18 +348,20 @@ class KnowledgeInfused(Algorithm):
         )
         return fragments
 
-    def _update(self, table: InteractionTable) -> dict[str, Any]:
-        if self.by_reference:
-            return {}
+    def _update(self, sampled: Sampled) -> dict[str, Any]:
+        table = sampled.table
         power = self.config.class_balance
         balanced = balance(self._flows_met + table.flows_by_class(len(self._flows_met)), power)
         rows = counted_rows(
             table,
-            self.knowledge,
+            sampled.knowledge,
             self._predicted,
             self._catalogue.rewards,
             balanced if power else None,
         )
+        if sampled.behaviour is not None:
+            behaviour = sampled.behaviour[table.signature, table.action]
+            rows[Columns.ACTION_LOGP] = behaviour.astype(np.float32)
         return self._learn_from(rows, table.flows)
 
     def _clone(self) -> dict[str, Any]:
@@ -369,6 +435,7 @@ class KnowledgeInfused(Algorithm):
         state[KNOWLEDGE_STATE] = {
             "episodes": self.episodes,
             "fingerprint": self.scenario.fingerprint,
+            "waiting": list(self._waiting),
         }
         return state
 
@@ -398,11 +465,12 @@ class KnowledgeInfused(Algorithm):
             self._graph_checkpoint.set_state(state[COMPONENT_GRAPH])
         graph = self.graph_state()
         self.episodes = int(saved["episodes"])
+        self._waiting = list(saved["waiting"])
         held = graph.counts.signature_actual.sum()
         if self.config.shared_graph:
             own = (one.flows for key, one in graph.merged.items() if key.run == self.run_name)
             held = sum(own)
-        if held != self.episodes:
+        if held + sum(sampled.table.flows for sampled in self._waiting) != self.episodes:
             raise ValueError("the checkpoint has lost its graph")
         self._unfinished = False
         self.knowledge = self._learn(graph.counts)

@@ -87,7 +87,9 @@ class ReferencePPOLearner(ReferenceTerm, PPOTorchLearner):
             rows[Postprocessing.ADVANTAGES] = centred / torch.clamp(deviation, min=1e-4)
             rows[Postprocessing.VALUE_TARGETS] = rewards
             rows[Columns.ACTION_DIST_INPUTS] = logits
-            rows[Columns.ACTION_LOGP] = logp
+            # Rows whose feedback was late come with the policy that decided them.
+            if Columns.ACTION_LOGP not in rows:
+                rows[Columns.ACTION_LOGP] = logp
 
     def compute_loss_for_module(
         self,
