@@ -115,7 +115,7 @@ class DQNSettings(_Settings):
     learning_rate: _Rate = 3e-3
     loss: Literal["huber", "mse"] = "huber"
     gradient_clip: _Rate | None = None
-    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.0
+    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
 class APPOSettings(_Settings):
@@ -145,7 +145,7 @@ class APPOSettings(_Settings):
     value_coefficient: _Share = 1.0
     entropy_coefficient: _Share = 0.0
     gradient_clip: _Rate | None = None
-    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.0
+    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
 class KLSettings(_Settings):

@@ -34,7 +34,6 @@ class KnowledgeAPPOConfig(KnowledgeConfig, APPOConfig):
     def __init__(self, algo_class: type[APPO] | None = None) -> None:
         super().__init__(algo_class=algo_class or KnowledgeAPPO)
         self.lag: int = 1
-        self.num_env_runners = 0
         self.num_epochs = 8
         self.minibatch_size = None
         self.lr = 3e-3

@@ -61,6 +61,9 @@ class KnowledgeConfig(AlgorithmConfig):
         self.env_runner_cls = InteractionRunner
         self.train_batch_size_per_learner = 65_536
         self.num_env_runners = 0
+        # One training step is one iteration; RLlib repeats short ones for some algorithms.
+        self.min_time_s_per_iteration = None
+        self.min_sample_timesteps_per_iteration = 0
 
     def scenario(
         self,
