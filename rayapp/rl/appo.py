@@ -34,6 +34,8 @@ class KnowledgeAPPOConfig(KnowledgeConfig, APPOConfig):
     def __init__(self, algo_class: type[APPO] | None = None) -> None:
         super().__init__(algo_class=algo_class or KnowledgeAPPO)
         self.lag: int = 1
+        # Updates are waited for, so a learner in a process of its own would gain nothing.
+        self.num_learners = 0
         self.num_epochs = 8
         self.minibatch_size = None
         self.lr = 3e-3

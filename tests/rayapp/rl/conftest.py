@@ -87,7 +87,7 @@ def policy_after() -> Callable[[KnowledgeInfused], np.ndarray]:
 
 @pytest.fixture
 def class_gap(scenario: Scenario) -> Callable[[np.ndarray], float]:
-    """What a policy's best actions earn less per training flow than those for the class detected."""
+    """How much less per training flow a policy earns than the best action for what is detected."""
 
     def gap(policy: np.ndarray) -> float:
         signature, actual = scenario.train

@@ -79,7 +79,11 @@ def loss_and_gradient(
 
 @pytest.mark.parametrize("direction", ["reference_to_policy", "policy_to_reference"])
 def test_loss_and_gradient_on_counted_rows_equal_those_on_single_rows(
-    config: KnowledgePPOConfig, rows: dict[str, np.ndarray], direction: Direction, single_rows: dict[str, np.ndarray]) -> None:
+    config: KnowledgePPOConfig,
+    rows: dict[str, np.ndarray],
+    direction: Direction,
+    single_rows: dict[str, np.ndarray],
+) -> None:
     learner = learner_of(config.knowledge(kl_direction=direction))
 
     counted_loss, counted_gradient = loss_and_gradient(learner, rows)
@@ -93,7 +97,8 @@ def test_loss_and_gradient_on_counted_rows_equal_those_on_single_rows(
 
 
 def test_a_whole_update_moves_the_weights_alike(
-    config: KnowledgePPOConfig, rows: dict[str, np.ndarray], single_rows: dict[str, np.ndarray]) -> None:
+    config: KnowledgePPOConfig, rows: dict[str, np.ndarray], single_rows: dict[str, np.ndarray]
+) -> None:
     counted, one_by_one = learner_of(config), learner_of(config)
 
     for learner, columns in ((counted, rows), (one_by_one, single_rows)):
@@ -107,7 +112,8 @@ def test_a_whole_update_moves_the_weights_alike(
 
 
 def test_without_weights_and_reference_the_loss_is_rllibs_own(
-    config: KnowledgePPOConfig, single_rows: dict[str, np.ndarray]) -> None:
+    config: KnowledgePPOConfig, single_rows: dict[str, np.ndarray]
+) -> None:
     learner = learner_of(config)
     module = learner.module[DEFAULT_MODULE_ID]
     plain = batch_of(single_rows).policy_batches[DEFAULT_MODULE_ID]
@@ -183,7 +189,8 @@ def test_the_reverse_direction_keeps_its_gradient_when_the_policy_has_saturated(
 
 
 def test_masked_timesteps_of_ordinary_batches_do_not_count(
-    config: KnowledgePPOConfig, single_rows: dict[str, np.ndarray]) -> None:
+    config: KnowledgePPOConfig, single_rows: dict[str, np.ndarray]
+) -> None:
     learner = learner_of(config)
     module = learner.module[DEFAULT_MODULE_ID]
     plain = batch_of(single_rows).policy_batches[DEFAULT_MODULE_ID]

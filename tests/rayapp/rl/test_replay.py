@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import copy
 
 import numpy as np
 
@@ -37,7 +37,7 @@ def test_a_restored_memory_forgets_in_the_same_order() -> None:
     whole, restored = TableReplay(2), TableReplay(2)
     whole.add(table(0))
     whole.add(table(1))
-    restored.set_state(pickle.loads(pickle.dumps(whole.get_state())))
+    restored.set_state(copy.deepcopy(whole.get_state()))
 
     for replay in (whole, restored):
         replay.add(table(2))
