@@ -27,10 +27,23 @@ from llm_actor.selection import AdvisorSpec, Kind
 from rayapp.rl.reference import Reference
 from rayapp.rl.schedules import Schedule, ScheduleKind
 
-Algo = Literal["ppo", "ppo-kg", "ppo-kg-pt", "llm-kg", "dl", "linucb", "thompson", "vw"]
-"""The paper's five systems (section IV-A), and three contextual bandits."""
+Algo = Literal[
+    "ppo",
+    "ppo-kg",
+    "ppo-kg-pt",
+    "llm-kg",
+    "dl",
+    "dqn",
+    "dqn-kg",
+    "appo",
+    "appo-kg",
+    "linucb",
+    "thompson",
+    "vw",
+]
+"""The paper's five systems (section IV-A), what it leaves to future work, and three bandits."""
 
-INFUSED: frozenset[str] = frozenset({"ppo-kg", "ppo-kg-pt", "llm-kg"})
+INFUSED: frozenset[str] = frozenset({"ppo-kg", "ppo-kg-pt", "llm-kg", "dqn-kg", "appo-kg"})
 """Those that ask for advice."""
 
 BANDITS: frozenset[str] = frozenset({"linucb", "thompson", "vw"})
@@ -98,6 +111,63 @@ class PPOSettings(_Settings):
     clip: _Rate = 0.3
     value_coefficient: _Share = 1.0
     value_clip: _Rate = 100.0
+    entropy_coefficient: _Share = 0.0
+    gradient_clip: _Rate | None = None
+    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.7
+
+
+class DQNSettings(_Settings):
+    """DQN (Mnih et al. 2015) where every flow is an episode; dqn and dqn-kg alone.
+
+    Attributes:
+        flows_per_iteration: environment steps between two updates.
+        replay_tables: iterations whose interactions are learnt from, the latest included.
+        temperature: of the policy softmax(Q / temperature), in reward units. It explores, and
+            the KL term holds it to the reference policy.
+        epochs: passes over the remembered rows per iteration.
+        minibatch_rows: distinct transitions per gradient step; ``None`` takes all of them.
+        learning_rate: of Adam.
+        loss: of the difference between Q-value and reward, ``huber`` or ``mse``.
+        gradient_clip: largest global norm of the gradient; ``None`` does not clip.
+        class_balance: as ``ppo.class_balance``.
+    """
+
+    flows_per_iteration: _Positive = 65_536
+    replay_tables: _Positive = 64
+    temperature: _Rate = 0.25
+    epochs: _Positive = 8
+    minibatch_rows: _Positive | None = None
+    learning_rate: _Rate = 3e-3
+    loss: Literal["huber", "mse"] = "huber"
+    gradient_clip: _Rate | None = None
+    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.7
+
+
+class APPOSettings(_Settings):
+    """APPO (Luo et al. 2020) where every flow is an episode; appo and appo-kg alone.
+
+    Attributes:
+        flows_per_iteration: environment steps between two updates.
+        lag: updates that the weights which sample are behind those that learn.
+        target_iterations: iterations between two updates of the target network.
+        epochs: passes over an iteration's rows.
+        minibatch_rows: distinct transitions per gradient step; ``None`` takes all of them.
+        learning_rate: of Adam.
+        clip: of the surrogate.
+        value_coefficient: weight of the value loss.
+        entropy_coefficient: weight of the entropy bonus.
+        gradient_clip: largest global norm of the gradient; ``None`` does not clip.
+        class_balance: as ``ppo.class_balance``.
+    """
+
+    flows_per_iteration: _Positive = 65_536
+    lag: Annotated[int, Field(ge=0, strict=True)] = 1
+    target_iterations: _Positive = 1
+    epochs: _Positive = 8
+    minibatch_rows: _Positive | None = None
+    learning_rate: _Rate = 3e-3
+    clip: _Rate = 0.4
+    value_coefficient: _Share = 1.0
     entropy_coefficient: _Share = 0.0
     gradient_clip: _Rate | None = None
     class_balance: Annotated[float, Field(ge=0, le=1)] = 0.7
@@ -349,6 +419,8 @@ class TrainingSettings(_Settings):
     Attributes:
         algo: ``ppo``; ``ppo-kg`` with graph, advice and KL term; ``ppo-kg-pt``, which clones
             the advisor first; ``llm-kg``, the advisor alone; ``dl``, supervised learning;
+            ``dqn`` and ``appo``, other learners, and ``dqn-kg`` and ``appo-kg``, the same with
+            graph, advice and KL term;
             ``linucb``, ``thompson`` and ``vw`` (Vowpal Wabbit), contextual bandits.
         episodes: flows to train on; exclusive with ``passes``.
         passes: the same in passes over the training flows (the paper's is 5).
@@ -369,6 +441,8 @@ class TrainingSettings(_Settings):
     checkpoint_seconds: _Rate = 30.0
     network: NetworkSettings = NetworkSettings()
     ppo: PPOSettings = PPOSettings()
+    dqn: DQNSettings = DQNSettings()
+    appo: APPOSettings = APPOSettings()
     kl: KLSettings = KLSettings()
     cloning: CloningSettings = CloningSettings()
     supervised: SupervisedSettings = SupervisedSettings()
@@ -377,6 +451,19 @@ class TrainingSettings(_Settings):
     prior: PriorSettings = PriorSettings()
     online: OnlineSettings = OnlineSettings()
     graph: GraphSettings = GraphSettings()
+
+    @property
+    def learning(self) -> PPOSettings | DQNSettings | APPOSettings:
+        """The group of settings that the algorithm learns by."""
+        groups = {"ppo": self.ppo, "dqn": self.dqn, "appo": self.appo}
+        return groups[self.learning_group]
+
+    @property
+    def learning_group(self) -> Literal["ppo", "dqn", "appo"]:
+        """Its name."""
+        if self.algo in ("dqn", "dqn-kg"):
+            return "dqn"
+        return "appo" if self.algo in ("appo", "appo-kg") else "ppo"
 
     def total_episodes(self, training_flows: int) -> int:
         """Flows to train on, given the size of the training set."""

@@ -45,7 +45,7 @@ def train(
         str | None,
         typer.Option(
             metavar="graph-reader|embedded|transformers|endpoint",
-            help="Who reads the graph for ppo-kg (default graph-reader).",
+            help="Who reads the graph, for what asks for advice (default graph-reader).",
         ),
     ] = None,
     graph: Annotated[
@@ -104,11 +104,13 @@ def _warn_of_few_updates(manifest: RunManifest) -> None:
     if manifest.settings.algo in config.WITHOUT_RAY:
         # Their updates are smaller than an iteration.
         return
-    updates = -(-manifest.total // manifest.settings.ppo.flows_per_iteration)
+    settings = manifest.settings
+    updates = -(-manifest.total // settings.learning.flows_per_iteration)
     if updates < FEW_UPDATES:
         console.err.print(
             f"Warning: {manifest.total:,} flows are only {updates} updates, too few to learn much. "
-            "Give more --episodes, or --set ppo.flows_per_iteration to fewer flows.",
+            f"Give more --episodes, or --set {settings.learning_group}.flows_per_iteration "
+            "to fewer flows.",
             soft_wrap=True,
         )
 

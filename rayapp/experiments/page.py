@@ -245,7 +245,8 @@ def _curves(
         f'</div><p class="soft">Colours and dashes as above: {escape(_names(list(runs)))}.</p>'
     )
     for i, (name, manifest) in enumerate(manifests.items()):
-        if manifest.settings.algo in ("ppo-kg", "ppo-kg-pt"):
+        # The advisor alone learns nothing that could be held to advice.
+        if manifest.settings.algo in INFUSED - {"llm-kg"}:
             blocks.append(_knowledge_curves(name, folders[name], manifest, f"kl{i}"))
     return "\n".join(blocks)
 

@@ -16,10 +16,11 @@ from envs import InputError, Scenario
 from envs.files import replacing
 from rayapp import config
 from rayapp.experiments.bandits.selection import bandit_trainee
+from rayapp.experiments.learners import learner_config
 from rayapp.experiments.runs import ProgressLine, RunFolder, RunManifest, shared_name
 from rayapp.experiments.supervised import SupervisedTrainee
 from rayapp.experiments.trainee import Trainee
-from rayapp.rl.algorithm import KnowledgePPOConfig
+from rayapp.rl.config import KnowledgeConfig
 from rayapp.rl.networks import NetworkSpec
 from rayapp.rl.summary import IterationSummary
 
@@ -90,18 +91,18 @@ def _supervised(manifest: RunManifest, scenario: Scenario) -> SupervisedTrainee:
     )
 
 
-def algorithm_config(manifest: RunManifest, folder: RunFolder) -> KnowledgePPOConfig:
+def algorithm_config(manifest: RunManifest, folder: RunFolder) -> KnowledgeConfig:
     """RLlib's configuration for a run.
 
     Raises:
         InputError: a file of lessons cannot be read.
     """
     settings = manifest.settings
-    ppo, kl, graph, advice = settings.ppo, settings.kl, settings.graph, settings.advice
+    kl, graph, advice = settings.kl, settings.graph, settings.advice
     # A run that is resumed was taught at its beginning.
     lessons = () if manifest.episodes else graph.read_lessons(folder.scenario().catalogue)
-    algorithm: KnowledgePPOConfig = (
-        KnowledgePPOConfig()
+    algorithm: KnowledgeConfig = (
+        learner_config(settings)
         .scenario(
             folder.scenario_folder,
             encoder=settings.network.encoder,
@@ -130,7 +131,7 @@ def algorithm_config(manifest: RunManifest, folder: RunFolder) -> KnowledgePPOCo
             reference=kl.reference_of_advice(),
             reference_flows=_reference_flows(settings),
             cloning_steps=settings.cloning.steps if settings.algo == "ppo-kg-pt" else 0,
-            class_balance=ppo.class_balance,
+            class_balance=settings.learning.class_balance,
         )
         .online(
             feedback_delay=settings.online.delay,
@@ -138,17 +139,6 @@ def algorithm_config(manifest: RunManifest, folder: RunFolder) -> KnowledgePPOCo
         )
         .env_runners(num_env_runners=settings.runners)
         .fault_tolerance(restart_failed_env_runners=True)
-        .training(
-            train_batch_size_per_learner=ppo.flows_per_iteration,
-            num_epochs=ppo.epochs,
-            minibatch_size=ppo.minibatch_rows,
-            lr=ppo.learning_rate,
-            clip_param=ppo.clip,
-            vf_loss_coeff=ppo.value_coefficient,
-            vf_clip_param=ppo.value_clip,
-            entropy_coeff=ppo.entropy_coefficient,
-            grad_clip=ppo.gradient_clip,
-        )
         .debugging(seed=settings.seed, log_level="ERROR")
     )
     return algorithm

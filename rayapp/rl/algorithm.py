@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ray.rllib.algorithms.ppo import PPO, PPOConfig
 
 from rayapp.rl.config import KnowledgeConfig
@@ -43,11 +41,3 @@ class KnowledgePPO(KnowledgeInfused, PPO):
     def get_default_config(cls) -> KnowledgePPOConfig:
         """The configuration class to start from."""
         return KnowledgePPOConfig()
-
-    def _learn_from(self, rows: dict[str, Any], flows: int) -> dict[str, Any]:
-        return self._gradient_steps(
-            rows,
-            flows,
-            epochs=self.config.num_epochs,
-            minibatch=min(self.config.minibatch_size or len(rows["obs"]), len(rows["obs"])),
-        )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, ClassVar, Self
 
 import gymnasium as gym
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.core.rl_module.torch import TorchRLModule
 
 from envs import BetaPrior, Scenario, observation_space
 from envs.drift import Drift
@@ -26,11 +27,18 @@ from rayapp.rl.schedules import Schedule
 
 
 class KnowledgeConfig(AlgorithmConfig):
-    """What knowledge infusion needs; mix it in before an RLlib algorithm's configuration."""
+    """What knowledge infusion needs; mix it in before an RLlib algorithm's configuration.
+
+    Attributes:
+        module_class: networks of the algorithm, built from a :class:`NetworkSpec`.
+    """
+
+    module_class: ClassVar[type[TorchRLModule]] = MitigationModule
 
     def __init__(self, algo_class: type[Algorithm] | None = None) -> None:
         super().__init__(algo_class=algo_class)
         self.scenario_path: str = ""
+        self.network: dict[str, Any] = {}
         self.run_name: str | None = None
         self.graph_folder: str | None = None
         self.shared_graph: str | None = None
@@ -58,6 +66,9 @@ class KnowledgeConfig(AlgorithmConfig):
         self.env_runner_cls = InteractionRunner
         self.train_batch_size_per_learner = 65_536
         self.num_env_runners = 0
+        # One training step is one iteration; RLlib repeats short ones for some algorithms.
+        self.min_time_s_per_iteration = None
+        self.min_sample_timesteps_per_iteration = 0
 
     def scenario(
         self,
@@ -99,12 +110,14 @@ class KnowledgeConfig(AlgorithmConfig):
             observation_space=observation_space(network.signatures, catalogue, suggestion=infuse),
             action_space=gym.spaces.Discrete(network.actions),
         )
-        self.rl_module(
-            rl_module_spec=RLModuleSpec(
-                module_class=MitigationModule, model_config={"network": network.to_json()}
-            )
-        )
+        self.network = network.to_json()
         return self
+
+    def get_default_rl_module_spec(self) -> RLModuleSpec:
+        """The algorithm's networks for the scenario."""
+        return RLModuleSpec(
+            module_class=self.module_class, model_config={"network": dict(self.network)}
+        )
 
     def knowledge(
         self,

@@ -5,7 +5,6 @@ The only place that sees all parts: runners, graph, advice, learner.
 
 from __future__ import annotations
 
-import abc
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -33,8 +32,10 @@ from ray.rllib.utils.metrics import (
     LEARNER_RESULTS,
     LEARNER_UPDATE_TIMER,
     NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    NUM_ENV_STEPS_TRAINED_LIFETIME,
     TIMERS,
 )
+from torch import Tensor
 
 from envs import InputError, InteractionTable, Scenario
 from kg_actor import (
@@ -91,15 +92,26 @@ class KnowledgeInfused(Algorithm):
 
     One iteration: runners step slices of the flow stream under frozen knowledge; the sum of
     their tables goes to the knowledge graph and to the learner; the graph's new records
-    become the next iteration's counters and advice. What learning from an iteration's rows
-    means is the algorithm's own: :meth:`_learn_from`.
+    become the next iteration's counters and advice. An algorithm's own are what it learns from
+    (:meth:`_experience`), with which weights it samples (:meth:`_acting_weights`), and what a
+    learner must be told beside the rows (:meth:`_learn_from`).
     """
 
     config: KnowledgeConfig
 
-    @abc.abstractmethod
     def _learn_from(self, rows: dict[str, NDArray[Any]], flows: int) -> dict[str, Any]:
         """Updates the policy on an iteration's counted rows; returns the learner's metrics."""
+        size = len(rows[WEIGHTS])
+        minibatch = min(self.config.minibatch_size or size, size)
+        return self._gradient_steps(rows, flows, epochs=self.config.num_epochs, minibatch=minibatch)
+
+    def _experience(self, table: InteractionTable) -> InteractionTable:
+        """What an iteration learns from; off-policy, that is more than its own interactions."""
+        return table
+
+    def _acting_weights(self) -> dict[str, NDArray[np.float32]]:
+        """The weights that the next interactions are sampled with."""
+        return self._weights()
 
     def setup(self, config: Any) -> None:  # noqa: ANN401
         """Loads the scenario, starts the graph actor, then RLlib's own parts."""
@@ -284,7 +296,7 @@ class KnowledgeInfused(Algorithm):
         elif drift:
             met = self._drifted_flows
         count = min(self.config.train_batch_size_per_learner, left if left > 0 else 2**62)
-        shared = (met, ray.put(self.knowledge), ray.put(self._weights()))
+        shared = (met, ray.put(self.knowledge), ray.put(self._acting_weights()))
         runners = self.env_runner_group.healthy_env_runner_ids()
         pieces = slices(self.episodes, count, max(1, len(runners)))
         done: dict[Slice, Fragment] = {}
@@ -316,18 +328,22 @@ class KnowledgeInfused(Algorithm):
         """
         if self.config.reference_flows >= self.config.total_env_steps:
             return self._saved_reference()
-        prefix = "policy."
         return SavedPolicy(
-            spec=NetworkSpec.from_json(self.config.rl_module_spec.model_config["network"]),
-            weights={
-                name.removeprefix(prefix): torch.from_numpy(np.array(value))
-                for name, value in self._weights().items()
-                if name.startswith(prefix)
-            },
+            spec=NetworkSpec.from_json(self.config.network),
+            weights=self._policy_network(self._weights()),
             counters=self.knowledge.counters,
             suggestion=self.knowledge.suggestion,
             fingerprint=self.scenario.fingerprint,
         )
+
+    def _policy_network(self, weights: dict[str, NDArray[np.float32]]) -> dict[str, Tensor]:
+        """Parameters of the network whose outputs are the policy's logits, out of a module's."""
+        prefix = "policy."
+        return {
+            name.removeprefix(prefix): torch.from_numpy(np.array(value))
+            for name, value in weights.items()
+            if name.startswith(prefix)
+        }
 
     def _saved_reference(self) -> TablePolicy:
         if self.knowledge.reference_logp is None:
@@ -352,15 +368,16 @@ class KnowledgeInfused(Algorithm):
         table = sampled.table
         power = self.config.class_balance
         balanced = balance(self._flows_met + table.flows_by_class(len(self._flows_met)), power)
+        experience = self._experience(table)
         rows = counted_rows(
-            table,
+            experience,
             sampled.knowledge,
             self._predicted,
             self._catalogue.rewards,
             balanced if power else None,
         )
         if sampled.behaviour is not None:
-            behaviour = sampled.behaviour[table.signature, table.action]
+            behaviour = sampled.behaviour[experience.signature, experience.action]
             rows[Columns.ACTION_LOGP] = behaviour.astype(np.float32)
         return self._learn_from(rows, table.flows)
 
@@ -380,7 +397,10 @@ class KnowledgeInfused(Algorithm):
         batch = MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(rows)}, env_steps=flows)
         results = self.learner_group.update(
             batch=batch,
-            timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: self.episodes},
+            timesteps={
+                NUM_ENV_STEPS_SAMPLED_LIFETIME: self.episodes,
+                NUM_ENV_STEPS_TRAINED_LIFETIME: self.episodes + flows,
+            },
             num_epochs=epochs,
             minibatch_size=minibatch,
         )

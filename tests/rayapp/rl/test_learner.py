@@ -11,10 +11,8 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
-from envs import BetaPrior, Counters, InteractionTable, Scenario, Suggestion
+from envs import Scenario
 from rayapp.rl.algorithm import KnowledgePPOConfig
-from rayapp.rl.counted import counted_rows
-from rayapp.rl.env_runner import Knowledge
 from rayapp.rl.learner import ReferencePPOLearner
 from rayapp.rl.reference_term import REFERENCE_LOGP, WEIGHTS, Direction, reference_kl
 from rayapp.rl.schedules import Schedule
@@ -40,30 +38,6 @@ def learner_of(config: KnowledgePPOConfig) -> ReferencePPOLearner:
         torch.manual_seed(len(name))
         parameter.data = 0.3 * torch.randn_like(parameter)
     return learner
-
-
-@pytest.fixture
-def rows(scenario: Scenario) -> dict[str, np.ndarray]:
-    """Counted rows of 500 random interactions on the scenario's signatures."""
-    rng = np.random.default_rng(1)
-    size = len(scenario.signatures)
-    table = InteractionTable.tally(
-        rng.integers(0, min(size, 6), 500), rng.integers(0, 4, 500), rng.integers(0, 3, 500)
-    )
-    counters = Counters(rng.integers(5, 50, size), rng.integers(0, 5, size), BetaPrior())
-    suggestion = Suggestion(
-        rng.integers(0, 15, size).astype(np.int16), rng.uniform(-5, 5, size).astype(np.float32)
-    )
-    reference = torch.log_softmax(torch.randn(size, 15), dim=1).numpy()
-    knowledge = Knowledge(counters, suggestion, reference, version=1)
-    return counted_rows(table, knowledge, scenario.signatures.predicted, scenario.catalogue.rewards)
-
-
-def single(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The same experience with one row per flow."""
-    counts = np.round(rows[WEIGHTS] * 500 / rows[WEIGHTS].sum()).astype(int)
-    repeated = {name: np.repeat(column, counts, axis=0) for name, column in rows.items()}
-    return repeated | {WEIGHTS: np.ones(counts.sum(), np.float32)}
 
 
 def weights_of(learner: ReferencePPOLearner) -> torch.Tensor:
@@ -105,14 +79,17 @@ def loss_and_gradient(
 
 @pytest.mark.parametrize("direction", ["reference_to_policy", "policy_to_reference"])
 def test_loss_and_gradient_on_counted_rows_equal_those_on_single_rows(
-    config: KnowledgePPOConfig, rows: dict[str, np.ndarray], direction: Direction
+    config: KnowledgePPOConfig,
+    rows: dict[str, np.ndarray],
+    direction: Direction,
+    single_rows: dict[str, np.ndarray],
 ) -> None:
     learner = learner_of(config.knowledge(kl_direction=direction))
 
     counted_loss, counted_gradient = loss_and_gradient(learner, rows)
-    single_loss, single_gradient = loss_and_gradient(learner, single(rows))
+    single_loss, single_gradient = loss_and_gradient(learner, single_rows)
 
-    assert len(single(rows)[WEIGHTS]) == 500
+    assert len(single_rows[WEIGHTS]) == 500
     assert counted_gradient.norm() > 1
     assert counted_loss == pytest.approx(single_loss, rel=1e-6)
     difference = (counted_gradient - single_gradient).norm() / single_gradient.norm()
@@ -120,11 +97,11 @@ def test_loss_and_gradient_on_counted_rows_equal_those_on_single_rows(
 
 
 def test_a_whole_update_moves_the_weights_alike(
-    config: KnowledgePPOConfig, rows: dict[str, np.ndarray]
+    config: KnowledgePPOConfig, rows: dict[str, np.ndarray], single_rows: dict[str, np.ndarray]
 ) -> None:
     counted, one_by_one = learner_of(config), learner_of(config)
 
-    for learner, columns in ((counted, rows), (one_by_one, single(rows))):
+    for learner, columns in ((counted, rows), (one_by_one, single_rows)):
         everything = len(columns[WEIGHTS])
         learner.update(batch=batch_of(columns), num_epochs=3, minibatch_size=everything)
 
@@ -135,11 +112,11 @@ def test_a_whole_update_moves_the_weights_alike(
 
 
 def test_without_weights_and_reference_the_loss_is_rllibs_own(
-    config: KnowledgePPOConfig, rows: dict[str, np.ndarray]
+    config: KnowledgePPOConfig, single_rows: dict[str, np.ndarray]
 ) -> None:
     learner = learner_of(config)
     module = learner.module[DEFAULT_MODULE_ID]
-    plain = batch_of(single(rows)).policy_batches[DEFAULT_MODULE_ID]
+    plain = batch_of(single_rows).policy_batches[DEFAULT_MODULE_ID]
     learner._complete(module, plain)
     columns = {
         name: torch.as_tensor(value)
@@ -212,11 +189,11 @@ def test_the_reverse_direction_keeps_its_gradient_when_the_policy_has_saturated(
 
 
 def test_masked_timesteps_of_ordinary_batches_do_not_count(
-    config: KnowledgePPOConfig, rows: dict[str, np.ndarray]
+    config: KnowledgePPOConfig, single_rows: dict[str, np.ndarray]
 ) -> None:
     learner = learner_of(config)
     module = learner.module[DEFAULT_MODULE_ID]
-    plain = batch_of(single(rows)).policy_batches[DEFAULT_MODULE_ID]
+    plain = batch_of(single_rows).policy_batches[DEFAULT_MODULE_ID]
     learner._complete(module, plain)
     kept = {name: torch.as_tensor(v) for name, v in plain.items() if name != WEIGHTS}
     padded = {name: torch.cat([v, v[:7]]) for name, v in kept.items()}
