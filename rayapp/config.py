@@ -140,7 +140,7 @@ class DQNSettings(_Settings):
     learning_rate: _Rate = 3e-3
     loss: Literal["huber", "mse"] = "huber"
     gradient_clip: _Rate | None = None
-    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.7
+    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
 class APPOSettings(_Settings):
@@ -170,7 +170,7 @@ class APPOSettings(_Settings):
     value_coefficient: _Share = 1.0
     entropy_coefficient: _Share = 0.0
     gradient_clip: _Rate | None = None
-    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.7
+    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
 class KLSettings(_Settings):
@@ -455,7 +455,11 @@ class TrainingSettings(_Settings):
     @property
     def learning(self) -> PPOSettings | DQNSettings | APPOSettings:
         """The group of settings that the algorithm learns by."""
-        groups = {"ppo": self.ppo, "dqn": self.dqn, "appo": self.appo}
+        groups: dict[str, PPOSettings | DQNSettings | APPOSettings] = {
+            "ppo": self.ppo,
+            "dqn": self.dqn,
+            "appo": self.appo,
+        }
         return groups[self.learning_group]
 
     @property
