@@ -139,6 +139,18 @@ def place(
     return dict(zip(SYSTEMS, placed, strict=True))
 
 
+def _range_around(runs: Mapping[str, Sequence[ProgressLine]], drift: Drift) -> tuple[float, float]:
+    """Rewards shortly before the drift and after it: the first learning would hide them."""
+    met = [
+        line.average_reward
+        for lines in runs.values()
+        for line in lines
+        if line.episodes > drift.at // 2
+    ]
+    margin = max(0.1 * (max(met) - min(met)), 1e-3)
+    return min(met) - margin, max(met) + margin
+
+
 def draw(
     path: Path,
     drifts: Mapping[str, Drift],
@@ -162,6 +174,7 @@ def draw(
         axes.hlines(
             [bound.before, bound.after], [0, drift.at], [drift.at, end], color=INK, linewidth=0.8
         )
+        axes.set_ylim(*_range_around(runs[name], drift))
         axes.axvline(drift.at, color=INK, linewidth=0.8, linestyle=":")
         axes.set_title(f"{name} (thin line: best possible)", fontsize=10, color=INK, loc="left")
     return save_figure(figure, path)

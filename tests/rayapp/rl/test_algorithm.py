@@ -20,6 +20,7 @@ from llm_actor import GraphReader, Prompts, compose
 from llm_actor.selection import AdvisorSpec
 from rayapp.rl.algorithm import KnowledgePPO, KnowledgePPOConfig
 from rayapp.rl.env_runner import slices
+from rayapp.rl.infusion import Sampled
 from rayapp.rl.schedules import Schedule
 
 Build = Callable[..., KnowledgePPO]
@@ -146,7 +147,7 @@ def test_learner_and_graph_are_given_the_same_interactions(
     learnt: list[InteractionTable] = []
     update = algorithm._update
     monkeypatch.setattr(
-        algorithm, "_update", lambda table: (learnt.append(table), update(table))[1]
+        algorithm, "_update", lambda sampled: (learnt.append(sampled.table), update(sampled))[1]
     )
 
     run(algorithm)
@@ -259,8 +260,8 @@ def test_an_iteration_that_failed_half_way_is_not_gone_on_with(
     algorithm.save_to_path(str(tmp_path / "checkpoint"))
     update = algorithm._update
 
-    def fail(table: InteractionTable) -> None:
-        update(table)
+    def fail(sampled: Sampled) -> None:
+        update(sampled)
         raise OSError("the learner is gone")
 
     with monkeypatch.context() as patch:
