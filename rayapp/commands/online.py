@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +15,11 @@ from envs.files import check_writable, write_json
 from rayapp.commands import console
 
 if TYPE_CHECKING:
-    from rayapp.experiments.online import Bounds, Recovery
+    from rayapp.experiments.online import Outcome
+
+
+LEAST = 100_000
+"""Flows on either side of a drift: enough iterations to speak of a level."""
 
 
 def online(
@@ -49,72 +52,60 @@ def online(
     """
     check_writable(out)
     loaded = Scenario.load(scenario)
-    met = loaded.flow_set("train")
     middle = at or flows // 2
-    number = busiest_attack_signature(met) if signature is None else signature
+    stale_one = signature
+    if stale_one is None:
+        stale_one = busiest_attack_signature(loaded.flow_set("train"))
     drifts = {
         "class changes": Drift(middle, becomes, traffic=traffic),
-        "signature goes stale": Drift(middle, stale, signature=number),
+        "signature goes stale": Drift(middle, stale, signature=stale_one),
     }
     for drift in drifts.values():
-        if np.array_equal(drift.applied(met).actual, met.actual):
-            raise InputError(
-                "no training flow changes by this drift",
-                where=str(scenario),
-                expected="a class or signature that occurs, and becomes another",
-                mend="kirl online --help lists the options",
-            )
+        _check(loaded, drift, flows)
     with console.ray_session():
         from rayapp.experiments import online as experiment
-        from rayapp.experiments.reproduction import trials
 
-        placed = {
-            name: experiment.place(
-                loaded, out / "runs", name, drift, flows=flows, delay=delay, seed=seed
-            )
-            for name, drift in drifts.items()
-        }
-        everything = [one for systems in placed.values() for one in systems.values()]
         with console.Reporter("Training", "flows") as reporter:
-            trials.run(everything, reporter.show)
-    lines = {
-        name: {system: one.folder.progress() for system, one in systems.items()}
-        for name, systems in placed.items()
-    }
-    possible = {name: experiment.bounds(loaded, drift) for name, drift in drifts.items()}
-    found = {
-        name: {
-            system: experiment.recovery(some, drifts[name], possible[name].after)
-            for system, some in systems.items()
-        }
-        for name, systems in lines.items()
-    }
-    figures = {
-        name: {
-            "bound": asdict(possible[name]),
-            "systems": {system: one.to_json() for system, one in systems.items()},
-        }
-        for name, systems in found.items()
-    }
+            outcomes = experiment.run(
+                loaded, out / "runs", drifts, reporter.show, flows=flows, delay=delay, seed=seed
+            )
+    figures = {name: outcome.to_json() for name, outcome in outcomes.items()}
     write_json(out / "online.json", figures)
-    picture = experiment.draw(out / "online.png", drifts, lines, possible)
+    picture = experiment.draw(out / "online.png", outcomes)
     if as_json:
         console.print_json(figures)
         return
-    for name, systems in found.items():
-        console.out.print(_table(name, systems, possible[name]))
+    for name, outcome in outcomes.items():
+        console.out.print(_table(name, outcome))
     console.out.print(f"Curves: {picture}", soft_wrap=True)
 
 
-def _table(name: str, systems: dict[str, Recovery], possible: Bounds) -> Table:
+def _check(scenario: Scenario, drift: Drift, flows: int) -> None:
+    met = scenario.flow_set("train")
+    if np.array_equal(drift.applied(met).actual, met.actual):
+        raise InputError(
+            "no training flow changes by this drift",
+            where=str(scenario.path),
+            expected="a class or signature that occurs, and becomes another",
+            mend="kirl online --help lists the options",
+        )
+    if min(drift.at, flows - drift.at) < LEAST:
+        raise InputError(
+            f"{drift.at:,} flows before the drift and {flows - drift.at:,} after it",
+            expected=f"at least {LEAST:,} on either side",
+            mend="Choose other --flows or --at",
+        )
+
+
+def _table(name: str, outcome: Outcome) -> Table:
     table = Table(
         title=f"Drift: {name}",
-        caption=f"Best possible on average: {possible.before:.3f} before, "
-        f"{possible.after:.3f} after",
+        caption=f"Best possible on average: {outcome.bounds.before:.4f} before, "
+        f"{outcome.bounds.after:.4f} after",
     )
     for column in ("system", "before", "lowest", "end", "flows to 99 % of the best"):
         table.add_column(column, justify="left" if column == "system" else "right")
-    for system, one in systems.items():
+    for system, one in outcome.systems.items():
         back = "never" if one.flows is None else f"{one.flows:,}"
         table.add_row(system, f"{one.before:.3f}", f"{one.lowest:.3f}", f"{one.end:.3f}", back)
     return table

@@ -24,7 +24,7 @@ from rayapp.experiments import curves
 from rayapp.experiments.evaluation import best_actions, evaluate, signature_counts
 from rayapp.experiments.reproduction import trials
 from rayapp.experiments.reproduction.plan import Trial
-from rayapp.experiments.reproduction.trials import Placed
+from rayapp.experiments.reproduction.trials import Placed, Progress
 from rayapp.experiments.runs import ProgressLine
 
 SHARE = 0.99
@@ -41,6 +41,14 @@ COMMON = (
 """A stream has no end to anneal towards, and needs some exploration for ever."""
 
 FORGETTING = "graph.half_life=200000.0"
+
+
+SYSTEMS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "ppo": ("ppo", ()),
+    "ppo-kg": ("ppo-kg", ()),
+    "ppo-kg, forgetting": ("ppo-kg", (FORGETTING,)),
+}
+"""Algorithm and settings by the system's name."""
 
 
 @dataclass(frozen=True)
@@ -107,12 +115,66 @@ def recovery(lines: Sequence[ProgressLine], drift: Drift, bound: float) -> Recov
     return Recovery(float(np.mean(before[-WINDOW:])), float(means.min()), float(means[-1]), flows)
 
 
-SYSTEMS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "ppo": ("ppo", ()),
-    "ppo-kg": ("ppo-kg", ()),
-    "ppo-kg, forgetting": ("ppo-kg", (FORGETTING,)),
-}
-"""Algorithm and settings by the system's name."""
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one drift.
+
+    Attributes:
+        drift: the change.
+        bounds: what was possible.
+        lines: iterations by system.
+        systems: recoveries by system.
+    """
+
+    drift: Drift
+    bounds: Bounds
+    lines: dict[str, list[ProgressLine]]
+    systems: dict[str, Recovery]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able figures, without the curves."""
+        systems = {name: one.to_json() for name, one in self.systems.items()}
+        return {"drift": asdict(self.drift), "bounds": asdict(self.bounds), "systems": systems}
+
+
+def run(
+    scenario: Scenario,
+    out: Path,
+    drifts: Mapping[str, Drift],
+    progress: Progress,
+    *,
+    flows: int,
+    delay: int,
+    seed: int,
+) -> dict[str, Outcome]:
+    """Trains every system through every drift. Ray must be running.
+
+    Args:
+        scenario: its training flows are the stream.
+        out: folder of the runs; those that are there already are gone on with.
+        drifts: by name.
+        progress: told how far it is.
+        flows: length of the stream.
+        delay: flows decided before a flow's feedback comes.
+        seed: of everything.
+
+    Raises:
+        InputError: a folder holds a run of other settings or flows.
+        ValueError: too few iterations on one side of a drift.
+    """
+    placed = {
+        name: place(scenario, out, name, drift, flows=flows, delay=delay, seed=seed)
+        for name, drift in drifts.items()
+    }
+    trials.run([one for systems in placed.values() for one in systems.values()], progress)
+    return {name: _outcome(scenario, drifts[name], systems) for name, systems in placed.items()}
+
+
+def _outcome(scenario: Scenario, drift: Drift, systems: Mapping[str, Placed]) -> Outcome:
+    possible = bounds(scenario, drift)
+    lines = {name: one.folder.progress() for name, one in systems.items()}
+    met = {name: recovery(some, drift, possible.after) for name, some in lines.items()}
+    return Outcome(drift, possible, lines, met)
 
 
 def place(
@@ -151,30 +213,21 @@ def _range_around(runs: Mapping[str, Sequence[ProgressLine]], drift: Drift) -> t
     return min(met) - margin, max(met) + margin
 
 
-def draw(
-    path: Path,
-    drifts: Mapping[str, Drift],
-    runs: Mapping[str, Mapping[str, Sequence[ProgressLine]]],
-    possible: Mapping[str, Bounds],
-) -> Path:
+def draw(path: Path, outcomes: Mapping[str, Outcome]) -> Path:
     """Reward against flows, one panel per drift, with what is possible before and after.
 
     Args:
         path: a .png or .svg file.
-        drifts: by name.
-        runs: iterations by drift and system.
-        possible: by drift.
+        outcomes: by the drift's name.
     """
-    figure = Figure(figsize=(9, 3.2 * len(drifts)), facecolor=PAPER, layout="constrained")
-    panels = figure.subplots(len(drifts), 1, squeeze=False)[:, 0]
-    for axes, (name, drift) in zip(panels, drifts.items(), strict=True):
-        curves.compare(axes, runs[name])
-        end = max(lines[-1].episodes for lines in runs[name].values())
-        bound = possible[name]
-        axes.hlines(
-            [bound.before, bound.after], [0, drift.at], [drift.at, end], color=INK, linewidth=0.8
-        )
-        axes.set_ylim(*_range_around(runs[name], drift))
-        axes.axvline(drift.at, color=INK, linewidth=0.8, linestyle=":")
+    figure = Figure(figsize=(9, 3.2 * len(outcomes)), facecolor=PAPER, layout="constrained")
+    panels = figure.subplots(len(outcomes), 1, squeeze=False)[:, 0]
+    for axes, (name, outcome) in zip(panels, outcomes.items(), strict=True):
+        at, bound = outcome.drift.at, outcome.bounds
+        curves.compare(axes, outcome.lines)
+        end = max(lines[-1].episodes for lines in outcome.lines.values())
+        axes.hlines([bound.before, bound.after], [0, at], [at, end], color=INK, linewidth=0.8)
+        axes.set_ylim(*_range_around(outcome.lines, outcome.drift))
+        axes.axvline(at, color=INK, linewidth=0.8, linestyle=":")
         axes.set_title(f"{name} (thin line: best possible)", fontsize=10, color=INK, loc="left")
     return save_figure(figure, path)

@@ -1,0 +1,61 @@
+"""``kirl online`` in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from envs import Scenario
+
+
+def kirl_online(scenario: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    words = ["--scenario", str(scenario), "--out", str(out), *more]
+    return subprocess.run(
+        [sys.executable, "-m", "rayapp", "online", *words],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def test_all_systems_go_through_both_drifts(scenario: Scenario, tmp_path: Path) -> None:
+    where = (scenario.path, tmp_path / "online")
+    options = ("--flows", "200000", "--delay", "16384", "--becomes", "Web", "--json")
+
+    done = kirl_online(*where, *options)
+    again = kirl_online(*where, *options)
+
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert set(figures) == {"class changes", "signature goes stale"}
+    for drift in figures.values():
+        assert set(drift["systems"]) == {"ppo", "ppo-kg", "ppo-kg, forgetting"}
+        for met in drift["systems"].values():
+            assert met["lowest"] <= met["end"]
+    assert (tmp_path / "online" / "online.png").stat().st_size > 10_000
+    # What is finished is not trained again, and says the same.
+    assert json.loads(again.stdout) == figures
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--becomes", "DoS"), "no training flow changes by this drift"),
+        (("--traffic", "Worm"), "there is no class 'Worm'"),
+        (("--signature", "99999"), "there is no signature 99999"),
+        (("--flows", "150000"), "75,000 flows before the drift and 75,000 after it"),
+    ],
+)
+def test_what_cannot_drift_is_refused(
+    scenario: Scenario, tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    refused = kirl_online(scenario.path, tmp_path / "online", *options)
+
+    assert refused.returncode == 2
+    assert message in refused.stderr
+    assert not (tmp_path / "online").exists()
