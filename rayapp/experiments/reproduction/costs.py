@@ -38,6 +38,11 @@ class Costs:
     advisor: str
     kind: str
 
+    @property
+    def model(self) -> str:
+        """What the page calls the advisor."""
+        return "kirl's embedded language model" if self.kind == "embedded" else self.advisor
+
     def to_json(self) -> dict[str, Any]:
         """JSON-able fields."""
         return asdict(self)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from envs import Catalogue
 from rayapp.experiments.reproduction import paper
 from rayapp.experiments.reproduction.comparison import closing_reward, compare
 from rayapp.experiments.reproduction.costs import Costs
 from rayapp.experiments.reproduction.figures import correct_actions
 from rayapp.experiments.reproduction.plan import SYSTEMS, Label
-from rayapp.experiments.reproduction.results import Results, SystemResult
+from rayapp.experiments.reproduction.results import Results
+from rayapp.experiments.reproduction.single import one_action
 from rayapp.experiments.reproduction.systems import shown
 from rayapp.experiments.wording import joined, percent, reward_text, times
 
@@ -65,23 +65,9 @@ def _stuck(results: Results, label: Label) -> str:
         return ""
     told = joined([f"{joined(names)} ('{action}')" for action, names in by_action.items()])
     return (
-        f"One action for all flows, whatever is detected, is what {told} ended with; the paper's "
-        "PPO earns what 'Filter Network Traffic' alone would. "
+        f"Whatever is detected, one action is taken for all flows by {told}; the paper's PPO earns "
+        "what 'Filter Network Traffic' alone would. "
     )
-
-
-def one_action(system: SystemResult, catalogue: Catalogue) -> str | None:
-    """The action that, taken always, earns what the system earned in all trials, if any."""
-    earned = {name: system.of_class(name) for name in catalogue.class_names}
-    for action, taken in enumerate(catalogue.actions):
-        if all(
-            abs(value - catalogue.rewards[number, action]) < 0.01
-            for number, one in enumerate(earned.values())
-            if one is not None
-            for value in one.values
-        ):
-            return taken.name
-    return None
 
 
 def on_detection(results: Results) -> str:
@@ -209,7 +195,7 @@ def on_costs(costs: Costs) -> str:
         f"the paper ({paper.LANGUAGE_MODEL_SECONDS:g} s of its "
         f"{paper.IN_THE_LOOP_SECONDS:g} s are the model's inference). The times themselves cannot "
         "be compared: the paper ran Phi-3.5-mini in 32-bit floats on an RTX 3090, this is "
-        f"another machine and another model ({costs.advisor}). Advice kept from training makes "
+        f"another machine and another model, {costs.model}. Advice kept from training makes "
         "the infused policy as cheap as the plain one, which is how kirl decides."
     )
 

@@ -263,7 +263,7 @@ def graph_sizes(results: Results) -> Table:
 
 def decision_costs(costs: Costs) -> Table:
     """Seconds per decision in three ways, the paper's beside ours."""
-    asked = f"the language model asked about every flow ({costs.advisor})"
+    asked = f"{costs.model} asked about every flow"
     ways = (
         ("policy", "the policy alone (PPO)", costs.policy, paper.POLICY_SECONDS),
         ("cached advice", "the policy with advice kept from training", costs.cached_advice, None),
