@@ -196,8 +196,9 @@ class RunFolder:
         write_json(self.manifest_file, manifest.model_dump(mode="json"))
 
     def has_results(self) -> bool:
-        """Whether a finished run's policy and graph are there."""
-        return self.policy_folder.is_dir() and store.exists(self.graph_folder)
+        """Whether a finished run's policy is there, and its graph, which only dl goes without."""
+        graph = self.manifest().settings.algo == "dl" or store.exists(self.graph_folder)
+        return self.policy_folder.is_dir() and graph
 
     def checkpoint(self, episodes: int) -> Path:
         """Folder of the checkpoint taken after so many flows."""

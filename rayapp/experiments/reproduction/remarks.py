@@ -18,7 +18,8 @@ NEAR = 0.1
 
 def on_rewards(results: Results, label: Label) -> str:
     """Under Table IV."""
-    agree, differ = [], []
+    agree: list[tuple[float, str]] = []
+    differ: list[tuple[float, str]] = []
     for name, system in results.of(label, "main").items():
         for one, theirs in paper.TABLE_4.get(name, {}).items():
             own = system.average if one == "average" else system.of_class(one)
