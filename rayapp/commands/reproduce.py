@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -14,6 +16,10 @@ from envs.files import check_writable, write_json
 from rayapp.commands import console
 from rayapp.config import parse
 from rayapp.experiments.reproduction.plan import Label
+
+if TYPE_CHECKING:
+    # Reading results takes torch and Ray, which --help does without.
+    from rayapp.experiments.reproduction.results import Results
 
 
 class Settings(StrEnum):
@@ -64,24 +70,10 @@ def reproduce(
     scenarios = [Scenario.load(path) for path in scenario]
     if len({one.fingerprint for one in scenarios}) < len(scenarios):
         raise InputError("the same scenario is given twice", expected="different splits")
-    with console.ray_session(address):
-        from rayapp.experiments.reproduction import reproduction
-
-        request = reproduction.Request(
-            labels=_LABELS[settings],
-            seeds=seeds,
-            quick=quick,
-            advisor=advisor,
-            parallel=parallel,
+    with _going_on_later():
+        results, figures, page = _reproduce(
+            scenarios, out, _LABELS[settings], seeds, advisor, parallel, address, quick=quick
         )
-        with console.Reporter("Training", "flows") as reporter:
-            results, costs = reproduction.run(scenarios, out, request, reporter.show)
-    figures = results.to_json() | {"costs": costs.to_json(), "quick": quick}
-    write_json(out / "results.json", figures)
-    with console.working("Drawing the page"):
-        from rayapp.experiments.reproduction.page import write_page
-
-        page = write_page(out, results, costs, quick=quick)
     if as_json:
         console.print_json(figures)
         return
@@ -90,10 +82,47 @@ def reproduce(
     console.out.print(f"All tables and figures: {page}")
 
 
-def _table(results: object, label: str) -> Table:
-    from rayapp.experiments.reproduction.results import BOUNDS, Results
+@contextlib.contextmanager
+def _going_on_later() -> Iterator[None]:
+    """Ends an interrupted command with one message."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        console.err.print("Interrupted; the same command goes on from the last checkpoints.")
+        raise typer.Exit(130) from interrupt
 
-    assert isinstance(results, Results)  # noqa: S101 (imported late, so not in the signature)
+
+def _reproduce(
+    scenarios: Sequence[Scenario],
+    out: Path,
+    labels: tuple[Label, ...],
+    seeds: int,
+    advisor: str,
+    parallel: int,
+    address: str | None,
+    *,
+    quick: bool,
+) -> tuple[Results, dict[str, Any], Path]:
+    """Trains what is missing; writes and returns the results, also as JSON, and the page."""
+    with console.ray_session(address):
+        from rayapp.experiments.reproduction import reproduction
+
+        request = reproduction.Request(
+            labels=labels, seeds=seeds, quick=quick, advisor=advisor, parallel=parallel
+        )
+        with console.Reporter("Training", "flows") as reporter:
+            results, costs = reproduction.run(scenarios, out, request, reporter.show)
+    figures = results.to_json() | {"costs": costs.to_json(), "quick": quick}
+    write_json(out / "results.json", figures)
+    with console.working("Drawing the page"):
+        from rayapp.experiments.reproduction.page import write_page
+
+        return results, figures, write_page(out, results, costs, quick=quick)
+
+
+def _table(results: Results, label: str) -> Table:
+    from rayapp.experiments.reproduction.results import BOUNDS
+
     table = Table(title=f"Test reward, {label} settings")
     for column in ("system", "average", "95 %", "class mean", "95 %", "s"):
         table.add_column(column, justify="left" if column == "system" else "right")

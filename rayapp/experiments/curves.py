@@ -20,7 +20,8 @@ from rayapp.experiments.runs import ProgressLine
 Runs = Mapping[str, Sequence[ProgressLine]]
 """Iterations by the run's name."""
 
-_LOOKS = (("#d9772b", (0, (4, 1.6))), ("#2f7fc1", "-"), ("#00936b", "-."), ("#b0578d", ":"))
+LOOKS = (("#d9772b", (0, (4, 1.6))), ("#2f7fc1", "-"), ("#00936b", "-."), ("#b0578d", ":"))
+"""Colours and dashes of lines beside each other, told apart without seeing colours too."""
 
 
 def average_reward(runs: Runs, *, closely: bool = False) -> Figure:
@@ -30,7 +31,7 @@ def average_reward(runs: Runs, *, closely: bool = False) -> Figure:
         runs: the runs to compare.
         closely: only the range that the second half of the training lies in.
     """
-    figure, axes = _figure(4.6, 2.8)
+    figure, axes = flow_axes(4.6, 2.8)
     _average_rewards(axes, runs)
     if closely:
         low, high = closing_range(runs)
@@ -71,7 +72,7 @@ def closing_range(runs: Runs) -> tuple[float, float]:
 
 def class_reward(runs: Runs, name: str) -> Figure:
     """Average training reward of one class per iteration; iterations without it are skipped."""
-    figure, axes = _figure(2.9, 1.9)
+    figure, axes = flow_axes(2.9, 1.9)
     for lines, look in zip(runs.values(), _cycle(len(runs)), strict=True):
         _line(axes, lines, lambda line: line.class_reward.get(name, math.nan), look)
     axes.set_ylim(-5.4, 5.4)
@@ -82,8 +83,8 @@ def class_reward(runs: Runs, name: str) -> Figure:
 
 def learner_metric(lines: Sequence[ProgressLine], key: str, label: str) -> Figure:
     """One of the learner's metrics per iteration, such as ``lambda`` or ``reference_kl``."""
-    figure, axes = _figure(4.6, 2.3)
-    _line(axes, lines, lambda line: line.learner.get(key, math.nan), _LOOKS[1])
+    figure, axes = flow_axes(4.6, 2.3)
+    _line(axes, lines, lambda line: line.learner.get(key, math.nan), LOOKS[1])
     axes.set_ylim(bottom=0)
     axes.set_ylabel(label, color=INK)
     return figure
@@ -97,10 +98,11 @@ def flows_label(flows: float) -> str:
 
 
 def _cycle(number: int) -> list[tuple[str, object]]:
-    return [_LOOKS[i % len(_LOOKS)] for i in range(number)]
+    return [LOOKS[i % len(LOOKS)] for i in range(number)]
 
 
-def _figure(wide: float, high: float) -> tuple[Figure, Axes]:
+def flow_axes(wide: float, high: float) -> tuple[Figure, Axes]:
+    """An empty figure, that many inches large, for something against flows."""
     figure = Figure(figsize=(wide, high), facecolor=PAPER, layout="constrained")
     axes = figure.add_subplot()
     _style(axes)

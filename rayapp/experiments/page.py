@@ -19,13 +19,14 @@ from matplotlib.figure import Figure
 
 from envs import InputError, Scenario
 from envs.files import replacing
-from envs.scenario import FOLDS
 from kg_actor import KnowledgeGraph, draw, to_networkx
 from kg_actor.view import ACTION, CONFUSED, EARNED, PREDICTS, SIGNATURE, TYPE
 from rayapp.config import INFUSED, TrainingSettings, flat
 from rayapp.experiments import curves
 from rayapp.experiments.evaluation import Score, Scorecard
+from rayapp.experiments.recipes import prepare_command
 from rayapp.experiments.runs import RunFolder, RunManifest
+from rayapp.experiments.wording import joined, percent, reward_text
 
 _KINDS = {
     "synthetic": "synthetic flows, drawn from a statistical model",
@@ -92,11 +93,11 @@ def _summary(
     first = next(iter(cards.values()))
     kind = _KINDS.get(scenario.kind, scenario.kind)
     amounts = {name: f"{manifest.episodes:,}" for name, manifest in manifests.items()}
-    trained = _names([f"{name} on {flows}" for name, flows in amounts.items()])
+    trained = joined([f"{name} on {flows}" for name, flows in amounts.items()])
     if len(set(amounts.values())) == 1:
         trained = f"{'each' if len(cards) > 1 else 'it'} on {next(iter(amounts.values()))}"
     sentences = [
-        f"{_names(list(cards))} learnt which mitigation to choose for a detected attack, {trained} "
+        f"{joined(list(cards))} learnt which mitigation to choose for a detected attack, {trained} "
         f"flows drawn again and again from {scenario.manifest['flows']['train']:,}.",
         f"The score is on {first.flows:,} test flows kept apart from training: "
         f"{kind}, {first.misdetected:,} of them ({_share(first.misdetected, first.flows)}) put "
@@ -121,25 +122,29 @@ def _ranking(rewards: dict[str, float], where: str) -> str:
     ranked = sorted(rewards.items(), key=lambda item: -item[1])
     (best, most), rest = ranked[0], ranked[1:]
     if not rest:
-        return f"{where}, {best} earned {_reward(most)}."
-    if all(_reward(reward) == _reward(most) for _, reward in rest):
-        return f"{where}, {_names([name for name, _ in ranked])} came out level at {_reward(most)}."
-    others = _names([f"{name} {_reward(reward)}" for name, reward in rest])
+        return f"{where}, {best} earned {reward_text(most)}."
+    if all(reward_text(reward) == reward_text(most) for _, reward in rest):
+        level = joined([name for name, _ in ranked])
+        return f"{where}, {level} came out level at {reward_text(most)}."
+    others = joined([f"{name} {reward_text(reward)}" for name, reward in rest])
     ahead = most - rest[0][1]
-    lead = f", a lead of {_reward(ahead)}" if _reward(ahead) != _reward(0) else ""
-    return f"{where}, {best} earned {_reward(most)} and {others}{lead}."
+    lead = f", a lead of {reward_text(ahead)}" if reward_text(ahead) != reward_text(0) else ""
+    return f"{where}, {best} earned {reward_text(most)} and {others}{lead}."
 
 
 def _against_bounds(cards: dict[str, Scorecard]) -> str:
     first = next(iter(cards.values()))
     bound, rule = first.signature_oracle.average_reward, first.predicted_class.average_reward
-    short = _names(
-        [f"{name} is {_reward(bound - card.score.average_reward)}" for name, card in cards.items()]
+    short = joined(
+        [
+            f"{name} is {reward_text(bound - card.score.average_reward)}"
+            for name, card in cards.items()
+        ]
     )
     return (
-        f"No policy that sees only the signature can earn more than {_reward(bound)} per flow here "
-        f"({short} below that); always taking the best action for the class that the detector "
-        f"predicts earns {_reward(rule)}."
+        "No policy that sees only the signature can earn more than "
+        f"{reward_text(bound)} per flow here ({short} below that); always taking the best action "
+        f"for the class that the detector predicts earns {reward_text(rule)}."
     )
 
 
@@ -186,13 +191,13 @@ def _rewards(
 
 
 def _row(title: str, flows: str, runs: list[float], bounds: list[float], digits: int) -> str:
-    shown = [_reward(reward, digits) for reward in runs]
-    top = _reward(max(runs), digits)
+    shown = [reward_text(reward, digits) for reward in runs]
+    top = reward_text(max(runs), digits)
     differ = len(set(shown)) > 1
     cells = [
         f'<td class="best">{text}</td>' if differ and text == top else f"<td>{text}</td>"
         for text in shown
-    ] + [f'<td class="bound">{_reward(reward, digits)}</td>' for reward in bounds]
+    ] + [f'<td class="bound">{reward_text(reward, digits)}</td>' for reward in bounds]
     return f'<tr><th scope="row">{escape(title)}</th>{"".join(cells)}<td>{flows}</td></tr>'
 
 
@@ -222,7 +227,9 @@ def _curves(
     runs = {name: folder.progress() for name, folder in folders.items()}
     low, _ = curves.closing_range(runs)
     whole = "Average training reward per iteration, over the whole training."
-    close = f"The same from {_reward(low, 3)} upwards, the range of the second half of training."
+    close = (
+        f"The same from {reward_text(low, 3)} upwards, the range of the second half of training."
+    )
     blocks = [
         "<p>Rewards earned while learning, exploration included, on training flows; the test "
         "flows above are others. The x-axis counts flows (episodes of one step).</p>",
@@ -238,11 +245,11 @@ def _curves(
         label = f"Average training reward of class {name} against flows"
         blocks.append(
             draw.inline_svg(
-                curves.class_reward(runs, name), f"class{i}", f"{label}: {_names(list(runs))}"
+                curves.class_reward(runs, name), f"class{i}", f"{label}: {joined(list(runs))}"
             )
         )
     blocks.append(
-        f'</div><p class="soft">Colours and dashes as above: {escape(_names(list(runs)))}.</p>'
+        f'</div><p class="soft">Colours and dashes as above: {escape(joined(list(runs)))}.</p>'
     )
     for i, (name, manifest) in enumerate(manifests.items()):
         # The advisor alone learns nothing that could be held to advice.
@@ -305,28 +312,11 @@ def _graph_size(graph: KnowledgeGraph) -> str:
 
 
 def _commands(manifests: dict[str, RunManifest], scenario: Scenario) -> str:
-    lines = [_prepare_command(scenario)]
+    lines = [prepare_command(scenario)]
     for name, manifest in manifests.items():
         lines.append(_train_command(name, manifest.settings))
     lines += [shlex.join(["kirl", "evaluate", "--run", name]) for name in manifests]
     return f"<pre><code>{escape(chr(10).join(lines))}</code></pre>"
-
-
-def _prepare_command(scenario: Scenario) -> str:
-    origin = scenario.manifest["source"]["origin"]
-    words = ["kirl", "prepare"]
-    if scenario.kind == "synthetic":
-        words += ["--synthetic", str(origin.get("rows", scenario.manifest["source"]["rows_read"]))]
-    for file in origin.get("files", []):
-        words += ["--data", str(file)]
-    split = scenario.manifest["split"]
-    if split["honest"] is not None:
-        words += ["--honest", str(split["honest"])]
-    elif split["cross_fit"] != FOLDS:
-        words += ["--cross-fit", str(split["cross_fit"])]
-    return shlex.join(
-        [*words, "--seed", str(scenario.manifest["split"]["seed"]), "--out", "scenario"]
-    )
 
 
 def _train_command(name: str, settings: TrainingSettings) -> str:
@@ -358,15 +348,5 @@ def _settings(manifests: dict[str, RunManifest], scenario: Scenario) -> str:
     return facts
 
 
-def _names(names: list[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-def _reward(reward: float, digits: int = 4) -> str:
-    text = f"{reward:,.{digits}f}"
-    # A loss too small to show is not a negative zero.
-    return text.lstrip("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
-
-
 def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.2f} %"
+    return percent(part / whole)

@@ -29,12 +29,19 @@ class Costs:
         cached_advice: PPO-KG, with the advice that training left.
         in_the_loop: PPO-KG, with the advisor asked about every flow.
         advisor: the advisor's name.
+        kind: of advisor, as ``--advisor`` takes it.
     """
 
     policy: Latency
     cached_advice: Latency
     in_the_loop: Latency
     advisor: str
+    kind: str
+
+    @property
+    def model(self) -> str:
+        """What the page calls the advisor."""
+        return "kirl's embedded language model" if self.kind == "embedded" else self.advisor
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able fields."""
@@ -71,6 +78,7 @@ def measure(scenario: Scenario, plain: RunFolder, infused: RunFolder) -> Costs:
         latency(deciders[1].decide, features),
         latency(asking, features[:ASKED_FLOWS]),
         advisor.name,
+        settings.advice.advisor,
     )
 
 

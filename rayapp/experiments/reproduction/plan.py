@@ -62,6 +62,9 @@ OPEN_CHOICES: tuple[tuple[str, str], ...] = (
 )
 """What the paper leaves open, and what is taken."""
 
+OTHERS = ("dqn", "dqn-kg", "appo", "appo-kg", "linucb", "thompson")
+"""Systems beyond the paper's; ``vw`` joins them where Vowpal Wabbit is installed."""
+
 ABLATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("flows met as fitted, no cross-fitting", ("matching=fitted",)),
     ("all flows count alike", ("ppo.class_balance=0.0",)),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from envs import Scenario
 from rayapp.experiments.reproduction import costs, trials
 from rayapp.experiments.reproduction.costs import Costs
-from rayapp.experiments.reproduction.plan import FULL, QUICK, Label, plan
+from rayapp.experiments.reproduction.plan import FULL, OTHERS, QUICK, Label, plan
 from rayapp.experiments.reproduction.results import Results, gather
 from rayapp.experiments.reproduction.trials import Placed, Progress
 
@@ -56,6 +57,7 @@ def run(
             training_flows=len(scenario.train[0]),
             scale=QUICK if request.quick else FULL,
             advisor=(f"advice.advisor={request.advisor}", "advice.wait=true"),
+            others=(*OTHERS, "vw") if find_spec("vowpalwabbit") else OTHERS,
         )
         placed.append((scenario, trials.place(planned, scenario, where)))
     everything = [one for _, some in placed for one in some]

@@ -301,11 +301,11 @@ def test_train_names_a_missing_scenario(tmp_path: Path) -> None:
 
 def test_train_names_an_unknown_algorithm(prepared: Path, tmp_path: Path) -> None:
     done = kirl(
-        *("train", "--scenario", prepared / "scenario", "--algo", "dqn"),
+        *("train", "--scenario", prepared / "scenario", "--algo", "sac"),
         *("--out", tmp_path / "run"),
     )
 
-    assert_refused(done, "algo", "'ppo' or 'ppo-kg'", "dqn")
+    assert_refused(done, "algo", "'ppo', 'ppo-kg'", "sac")
 
 
 def test_train_leaves_a_strangers_folder_alone(prepared: Path, tmp_path: Path) -> None:

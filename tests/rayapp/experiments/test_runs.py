@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from envs import InputError, Scenario
-from rayapp.config import TrainingSettings
+from rayapp.config import Algo, TrainingSettings
 from rayapp.experiments.runs import ProgressLine, RunFolder, RunManifest, begin
 
 
@@ -60,7 +60,7 @@ def test_a_folder_that_is_no_run_says_so(tmp_path: Path) -> None:
     [
         ({"format": 99}, "run format 99"),
         ({"state": "paused"}, "state"),
-        ({"settings": {"algo": "dqn"}}, "algo"),
+        ({"settings": {"algo": "sac"}}, "algo"),
         ({"surprise": 1}, "surprise"),
     ],
 )
@@ -130,3 +130,13 @@ def test_two_processes_do_not_train_one_run(folder: RunFolder) -> None:
         pass
     with folder.locked():
         pass
+
+
+def test_supervised_runs_have_results_without_a_graph(scenario: Scenario, tmp_path: Path) -> None:
+    algos: tuple[Algo, ...] = ("dl", "ppo")
+    for algo in algos:
+        folder = RunFolder(tmp_path / algo)
+        begin(folder, TrainingSettings(algo=algo, passes=1), scenario)
+        assert not folder.has_results()
+        folder.policy_folder.mkdir()
+        assert folder.has_results() == (algo == "dl")

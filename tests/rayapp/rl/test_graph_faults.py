@@ -62,7 +62,7 @@ def test_kills_lose_and_double_nothing(
     learnt: list[InteractionTable] = []
     update = algorithm._update
     monkeypatch.setattr(
-        algorithm, "_update", lambda table: (learnt.append(table), update(table))[1]
+        algorithm, "_update", lambda sampled: (learnt.append(sampled.table), update(sampled))[1]
     )
 
     with killing(algorithm, kills, seed=kills) as killed:

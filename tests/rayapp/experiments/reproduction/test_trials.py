@@ -1,0 +1,90 @@
+"""Trials through a real Ray: side by side, told apart, and going on where they stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from envs import InputError, Scenario
+from rayapp import config
+from rayapp.experiments.reproduction import costs, trials
+from rayapp.experiments.reproduction.plan import Trial
+from rayapp.experiments.reproduction.results import BOUNDS, gather
+from rayapp.experiments.runs import RunFolder
+from rayapp.experiments.training import train
+
+SMALL = ("ppo.flows_per_iteration=400", "advice.advisor=graph-reader", "checkpoint_seconds=0.001")
+
+
+def tiny(name: config.Algo, episodes: int = 1_200) -> Trial:
+    settings = config.load(None, SMALL, {"algo": name, "episodes": episodes, "seed": 0})
+    return Trial("kirl", "main", name, settings)
+
+
+def test_trials_run_and_are_gathered(
+    ray_local: ModuleType, scenario: Scenario, tmp_path: Path
+) -> None:
+    placed = trials.place([tiny("ppo"), tiny("ppo-kg")], scenario, tmp_path)
+    told: list[tuple[int, int, str]] = []
+
+    trials.run(placed, lambda *progress: told.append(progress))
+
+    assert all(one.folder.manifest().state == "complete" for one in placed)
+    assert told[-1] == (2_400, 2_400, "")
+    assert all(0 <= done <= total for done, total, _ in told)
+    results = gather([(scenario, placed)])
+    assert list(results.of("kirl", "main")) == ["ppo", "ppo-kg"]
+    system = results.of("kirl", "main")["ppo"]
+    assert [line.episodes for line in system.trials[0].lines] == [400, 800, 1_200]
+    assert results.graphs["kirl"].nodes > 8
+    low, high = (results.bound(which)[0].mean for which in BOUNDS.values())
+    assert system.average.mean <= high
+    assert low <= high
+
+    spent = costs.measure(scenario, placed[0].folder, placed[1].folder)
+
+    assert 0 < spent.policy.median <= spent.policy.p99
+    assert spent.kind == "graph-reader"
+
+    # A second command finds everything done, and trains nothing.
+    before = [one.folder.progress_file.stat().st_mtime_ns for one in placed]
+    trials.run(trials.place([tiny("ppo"), tiny("ppo-kg")], scenario, tmp_path))
+    assert [one.folder.progress_file.stat().st_mtime_ns for one in placed] == before
+
+
+def test_an_interrupted_trial_goes_on(
+    ray_local: ModuleType, scenario: Scenario, tmp_path: Path
+) -> None:
+    (placed,) = trials.place([tiny("ppo")], scenario, tmp_path)
+    (whole,) = trials.place([tiny("ppo")], scenario, tmp_path / "whole")
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(placed.folder, stop)
+    # The first iteration is logged but in no checkpoint: it is done again, not counted twice.
+    assert placed.flows() == 400
+
+    trials.run([placed, whole])
+
+    assert placed.flows() == 1_200
+    assert [line.episodes for line in placed.folder.progress()] == [400, 800, 1_200]
+    rewards = [[x.average_reward for x in one.folder.progress()] for one in (placed, whole)]
+    assert rewards[0] == rewards[1]
+
+
+def test_other_settings_in_the_same_place_are_refused(scenario: Scenario, tmp_path: Path) -> None:
+    trials.place([tiny("ppo")], scenario, tmp_path)
+
+    with pytest.raises(InputError, match="begun with other settings"):
+        trials.place([tiny("ppo", episodes=2_000)], scenario, tmp_path)
+
+
+def test_a_trial_that_has_not_begun_has_no_flows(scenario: Scenario, tmp_path: Path) -> None:
+    (placed,) = trials.place([tiny("ppo")], scenario, tmp_path)
+
+    assert placed.flows() == 0
+    assert isinstance(placed.folder, RunFolder)
