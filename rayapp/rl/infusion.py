@@ -220,8 +220,14 @@ class KnowledgeInfused(Algorithm):
         if self.by_reference:
             left = min(left, self.config.reference_flows - self.episodes)
         count = min(self.config.train_batch_size_per_learner, left if left > 0 else 2**62)
-        shared = (self._flows, ray.put(self.knowledge), ray.put(self._weights()))
         runners = self.env_runner_group.healthy_env_runner_ids()
+        knowledge, weights = self.knowledge, self._weights()
+        # Without remote runners nothing leaves this process.
+        shared = (
+            self._flows,
+            ray.put(knowledge) if runners else knowledge,
+            ray.put(weights) if runners else weights,
+        )
         pieces = slices(self.episodes, count, max(1, len(runners)))
         done: dict[Slice, Fragment] = {}
         while len(done) < len(pieces):

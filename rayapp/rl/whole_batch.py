@@ -28,7 +28,7 @@ from rayapp.rl.reference_term import WEIGHTS
 
 def is_counted(rows: Any) -> bool:  # noqa: ANN401
     """Whether a batch of one module holds counted transitions."""
-    return {WEIGHTS, Columns.ACTIONS} <= rows.keys()
+    return WEIGHTS in rows and Columns.ACTIONS in rows
 
 
 class WholeBatch:
