@@ -44,6 +44,23 @@ class FlowSet:
         return len(self.signature)
 
 
+@dataclass(frozen=True)
+class Decided:
+    """Flows that were decided, and what that earned.
+
+    Attributes:
+        flow: int32 [n], their indices.
+        signature: int32 [n], what they matched.
+        actual: int8 [n], their true classes.
+        reward: float64 [n], eq. 3.
+    """
+
+    flow: NDArray[np.int32]
+    signature: NDArray[np.int32]
+    actual: NDArray[np.int8]
+    reward: NDArray[np.float64]
+
+
 @dataclass
 class Counters:
     """N and C of every signature, and the prior that turns them into B (eq. 1).
@@ -391,9 +408,36 @@ class ThreatMitigationVectorEnv(
         super().reset(seed=first)
         if first is not None:
             self.situation.restart(first, self._start)
-        self._flow = self.situation.draw(self.num_envs, self._stride)
-        signature = self.situation.flows.signature[self._flow]
+        signature = self.meet()
+        assert self._flow is not None  # noqa: S101 (for the type checker)
         return self.situation.observe(signature), self._infos(self._flow, signature)
+
+    def meet(self) -> NDArray[np.int32]:
+        """Goes to the next n flows as :meth:`reset` does; returns their signatures alone.
+
+        For agents that know what each signature looks like, and need no row per flow.
+        """
+        self._flow = self.situation.draw(self.num_envs, self._stride)
+        self._signature: NDArray[np.int32] = self.situation.flows.signature[self._flow]
+        return self._signature
+
+    def decide(self, actions: NDArray[np.integer[Any]]) -> Decided:
+        """Decides the n flows at hand and counts them; :meth:`meet` goes to the next ones.
+
+        Raises:
+            gymnasium.error.InvalidAction: wrong shape, or an action outside the action space.
+            gymnasium.error.ResetNeeded: there are no flows at hand.
+        """
+        if self._flow is None:
+            raise gym.error.ResetNeeded("call reset() before the first step()")
+        self._check(actions)
+        flow, flows = self._flow, self.situation.flows
+        signature, actual = self._signature, flows.actual[flow]
+        self.situation.counters.add(signature, flows.predicted[signature] == actual)
+        self._flow = None
+        return Decided(
+            flow, signature, actual, self.catalogue.rewards[actual, actions].astype(np.float64)
+        )
 
     def step(  # type: ignore[override]  # gymnasium types terminations as if they were rewards
         self, actions: NDArray[np.integer[Any]]
@@ -406,24 +450,20 @@ class ThreatMitigationVectorEnv(
             gymnasium.error.InvalidAction: wrong shape, or an action outside the action space.
             gymnasium.error.ResetNeeded: reset() was never called.
         """
-        if self._flow is None:
-            raise gym.error.ResetNeeded("call reset() before the first step()")
-        self._check(actions)
-        situation, flows = self.situation, self.situation.flows
-        signature, actual = flows.signature[self._flow], flows.actual[self._flow]
-        rewards = self.catalogue.rewards[actual, actions].astype(np.float64)
-        situation.counters.add(signature, flows.predicted[signature] == actual)
-        final_info = self._infos(self._flow, signature) | {"actual": actual, "_actual": self._all}
-        final_obs = situation.observe(signature)
-        self._flow = situation.draw(self.num_envs, self._stride)
-        signature = flows.signature[self._flow]
+        done = self.decide(actions)
+        final_info = self._infos(done.flow, done.signature)
+        final_info |= {"actual": done.actual, "_actual": self._all}
+        final_obs = self.situation.observe(done.signature)
+        signature = self.meet()
+        assert self._flow is not None  # noqa: S101 (for the type checker)
         infos = self._infos(self._flow, signature) | {
             "final_obs": final_obs,
             "_final_obs": self._all,
             "final_info": final_info,
             "_final_info": self._all,
         }
-        return situation.observe(signature), rewards, self._all.copy(), ~self._all, infos
+        observed = self.situation.observe(signature)
+        return observed, done.reward, self._all.copy(), ~self._all, infos
 
     def _check(self, actions: NDArray[np.integer[Any]]) -> None:
         count = len(self.catalogue.actions)

@@ -90,6 +90,7 @@ class AdviceDesk:
         self._thread: ThreadPoolExecutor | None = None
         self._table = np.zeros((0, len(catalogue.actions)), np.float32)
         self._versions = np.zeros(0, np.int64)
+        self._held: list[NDArray[np.float32] | None] = []
         self._asked = 0
 
     def advise(self, records: Records) -> AdviceTable:
@@ -103,6 +104,7 @@ class AdviceDesk:
             # Also when the graph went back to a checkpoint: advice on what came later is void.
             self._table = np.zeros(prompts.candidates.shape, np.float32)
             self._versions = np.full(len(keys), -1, np.int64)
+            self._held = [None] * len(keys)
             self._pending = None
         self._collect(wait=False)
         self._ask(prompts, keys, records.version)
@@ -154,11 +156,14 @@ class AdviceDesk:
 
     def _fill(self, keys: Sequence[bytes], version: int) -> None:
         """Takes over every answer to these prompts."""
-        for row, key in enumerate(keys):
+        for row, (key, since) in enumerate(zip(keys, self._versions.tolist(), strict=True)):
             answer = self._answers.get(key, self._passing.get(key))
-            if answer is not None and self._versions[row] <= version:
-                self._table[row] = answer
-                self._versions[row] = version
+            if answer is not None and since <= version:
+                # Most rows hold their answer already.
+                if answer is not self._held[row]:
+                    self._table[row] = self._held[row] = answer
+                if since < version:
+                    self._versions[row] = version
 
     def _oldest(self, keys: Sequence[bytes], version: int) -> int:
         self._fill(keys, version)

@@ -62,10 +62,21 @@ class Prompts:
             [self.predicted[:, None].astype(np.float32), self.confidence[:, None], self.shares],
             axis=1,
         )
-        return [
-            row.tobytes() + chosen.tobytes() + self.rewards[np.ix_(types, chosen)].tobytes()
-            for row, types, chosen in zip(own, told, self.candidates, strict=True)
-        ]
+        rewards: dict[bytes, bytes] = {}
+        keys = []
+        # Few combinations of types and candidates occur, and each tells the same rewards.
+        for row, chosen, kind in zip(
+            _bytes(own),
+            _bytes(self.candidates),
+            _bytes(np.concatenate([told, self.candidates], axis=1)),
+            strict=True,
+        ):
+            shown = rewards.get(kind)
+            if shown is None:
+                types, actions = np.split(np.frombuffer(kind, np.bool_), [told.shape[1]])
+                shown = rewards[kind] = self.rewards[np.ix_(types, actions)].tobytes()
+            keys.append(row + chosen + shown)
+        return keys
 
     def take(self, rows: Sequence[int] | NDArray[np.integer]) -> Prompts:
         """Some of the prompts."""
@@ -77,6 +88,12 @@ class Prompts:
             self.candidates[rows],
             self.catalogue,
         )
+
+
+def _bytes(rows: NDArray[np.float32] | NDArray[np.bool_]) -> list[bytes]:
+    """Each row as bytes."""
+    data, width = rows.tobytes(), rows.shape[1] * rows.itemsize
+    return [data[start : start + width] for start in range(0, len(data), width)]
 
 
 def compose(records: Records, catalogue: Catalogue) -> Prompts:

@@ -8,7 +8,6 @@ interactions with any number of runners, after a restart of one, and after a res
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,17 +22,19 @@ from ray.rllib.env.env_runner import EnvRunner
 
 from envs import Counters, FlowSet, InteractionTable, Suggestion, ThreatMitigationVectorEnv
 from envs.bandit import observe
+from rayapp.rl.stepping import Slice, action_noise, pick_actions, slices
 
-_STREAM_OF_ACTIONS = 1
-"""Sets the actions' random numbers apart from those that shuffle the flows."""
-
-
-@dataclass(frozen=True)
-class Slice:
-    """A stretch of the flow stream: ``count`` flows from place ``start`` on."""
-
-    start: int
-    count: int
+__all__ = [
+    "Assignment",
+    "Fragment",
+    "InteractionRunner",
+    "Knowledge",
+    "Slice",
+    "action_noise",
+    "pick_actions",
+    "reference_probabilities",
+    "slices",
+]
 
 
 @dataclass(frozen=True)
@@ -60,15 +61,15 @@ class Assignment:
     Attributes:
         piece: the slice to step.
         flows: refers to the training flows (:class:`FlowSet`).
-        knowledge: refers to :class:`Knowledge`.
-        weights: refers to the policy network's state.
+        knowledge: :class:`Knowledge`, or a reference to it for a runner elsewhere.
+        weights: the policy network's state, likewise.
         by_reference: the reference policy acts instead of the network.
     """
 
     piece: Slice
     flows: ray.ObjectRef[FlowSet]
-    knowledge: ray.ObjectRef[Knowledge]
-    weights: ray.ObjectRef[dict[str, Any]]
+    knowledge: ray.ObjectRef[Knowledge] | Knowledge
+    weights: ray.ObjectRef[dict[str, Any]] | dict[str, Any]
     by_reference: bool = False
 
 
@@ -80,46 +81,9 @@ class Fragment:
     table: InteractionTable
 
 
-def slices(start: int, count: int, parts: int) -> list[Slice]:
-    """A stretch of the stream, cut into ``parts`` contiguous slices of nearly equal length."""
-    edges = [start + count * part // parts for part in range(parts + 1)]
-    return [Slice(a, b - a) for a, b in itertools.pairwise(edges) if b > a]
-
-
-def action_noise(seed: int, piece: Slice) -> NDArray[np.float64]:
-    """One uniform random number in [0, 1) per place of the stream, float64 [count].
-
-    A counter-based generator gives each place its own number, whoever asks for it.
-    """
-    # Philox makes four numbers per counter step.
-    block, offset = divmod(piece.start, 4)
-    generator = np.random.Philox(key=[seed, _STREAM_OF_ACTIONS])
-    generator.advance(block)
-    return np.random.Generator(generator).random(offset + piece.count)[offset:]
-
-
-def pick_actions(
-    probabilities: NDArray[np.float64], rows: NDArray[np.integer[Any]], noise: NDArray[np.float64]
-) -> NDArray[np.int64]:
-    """Samples one action per flow by inverting its row's cumulative distribution.
-
-    Args:
-        probabilities: float64 [contexts, actions], rows sum to 1.
-        rows: [n], the context of each flow.
-        noise: float64 [n] in [0, 1).
-
-    Returns:
-        int64 [n], actions.
-    """
-    contexts, actions = probabilities.shape
-    cumulative = np.cumsum(probabilities, axis=1)
-    cumulative /= cumulative[:, -1:]
-    # All rows laid end to end, each shifted by its number, are one ascending sequence.
-    ladder = (cumulative + np.arange(contexts)[:, None]).ravel()
-    # Rounding may lift row + noise to the next row's first rung.
-    wanted = np.minimum(rows + noise, np.nextafter(rows + 1.0, 0.0))
-    picked: NDArray[np.int64] = np.searchsorted(ladder, wanted, side="right") - rows * actions
-    return picked
+def _resolved(given: Any) -> Any:  # noqa: ANN401
+    """What a reference refers to, or the object itself where it came without."""
+    return ray.get(given) if isinstance(given, ray.ObjectRef) else given
 
 
 def reference_probabilities(known: Knowledge) -> NDArray[np.float64]:
@@ -154,23 +118,20 @@ class InteractionRunner(EnvRunner):
     def sample(self, *, assignment: Assignment, **kwargs: Any) -> Fragment:  # noqa: ANN401
         """Steps a slice of the flow stream once and returns the table of what happened."""
         piece = assignment.piece
-        known: Knowledge = ray.get(assignment.knowledge)
-        self.module.set_state(ray.get(assignment.weights))
+        known: Knowledge = _resolved(assignment.knowledge)
+        self.module.set_state(_resolved(assignment.weights))
         env = self._environment(assignment, known)
-        _, infos = env.reset()
+        signature = env.meet()
         if assignment.by_reference:
             probabilities = reference_probabilities(known)
         else:
             probabilities = self._policy(known, env.situation.flows)
         noise = action_noise(self.config.seed or 0, piece)
-        actions = pick_actions(probabilities, infos["signature"], noise)
-        _, _, _, _, infos = env.step(actions)
-        decided = infos["final_info"]
+        actions = pick_actions(probabilities, signature, noise)
+        decided = env.decide(actions)
         self.num_env_steps_sampled_lifetime += piece.count
         self._log_env_steps(self._metrics_num_env_steps_sampled, piece.count)
-        return Fragment(
-            piece, InteractionTable.tally(decided["signature"], actions, decided["actual"])
-        )
+        return Fragment(piece, InteractionTable.tally(signature, actions, decided.actual))
 
     def _policy(self, known: Knowledge, flows: FlowSet) -> NDArray[np.float64]:
         """Action probabilities of every signature, float64 [signatures, actions].

@@ -296,8 +296,14 @@ class KnowledgeInfused(Algorithm):
         elif drift:
             met = self._drifted_flows
         count = min(self.config.train_batch_size_per_learner, left if left > 0 else 2**62)
-        shared = (met, ray.put(self.knowledge), ray.put(self._acting_weights()))
         runners = self.env_runner_group.healthy_env_runner_ids()
+        knowledge, weights = self.knowledge, self._acting_weights()
+        # Without remote runners nothing leaves this process.
+        shared = (
+            met,
+            ray.put(knowledge) if runners else knowledge,
+            ray.put(weights) if runners else weights,
+        )
         pieces = slices(self.episodes, count, max(1, len(runners)))
         done: dict[Slice, Fragment] = {}
         while len(done) < len(pieces):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ray.rllib.core.columns import Columns
@@ -35,3 +36,22 @@ class MitigationModule(TorchRLModule, ValueFunctionAPI):
         """State values, float32 [n]."""
         values: Tensor = self.value(batch[Columns.OBS]).squeeze(-1)
         return values
+
+    def prepared(self, observations: Tensor) -> Callable[[], tuple[Tensor, Tensor]]:
+        """The networks on given observations, for several passes while parameters change.
+
+        Returns:
+            A function that gives logits [n, actions] and values [n].
+        """
+        policy, value = ([*network] for network in (self.policy, self.value))
+        known = policy[0].prepare(observations)
+
+        def forward() -> tuple[Tensor, Tensor]:
+            logits, values = policy[0].join(known), value[0].join(known)
+            for layer in policy[1:]:
+                logits = layer(logits)
+            for layer in value[1:]:
+                values = layer(values)
+            return logits, values.squeeze(-1)
+
+        return forward

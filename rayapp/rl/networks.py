@@ -10,7 +10,7 @@ The environment hands out raw numbers (eq. 2 and 4); how to encode them is decid
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -53,12 +53,35 @@ class NetworkSpec:
         return cls(**{**data, "hidden": tuple(data["hidden"])})
 
 
+class Prepared(NamedTuple):
+    """Observations as far as they can be encoded without learnt parameters.
+
+    Whoever takes several gradient steps on the same observations prepares them once.
+
+    Attributes:
+        signature: int64 [n].
+        before, after: float32 [n, ...], the features left and right of the learnt vector.
+    """
+
+    signature: Tensor
+    before: Tensor
+    after: Tensor
+
+
 class RawEncoder(nn.Module):
     """The observation vector as it is, float32 [n, 5 or 7]."""
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         self.width = 7 if spec.augmented else 5
+
+    def prepare(self, observations: Tensor) -> Prepared:
+        """There is nothing to look up."""
+        return Prepared(observations[:, 1].long(), observations, observations[:, :0])
+
+    def join(self, prepared: Prepared) -> Tensor:
+        """The observations again."""
+        return prepared.before
 
     def forward(self, observations: Tensor) -> Tensor:
         """Returns its input."""
@@ -77,20 +100,28 @@ class EmbeddingEncoder(nn.Module):
         if spec.augmented:
             self.width += spec.actions + 1
 
-    def forward(self, observations: Tensor) -> Tensor:
-        """Encodes a batch of observations."""
-        predicted, signature = observations[:, 0].long(), observations[:, 1].long()
-        parts = [
-            nn.functional.one_hot(predicted, self._spec.classes).float(),
-            self.signature(signature),
-            torch.log1p(observations[:, 2:4]) / _LOG_COUNT_SCALE,
-            observations[:, 4:5],
-        ]
+    def prepare(self, observations: Tensor) -> Prepared:
+        """All features but the learnt ones."""
+        predicted = observations[:, 0].long()
+        after = [torch.log1p(observations[:, 2:4]) / _LOG_COUNT_SCALE, observations[:, 4:5]]
         if self._spec.augmented:
             advised = observations[:, 5].long()
-            parts.append(nn.functional.one_hot(advised, self._spec.actions).float())
-            parts.append(observations[:, 6:7] / TOP_REWARD)
-        return torch.cat(parts, dim=1)
+            after.append(nn.functional.one_hot(advised, self._spec.actions).float())
+            after.append(observations[:, 6:7] / TOP_REWARD)
+        return Prepared(
+            observations[:, 1].long(),
+            nn.functional.one_hot(predicted, self._spec.classes).float(),
+            torch.cat(after, dim=1),
+        )
+
+    def join(self, prepared: Prepared) -> Tensor:
+        """Features with the signatures' learnt vectors, float32 [n, width]."""
+        learnt = self.signature(prepared.signature)
+        return torch.cat([prepared.before, learnt, prepared.after], dim=1)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Encodes a batch of observations."""
+        return self.join(self.prepare(observations))
 
 
 def build(spec: NetworkSpec, outputs: int) -> nn.Sequential:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rayapp.experiments.bandits.ridge import RewardModel
 from rayapp.experiments.bandits.trainee import Decided
-from rayapp.rl.env_runner import Slice, pick_actions
+from rayapp.rl.stepping import Slice, pick_actions
 
 
 class LinUCB:

@@ -21,7 +21,7 @@ from torch import Tensor
 from envs import BetaPrior, Catalogue
 from rayapp.experiments.bandits.ridge import RewardModel
 from rayapp.experiments.bandits.trainee import Decided
-from rayapp.rl.env_runner import Slice
+from rayapp.rl.stepping import Slice
 
 _STREAM_OF_DRAWS = 2
 """Sets the posterior's random numbers apart from those that shuffle flows or pick actions."""

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from envs import BetaPrior, Counters, FlowSet, InteractionTable, ThreatMitigationVectorEnv
 from rayapp.experiments.evaluation import score
-from rayapp.rl.env_runner import Slice, action_noise
 from rayapp.rl.saved_policy import TablePolicy
+from rayapp.rl.stepping import Slice, action_noise
 from rayapp.rl.summary import IterationSummary
 
 _STATE = "state.safetensors"

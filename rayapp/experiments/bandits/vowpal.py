@@ -21,7 +21,7 @@ from torch import Tensor
 from envs import Catalogue, InputError
 from envs.catalogue import MISS_REWARD, TOP_REWARD
 from rayapp.experiments.bandits.trainee import Decided
-from rayapp.rl.env_runner import Slice, pick_actions
+from rayapp.rl.stepping import Slice, pick_actions
 
 _BITS = 22
 """Of the weight table: 1,700 signatures by 15 actions fill about one hundredth of it."""

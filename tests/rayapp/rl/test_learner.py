@@ -55,7 +55,7 @@ def loss_and_gradient(
 ) -> tuple[float, torch.Tensor]:
     batch = batch_of(rows)
     module = learner.module[DEFAULT_MODULE_ID]
-    learner._complete(module, batch.policy_batches[DEFAULT_MODULE_ID])
+    learner.complete(module, batch.policy_batches[DEFAULT_MODULE_ID])
     # An older policy than the current one, so that ratios differ from 1 and clipping bites.
     columns = {
         name: torch.as_tensor(value)
@@ -117,7 +117,7 @@ def test_without_weights_and_reference_the_loss_is_rllibs_own(
     learner = learner_of(config)
     module = learner.module[DEFAULT_MODULE_ID]
     plain = batch_of(single_rows).policy_batches[DEFAULT_MODULE_ID]
-    learner._complete(module, plain)
+    learner.complete(module, plain)
     columns = {
         name: torch.as_tensor(value)
         for name, value in plain.items()
@@ -142,7 +142,7 @@ def test_advantages_are_standardised_over_single_flows(
     learner, batch = learner_of(config), batch_of(rows)
     counted = batch.policy_batches[DEFAULT_MODULE_ID]
 
-    learner._complete(learner.module[DEFAULT_MODULE_ID], counted)
+    learner.complete(learner.module[DEFAULT_MODULE_ID], counted)
 
     advantages = np.asarray(counted[Postprocessing.ADVANTAGES])
     assert np.average(advantages, weights=rows[WEIGHTS]) == pytest.approx(0, abs=1e-5)
@@ -194,7 +194,7 @@ def test_masked_timesteps_of_ordinary_batches_do_not_count(
     learner = learner_of(config)
     module = learner.module[DEFAULT_MODULE_ID]
     plain = batch_of(single_rows).policy_batches[DEFAULT_MODULE_ID]
-    learner._complete(module, plain)
+    learner.complete(module, plain)
     kept = {name: torch.as_tensor(v) for name, v in plain.items() if name != WEIGHTS}
     padded = {name: torch.cat([v, v[:7]]) for name, v in kept.items()}
     padded[Columns.LOSS_MASK] = torch.arange(507) < 500

@@ -1,0 +1,136 @@
+"""Learning from a whole counted batch at once, without what RLlib does for every minibatch.
+
+An iteration's counted rows are a few thousand, and by default every gradient step takes all of
+them. RLlib would cut, copy and convert the batch anew for each step, log a dozen metrics of
+which the last count, and test every gradient twice. Here the rows become tensors once, what
+needs no learnt parameter is encoded once, and the last step's metrics are logged. The
+arithmetic is the same in the same order, so the policy is the same to the bit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from ray.rllib.core import ALL_MODULES, DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+from ray.rllib.utils.metrics import (
+    MODULE_TRAIN_BATCH_SIZE_MEAN,
+    NUM_MODULE_STEPS_TRAINED,
+    NUM_MODULE_STEPS_TRAINED_LIFETIME,
+    WEIGHTS_SEQ_NO,
+)
+from torch import Tensor
+
+from rayapp.rl.module import MitigationModule
+from rayapp.rl.reference_term import WEIGHTS
+
+
+def is_counted(rows: Any) -> bool:  # noqa: ANN401
+    """Whether a batch of one module holds counted transitions."""
+    return WEIGHTS in rows and Columns.ACTIONS in rows
+
+
+class WholeBatch:
+    """The short way for an RLlib learner on :class:`MitigationModule`; mix it in first.
+
+    The learner has ``complete`` and ``counted_loss`` (:class:`ReferencePPOLearner`).
+    """
+
+    config: Any
+    metrics: Any
+    module: Any
+
+    def takes_whole(self, batch: Any, options: dict[str, Any]) -> bool:  # noqa: ANN401
+        """Whether this update is one that :meth:`update_whole` knows; RLlib knows all others.
+
+        Args:
+            batch: RLlib's, of all modules.
+            options: of the update.
+        """
+        config = self.config
+        rows = batch.policy_batches.get(DEFAULT_MODULE_ID)
+        known = {"timesteps", "num_epochs", "minibatch_size", "shuffle_batch_per_epoch"}
+        return (
+            rows is not None
+            and len(batch.policy_batches) == len(self.module) == 1
+            and is_counted(rows)
+            and options.keys() <= known
+            and (options.get("minibatch_size") or len(rows)) >= len(rows)
+            and isinstance(self.module[DEFAULT_MODULE_ID], MitigationModule)
+            and config.policies_to_train is None
+            and not config.use_kl_loss
+            and not config.torch_compile_learner
+            and config._torch_lr_scheduler_classes is None
+            and not config._torch_grad_scaler_class
+        )
+
+    def update_whole(
+        self,
+        batch: Any,  # noqa: ANN401
+        *,
+        timesteps: dict[str, Any] | None = None,
+        num_epochs: int = 1,
+        **options: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """RLlib's ``update`` of all epochs over one batch; returns the metrics."""
+        learner: Any = self
+        learner.before_gradient_based_update(timesteps=timesteps or {})
+        learner._weights_seq_no += 1
+        rows = {
+            name: torch.as_tensor(column, device=learner._device)
+            for name, column in batch.policy_batches[DEFAULT_MODULE_ID].items()
+        }
+        module = self.module[DEFAULT_MODULE_ID]
+        learner.complete(module, rows)
+        config = self.config.get_config_for_module(DEFAULT_MODULE_ID)
+        networks = module.prepared(rows[Columns.OBS])
+        for epoch in range(num_epochs):
+            logits, values = networks()
+            loss = learner.counted_loss(
+                DEFAULT_MODULE_ID, config, rows, logits, values, logged=epoch == num_epochs - 1
+            )
+            self._descend(loss)
+        if not torch.isfinite(loss):
+            raise ValueError("the loss is not finite any more; use a smaller learning rate")
+        self._log_steps(len(rows[WEIGHTS]), num_epochs, int(batch.env_steps()))
+        self.metrics.log_value((DEFAULT_MODULE_ID, learner.TOTAL_LOSS_KEY), loss, window=1)
+        learner.after_gradient_based_update(timesteps=timesteps or {})
+        return self.metrics.reduce()
+
+    def _descend(self, loss: Tensor) -> None:
+        """One gradient step."""
+        learner: Any = self
+        gradients = learner.compute_gradients({DEFAULT_MODULE_ID: loss})
+        if self.config.grad_clip is not None or self.config.log_gradients:
+            gradients = learner.postprocess_gradients(gradients)
+        # One sum tells of any gradient that is infinite or no number; RLlib mends those.
+        if not torch.isfinite(sum(gradient.sum() for gradient in gradients.values())):
+            learner.apply_gradients(gradients)
+            return
+        for parameter, gradient in gradients.items():
+            learner._params[parameter].grad = gradient
+        for _, optimizer in learner.get_optimizers_for_module(DEFAULT_MODULE_ID):
+            optimizer.step()
+
+    def _log_steps(self, rows: int, epochs: int, env_steps: int) -> None:
+        """What RLlib logs after each step, for all of them."""
+        learner: Any = self
+        if env_steps:
+            learner._metrics_all_modules_num_env_steps_trained.inc(value=env_steps * epochs)
+            learner._metrics_all_modules_num_module_steps_trained.inc(value=rows * epochs)
+        log, steps = self.metrics.log_value, rows * epochs
+        log((DEFAULT_MODULE_ID, WEIGHTS_SEQ_NO), learner._weights_seq_no, window=1)
+        log((DEFAULT_MODULE_ID, MODULE_TRAIN_BATCH_SIZE_MEAN), rows, reduce="mean")
+        log((DEFAULT_MODULE_ID, NUM_MODULE_STEPS_TRAINED), steps, reduce="sum")
+        log(
+            (DEFAULT_MODULE_ID, NUM_MODULE_STEPS_TRAINED_LIFETIME),
+            steps,
+            reduce="lifetime_sum",
+            with_throughput=True,
+        )
+        for name, how in (
+            (NUM_MODULE_STEPS_TRAINED, "sum"),
+            (NUM_MODULE_STEPS_TRAINED_LIFETIME, "lifetime_sum"),
+        ):
+            log((ALL_MODULES, name), steps, reduce=how, with_throughput=True)
