@@ -23,7 +23,7 @@ from rayapp.experiments.reproduction.costs import Costs
 from rayapp.experiments.reproduction.data import Data
 from rayapp.experiments.reproduction.figures import Drawn
 from rayapp.experiments.reproduction.findings import Finding, findings
-from rayapp.experiments.reproduction.plan import Label
+from rayapp.experiments.reproduction.plan import FLOW_BY_FLOW, Label
 from rayapp.experiments.reproduction.results import Results
 from rayapp.experiments.reproduction.systems import HEADINGS, SETTINGS
 from rayapp.experiments.reproduction.tables import NOTHING, Table
@@ -203,6 +203,8 @@ def _beyond(results: Results) -> Iterator[Section]:
     others = tables.changes(results, "others")
     if others:
         lead = "Systems beyond the paper's five, in kirl settings, beside PPO-KG."
+        if results.of("kirl", "others").keys() & {"vw"}:
+            lead += f" Vowpal Wabbit learns flow by flow; it is given {FLOW_BY_FLOW:,} at most."
         yield Section("others", "Other systems", lead, (Block("", others, (), ""),))
 
 

@@ -6,6 +6,7 @@ open and the value chosen. kirl settings are the defaults of ``kirl train``.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -64,6 +65,9 @@ OPEN_CHOICES: tuple[tuple[str, str], ...] = (
 
 OTHERS = ("dqn", "dqn-kg", "appo", "appo-kg", "linucb", "thompson")
 """Systems beyond the paper's; ``vw`` joins them where Vowpal Wabbit is installed."""
+
+FLOW_BY_FLOW = 1_000_000
+"""Flows at most for Vowpal Wabbit, which takes one at a time and has settled by then."""
 
 ABLATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("flows met as fitted, no cross-fitting", ("matching=fitted",)),
@@ -196,7 +200,8 @@ class _Maker:
     def _episodes(self, algo: str) -> int:
         if algo == "dl":
             return self.scale.supervised * self.training_flows
-        return self.scale.episodes(self.training_flows)
+        most = FLOW_BY_FLOW if algo == "vw" else None
+        return min(self.scale.episodes(self.training_flows), most or sys.maxsize)
 
     def figure_3(self, label: Label) -> list[Trial]:
         """PPO, and PPO-KG with two constant values of lambda (section IV-B)."""

@@ -9,6 +9,7 @@ from rayapp.config import TrainingSettings, flat
 from rayapp.experiments.reproduction import paper
 from rayapp.experiments.reproduction.plan import (
     ABLATIONS,
+    FLOW_BY_FLOW,
     FULL,
     PAPER,
     QUICK,
@@ -92,6 +93,13 @@ def test_others_are_run_in_kirl_settings() -> None:
     trials = plan(("paper", "kirl"), seeds=1, training_flows=FLOWS, others=("dl",))
 
     assert [t.label for t in trials if t.part == "others"] == ["kirl"]
+
+
+def test_what_learns_flow_by_flow_gets_fewer_of_them() -> None:
+    trials = plan(("kirl",), seeds=1, training_flows=FLOWS, others=("vw", "linucb"))
+
+    assert of(trials, "kirl", "others", "vw").settings.episodes == FLOW_BY_FLOW
+    assert of(trials, "kirl", "others", "linucb").settings.episodes == FULL.episodes(FLOWS)
 
 
 def test_lengths_follow_the_scenario_within_limits() -> None:
