@@ -167,8 +167,9 @@ def on_convergence(results: Results) -> str:
         "one that never gets there counting as later than all. The class mean is harder, since "
         "each rare class weighs as much as Benign. LLM-KG trains no network: its curve is the "
         "graph filling up. An epoch of DL is one iteration, evaluated without exploration. "
-        "Seconds include graph and advice, and trainings ran side by side. The paper gives no "
-        "such figures."
+        "Seconds include graph and advice; trainings ran side by side and share one language "
+        "model, which answers at once what any of them asked before. The paper gives no such "
+        "figures."
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,20 @@ from typing import Any
 import ray
 
 from envs import InputError, Scenario
+from llm_actor import actor as advisor_actor
+from llm_actor.actor import RemoteAdvisor
+from llm_actor.selection import AdvisorSpec
+from rayapp.config import INFUSED
 from rayapp.experiments.reproduction.plan import Trial
 from rayapp.experiments.runs import RunFolder, begin
 from rayapp.experiments.training import train
+from rayapp.rl import sharing
 
 Progress = Callable[[int, int, str], None]
 """Told (flows trained on, flows in all, what is being trained)."""
+
+Models = tuple[tuple[AdvisorSpec, RemoteAdvisor], ...]
+"""Language models that trials share."""
 
 _POLL_SECONDS = 1.0
 
@@ -60,7 +69,9 @@ def place(trials: Sequence[Trial], scenario: Scenario, out: Path) -> list[Placed
 def run(placed: Sequence[Placed], progress: Progress | None = None, parallel: int = 0) -> None:
     """Trains what is not finished, each in a process of its own. Ray must be running.
 
-    All nodes of a cluster must see the folders under the same paths.
+    Trials ask one language model, which remembers what it answered to any of them: equal records
+    are worded equally, whoever gathered them. All nodes of a cluster must see the folders under
+    the same paths.
 
     Args:
         placed: the trials.
@@ -72,17 +83,41 @@ def run(placed: Sequence[Placed], progress: Progress | None = None, parallel: in
     total = sum(one.folder.manifest().total for one in placed)
     done = sum(one.folder.manifest().total for one in placed if _finished(one.folder))
     active: dict[Any, Placed] = {}
-    while waiting or active:
-        while waiting and len(active) < parallel:
-            one = waiting.pop(0)
-            active[_train.remote(str(one.folder.path.resolve()))] = one
-        ready, _ = ray.wait(list(active), timeout=_POLL_SECONDS)
-        for reference in ready:
-            ray.get(reference)
-            done += active.pop(reference).folder.manifest().total
-        if progress:
-            names = ", ".join(f"{o.trial.label} {o.trial.name}" for o in active.values())
-            progress(done + sum(one.flows() for one in active.values()), total, names)
+    with _models(waiting) as models:
+        while waiting or active:
+            while waiting and len(active) < parallel:
+                one = waiting.pop(0)
+                active[_train.remote(str(one.folder.path.resolve()), models)] = one
+            ready, _ = ray.wait(list(active), timeout=_POLL_SECONDS)
+            for reference in ready:
+                ray.get(reference)
+                done += active.pop(reference).folder.manifest().total
+            if progress:
+                names = ", ".join(f"{o.trial.label} {o.trial.name}" for o in active.values())
+                progress(done + sum(one.flows() for one in active.values()), total, names)
+
+
+@contextlib.contextmanager
+def _models(placed: Sequence[Placed]) -> Iterator[Models]:
+    """Actors of all language models that trials ask, for as long as they train."""
+    asked = [one.trial.settings.advice for one in placed if one.trial.settings.algo in INFUSED]
+    started: dict[AdvisorSpec, RemoteAdvisor] = {}
+    try:
+        for advice in asked:
+            spec, need = advice.spec(), advice.need()
+            if spec.holds_model and spec not in started:
+                started[spec] = advisor_actor.start(
+                    spec,
+                    gpus=need.gpus,
+                    accelerator=need.accelerator,
+                    require_gpu=need.require_gpu,
+                    resource=need.resource,
+                    replicas=need.replicas,
+                )
+        yield tuple(started.items())
+    finally:
+        for model in started.values():
+            model.stop()
 
 
 def _finished(folder: RunFolder) -> bool:
@@ -91,9 +126,10 @@ def _finished(folder: RunFolder) -> bool:
 
 # A process per trial: what one leaves in memory does not slow the next.
 @ray.remote(num_cpus=1, max_calls=1)  # type: ignore[untyped-decorator]
-def _train(path: str) -> float:
+def _train(path: str, models: Models) -> float:
     begun = time.perf_counter()
     folder = RunFolder(Path(path))
-    with folder.locked():
+    shared = sharing.Shared(folder.scenario(), advisors=models)
+    with folder.locked(), sharing.offered(shared):
         train(folder)
     return time.perf_counter() - begun

@@ -8,6 +8,9 @@ from types import ModuleType
 import pytest
 
 from envs import InputError, Scenario
+from kg_actor.actor import ask
+from llm_actor.actor import RemoteAdvisor
+from llm_actor.meter import Load
 from rayapp import config
 from rayapp.experiments.reproduction import costs, trials
 from rayapp.experiments.reproduction.plan import Trial
@@ -15,7 +18,8 @@ from rayapp.experiments.reproduction.results import BOUNDS, gather
 from rayapp.experiments.runs import RunFolder
 from rayapp.experiments.training import train
 
-SMALL = ("ppo.flows_per_iteration=400", "advice.advisor=graph-reader", "checkpoint_seconds=0.001")
+FAST = ("ppo.flows_per_iteration=400", "checkpoint_seconds=0.001")
+SMALL = (*FAST, "advice.advisor=graph-reader")
 
 
 def tiny(name: config.Algo, episodes: int = 1_200) -> Trial:
@@ -52,6 +56,28 @@ def test_trials_run_and_are_gathered(
     before = [one.folder.progress_file.stat().st_mtime_ns for one in placed]
     trials.run(trials.place([tiny("ppo"), tiny("ppo-kg")], scenario, tmp_path))
     assert [one.folder.progress_file.stat().st_mtime_ns for one in placed] == before
+
+
+def test_trials_share_a_language_model_and_its_answers(
+    ray_local: ModuleType, scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = (*FAST, "advice.advisor=embedded", "advice.wait=true")
+    settings = config.load(None, asked, {"algo": "ppo-kg", "episodes": 800, "seed": 0})
+    twins = [Trial("kirl", "main", f"ppo-kg {twin}", settings) for twin in "ab"]
+    loads: list[Load] = []
+    stop = RemoteAdvisor.stop
+
+    def read_and_stop(model: RemoteAdvisor) -> None:
+        loads.extend(ask([handle.metrics.remote() for handle in model.handles]))
+        stop(model)
+
+    monkeypatch.setattr(RemoteAdvisor, "stop", read_and_stop)
+
+    trials.run(trials.place(twins, scenario, tmp_path), parallel=1)
+
+    (load,) = loads
+    # The second met the same flows in the same order, so it brought no new question.
+    assert 0 < load.asked == load.prompts / 2
 
 
 def test_an_interrupted_trial_goes_on(
