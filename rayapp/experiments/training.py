@@ -97,14 +97,24 @@ def algorithm_config(manifest: RunManifest, folder: RunFolder) -> KnowledgeConfi
     Raises:
         InputError: a file of lessons cannot be read.
     """
-    settings = manifest.settings
-    kl, graph, advice = settings.kl, settings.graph, settings.advice
+    graph = manifest.settings.graph
     # A run that is resumed was taught at its beginning.
     lessons = () if manifest.episodes else graph.read_lessons(folder.scenario().catalogue)
+    return infused_config(manifest.settings, folder.scenario_folder).knowledge(
+        run_name=manifest.name,
+        graph_folder=folder.graph_folder,
+        shared_graph=shared_name(graph.shared) if graph.shared else None,
+        lessons=lessons,
+    )
+
+
+def infused_config(settings: config.TrainingSettings, scenario: Path) -> KnowledgeConfig:
+    """RLlib's configuration by settings alone: without a run's name, graph and lessons."""
+    kl, advice = settings.kl, settings.advice
     algorithm: KnowledgeConfig = (
         learner_config(settings)
         .scenario(
-            folder.scenario_folder,
+            scenario,
             encoder=settings.network.encoder,
             hidden=settings.network.hidden,
             embedding_dim=settings.network.embedding_dim,
@@ -112,11 +122,7 @@ def algorithm_config(manifest: RunManifest, folder: RunFolder) -> KnowledgeConfi
             matching=settings.matching,
         )
         .knowledge(
-            run_name=manifest.name,
-            graph_folder=folder.graph_folder,
-            shared_graph=shared_name(graph.shared) if graph.shared else None,
-            half_life=graph.half_life,
-            lessons=lessons,
+            half_life=settings.graph.half_life,
             total_env_steps=settings.total_episodes(0),
             prior=config.beta_prior(settings.prior),
             advisor=advice.spec(),

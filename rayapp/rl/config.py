@@ -12,7 +12,7 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.core.rl_module.torch import TorchRLModule
 
-from envs import BetaPrior, Scenario, observation_space
+from envs import BetaPrior, observation_space
 from envs.drift import Drift
 from envs.scenario import Matching
 from kg_actor import Lesson
@@ -24,6 +24,7 @@ from rayapp.rl.networks import EncoderKind, NetworkSpec
 from rayapp.rl.reference import Reference
 from rayapp.rl.reference_term import Direction
 from rayapp.rl.schedules import Schedule
+from rayapp.rl.sharing import scenario_at
 
 
 class KnowledgeConfig(AlgorithmConfig):
@@ -90,7 +91,7 @@ class KnowledgeConfig(AlgorithmConfig):
             infuse: PPO-KG (state augmented by advice, KL term) or plain PPO.
             matching: how training flows are matched (:meth:`envs.Scenario.flow_set`).
         """
-        scenario = Scenario.load(Path(path))
+        scenario = scenario_at(Path(path))
         self.scenario_path = str(path)
         self.infuse = infuse
         self.matching = matching

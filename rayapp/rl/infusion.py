@@ -37,7 +37,7 @@ from ray.rllib.utils.metrics import (
 )
 from torch import Tensor
 
-from envs import InputError, InteractionTable, Scenario
+from envs import InputError, InteractionTable
 from kg_actor import (
     GraphCounts,
     GraphSpec,
@@ -51,6 +51,7 @@ from kg_actor import actor as graph_actor
 from llm_actor import AdviceDesk, AdviceTable, Advisor
 from llm_actor import actor as advisor_actor
 from llm_actor.selection import AdvisorSpec, build
+from rayapp.rl import sharing
 from rayapp.rl.config import KnowledgeConfig
 from rayapp.rl.counted import balance, cloning_rows, counted_rows
 from rayapp.rl.env_runner import Assignment, Fragment, Knowledge, Slice, slices
@@ -119,23 +120,29 @@ class KnowledgeInfused(Algorithm):
         own = self.config
         # Drawn per algorithm: two that are built from one configuration are two runs.
         self.run_name = own.run_name or f"run-{uuid.uuid4().hex[:8]}"
-        self.scenario = Scenario.load(Path(own.scenario_path))
-        flows = self.scenario.flow_set("train", matching=own.matching)
-        drifted = own.drift.applied(flows) if own.drift else None
-        self._predicted, self._catalogue = flows.predicted, flows.catalogue
-        self._flows = ray.put(flows)
-        self._drifted_flows = ray.put(drifted) if drifted else None
+        self.scenario = sharing.scenario_at(Path(own.scenario_path))
+        self._predicted = self.scenario.signatures.predicted
+        self._catalogue = self.scenario.catalogue
+        self._put_flows()
         self._waiting: list[Sampled] = []
         self.episodes = 0
         self._spec = GraphSpec.of(self.scenario, own.prior, own.half_life)
         self._graph_folder = Path(own.graph_folder or Path(self.logdir) / "graph")
         self._unfinished = False
+        self._own_actors: advisor_actor.RemoteAdvisor | None = None
         self.graph = self._start_graph()
         try:
             self._set_up_knowledge()
         except BaseException:
             graph_actor.stop(self.graph, self.run_name)
             raise
+
+    def _put_flows(self) -> None:
+        matching, drift = self.config.matching, self.config.drift
+        there = sharing.training_flows(self.scenario, matching)
+        flows = self.scenario.flow_set("train", matching=matching) if drift or not there else None
+        self._flows = there or ray.put(flows)
+        self._drifted_flows = ray.put(drift.applied(flows)) if drift and flows else None
 
     def _set_up_knowledge(self) -> None:
         own = self.config
@@ -159,14 +166,17 @@ class KnowledgeInfused(Algorithm):
             return advisor
         if not (advisor.holds_model and self.config.infuse):
             return build(advisor)
+        if (there := sharing.advisor(advisor)) is not None:
+            return there
         own = self.config
-        return advisor_actor.start(
+        self._own_actors = advisor_actor.start(
             advisor,
             require_gpu=own.require_gpu,
             replicas=own.advisor_replicas,
             accelerator=own.advisor_accelerator,
             resource=own.advisor_resource,
         )
+        return self._own_actors
 
     def training_step(self) -> None:
         """One iteration: sample, then graph and learner on the same tables, then advice."""
@@ -505,6 +515,7 @@ class KnowledgeInfused(Algorithm):
         """Stops runners and learner, and the graph actor with its last run."""
         super().cleanup()
         self._desk.close()
-        if isinstance(self._advisor, advisor_actor.RemoteAdvisor):
-            self._advisor.stop()
+        # Those that were given are somebody else's.
+        if self._own_actors is not None:
+            self._own_actors.stop()
         graph_actor.stop(self.graph, self.run_name)
