@@ -111,5 +111,4 @@ def _place(one: Tried, request: Request, name: str, searched: Range) -> float:
 
 
 def _told(value: object) -> str:
-    words = str(value).replace("policy_to_reference", "to reference")
-    return words.replace("reference_to_policy", "to policy").replace("None", "all")
+    return "all" if value is None else str(value).replace("_to_", " to\n")

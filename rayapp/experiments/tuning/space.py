@@ -97,9 +97,8 @@ def parse_range(name: str, given: object) -> Range:
         return Range(choices=tuple(tuple(v) if isinstance(v, list) else v for v in given))
     if not isinstance(given, str) or ".." not in given:
         raise InputError(f"{name}: {given!r} is no range", expected=_EXAMPLE)
-    words = given.split()
-    log = len(words) > 1 and words.pop() == "log"
-    low, _, high = "".join(words).partition("..")
+    text, log = given.removesuffix(" log"), given.endswith(" log")
+    low, _, high = text.partition("..")
     try:
         ends = [yaml.safe_load(end) for end in (low, high)]
         found = Range(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
@@ -129,7 +130,8 @@ def run(
     with _language_model(request.settings) as advisors:
         task = _task(prepared, out, request, advisors)
         tuner = _tuner(tune.with_parameters(TuningTrial, task=task), out, request, points)
-        with _terminated_as_interrupted():
+        # Tune tells of itself on standard output, which is for results, even when told not to.
+        with _terminated_as_interrupted(), contextlib.redirect_stdout(io.StringIO()):
             results = tuner.fit()
     _SESSION.reset(token)
     if session.unfinished or len(results) < number:
