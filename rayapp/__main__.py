@@ -18,6 +18,7 @@ from rayapp.commands.online import online
 from rayapp.commands.prepare import prepare
 from rayapp.commands.reproduce import reproduce
 from rayapp.commands.train import train
+from rayapp.commands.tune import tune
 from rayapp.config import describe
 
 app = typer.Typer(
@@ -32,6 +33,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("prepare", prepare, "kirl prepare --data MachineLearningCVE/ --out scenario"),
     ("train", train, "kirl train --scenario scenario --algo ppo-kg --episodes 4000000 --out run"),
     ("evaluate", evaluate_run, "kirl evaluate --run run --json"),
+    ("tune", tune, "kirl tune --scenario scenario --out tuning --search model --trials 12"),
     ("reproduce", reproduce, "kirl reproduce --scenario scenario --out reproduction --quick"),
     ("online", online, "kirl online --scenario scenario --out online"),
     ("advise", advise, "kirl advise --run run --signature 17 --advisor embedded"),

@@ -51,7 +51,7 @@ def average_reward(runs: Runs, *, closely: bool = False) -> Figure:
 
 def compare(axes: Axes, runs: Runs) -> None:
     """Draws average training reward per iteration against flows into given axes."""
-    _style(axes)
+    style(axes)
     _average_rewards(axes, runs)
     axes.set_ylabel("average reward", color=INK)
     axes.legend(loc="lower right", fontsize=9, frameon=False, labelcolor=INK)
@@ -105,12 +105,13 @@ def flow_axes(wide: float, high: float) -> tuple[Figure, Axes]:
     """An empty figure, that many inches large, for something against flows."""
     figure = Figure(figsize=(wide, high), facecolor=PAPER, layout="constrained")
     axes = figure.add_subplot()
-    _style(axes)
+    style(axes)
     axes.xaxis.set_major_locator(MaxNLocator(4 if wide < 4 else 6, integer=True))
     return figure, axes
 
 
-def _style(axes: Axes) -> None:
+def style(axes: Axes) -> None:
+    """Gives axes the look that all figures share; the x-axis counts flows."""
     axes.set_facecolor(PAPER)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["bottom", "left"]].set_color(INK)

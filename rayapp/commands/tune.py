@@ -1,0 +1,223 @@
+"""``kirl tune``: which settings to train with."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+import typer
+import yaml
+from rich.table import Table
+
+from envs import InputError, Scenario
+from rayapp import config
+from rayapp.commands import console
+from rayapp.commands.train import FEW_UPDATES
+from rayapp.experiments.tuning import space
+from rayapp.experiments.tuning.outcome import Metric, Tried
+from rayapp.experiments.tuning.request import Request, begin
+from rayapp.experiments.tuning.space import Search, Space
+
+if TYPE_CHECKING:
+    # Running a sweep takes torch and Ray, which --help does without.
+    from rayapp.experiments.tuning.tuning import Outcome
+
+
+def tune(
+    scenario: Annotated[Path, typer.Option(help="Scenario written by kirl prepare.")],
+    out: Annotated[Path, typer.Option(help="Folder of the sweep; an interrupted one goes on.")],
+    trials: Annotated[
+        int, typer.Option(min=2, max=10_000, help="Trainings; a grid has as many as points.")
+    ] = 12,
+    search: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(get_args(Search)), help="How their settings are chosen (model: TPE)."
+        ),
+    ] = "model",
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=RANGE",
+            help=r"What to search instead: \[a, b] are choices, 0.1..3 an interval, "
+            "'0.1..3 log' one by orders of magnitude; may be repeated.",
+        ),
+    ] = None,
+    space_file: Annotated[
+        Path | None, typer.Option("--space", help="YAML file of KEY: RANGE, nested or not.")
+    ] = None,
+    settings_file: Annotated[
+        Path | None, typer.Option("--config", help="YAML file of settings that all trials have.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="One such setting; may be repeated."),
+    ] = None,
+    algo: Annotated[
+        str | None, typer.Option(help="What to train, with a KL term (default ppo-kg).")
+    ] = None,
+    episodes: Annotated[
+        int | None, typer.Option(help="Flows to train each on (default 4,000,000).")
+    ] = None,
+    advisor: Annotated[
+        str | None, typer.Option(metavar="NAME", help="As for kirl train; all trials share it.")
+    ] = None,
+    metric: Annotated[
+        str,
+        typer.Option(metavar="|".join(get_args(Metric)), help="Reward that counts, held out."),
+    ] = "average",
+    hold_out: Annotated[
+        float, typer.Option(help="Share of the training flows to score trials on.")
+    ] = 0.25,
+    full: Annotated[
+        bool, typer.Option("--full", help="Train all to their end; ASHA stops the worse early.")
+    ] = False,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, help="Of trainings, points and held-out flows.")
+    ] = 0,
+    parallel: Annotated[
+        int, typer.Option(min=0, max=1024, help="Trials at a time; 0 is one per processor.")
+    ] = 0,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to train on; it must share the folders.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
+) -> None:
+    """Search settings: by default lambda's schedule, the KL term and the learning rate.
+
+    The first trial has the settings as given. Trials are scored on training flows that are set
+    apart. What wins by more than chance is written to best.yaml for kirl train --config,
+    trained on all training flows, and compared on the test split once.
+
+    Interrupt it when you like; the same command goes on where it stopped.
+    """
+    options = {"algo": algo, "episodes": episodes, "seed": seed}
+    advice = [f"advice.advisor={advisor}"] if advisor else []
+    settings = config.load(settings_file, [*(assignments or []), *advice], options)
+    if settings.episodes is None and settings.passes is None:
+        settings = settings.model_copy(update={"episodes": 4_000_000})
+    loaded = Scenario.load(scenario)
+    settings = settings.model_copy(
+        update={"episodes": settings.total_episodes(len(loaded.train[0])), "passes": None}
+    )
+    request = Request(
+        settings,
+        _ranges(space_file, over or []),
+        _one_of(search, get_args(Search), "--search"),
+        trials,
+        _one_of(metric, get_args(Metric), "--metric"),
+        hold_out,
+        full,
+        seed,
+        parallel,
+    )
+    begin(out, request, loaded)
+    _warn_of_few_updates(settings)
+    console.warn_of_template(settings.advice.spec())
+    outcome = _run(loaded, out, request, address)
+    if as_json:
+        console.print_json(outcome.to_json())
+        return
+    _show(outcome, out)
+
+
+def _one_of(given: str, known: tuple[str, ...], option: str) -> Any:  # noqa: ANN401
+    if given not in known:
+        raise InputError(f"{option} is {given!r}", expected=" or ".join(known))
+    return given
+
+
+def _ranges(file: Path | None, over: list[str]) -> Space:
+    content = None
+    if file:
+        try:
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+            raise InputError(
+                f"not readable as YAML ({' '.join(str(error).split())[:200]})",
+                where=str(file),
+                mend="Check --space",
+            ) from error
+        if not isinstance(content, dict):
+            raise InputError("holds no settings", where=str(file), expected="KEY: RANGE")
+    return space.read_space(content, over)
+
+
+def _warn_of_few_updates(settings: config.TrainingSettings) -> None:
+    updates = -(-settings.total_episodes(0) // settings.learning.flows_per_iteration)
+    if updates < FEW_UPDATES:
+        console.err.print(
+            f"Warning: trials have only {updates} updates each, too few to tell settings apart. "
+            "Give more --episodes.",
+            soft_wrap=True,
+        )
+
+
+def _run(scenario: Scenario, out: Path, request: Request, address: str | None) -> Outcome:
+    try:
+        with console.ray_session(address):
+            from rayapp.experiments.tuning import tuning
+
+            with (
+                console.Reporter(f"Tuning, {request.number()} trials", "flows") as trials,
+                console.Reporter("Training on all training flows", "flows") as runs,
+            ):
+                return tuning.run(scenario, out, request, trials.show, runs.show)
+    except KeyboardInterrupt as interrupt:
+        console.err.print("Interrupted; the same command goes on where it stopped.")
+        raise typer.Exit(130) from interrupt
+
+
+def _show(outcome: Outcome, out: Path) -> None:
+    request = outcome.request
+    names = list(request.ranges())
+    table = Table(title=f"Reward on held-out training flows ({outcome.kind})")
+    for name in names:
+        table.add_column(name.split(".")[-1])
+    for column in ("flows", "average", "class mean"):
+        table.add_column(column, justify="right")
+    table.add_column("")
+    given = config.flat(request.settings.model_dump())
+    for one in outcome.tried:
+        values = [_told(one.point.get(name, given[name])) for name in names]
+        scores = [_score(one.average_reward), _score(one.class_mean_reward)]
+        bold = "bold" if one is outcome.best else None
+        table.add_row(*values, f"{one.episodes:,}", *scores, _remark(one, outcome), style=bold)
+    console.out.print(table)
+    gain = outcome.gain
+    if outcome.leader.point:
+        console.out.print(
+            f"The leader gains {gain.mean:+.4f} (standard error {gain.error:.4f}) over the "
+            "settings as given"
+            + (", and is taken." if gain.beyond_chance else ": no more than chance; those stay."),
+            soft_wrap=True,
+        )
+    else:
+        console.out.print("No trial beat the settings as given; they stay.")
+    for name, card in outcome.test.items():
+        console.out.print(
+            f"Test split, {name}: average {card.score.average_reward:.4f}, "
+            f"class mean {card.score.class_mean_reward:.4f}"
+        )
+    console.out.print(
+        f"Settings: {out / 'best.yaml'} (kirl train --config). Picture: {out / 'schedules.png'}",
+        soft_wrap=True,
+    )
+
+
+def _remark(one: Tried, outcome: Outcome) -> str:
+    words = [] if one.point else ["as given"]
+    words += [] if one.state == "complete" else [one.state]
+    words += ["best"] if one is outcome.best else []
+    return ", ".join(words)
+
+
+def _score(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.4f}"
+
+
+def _told(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return "whole training" if value is None else str(value)

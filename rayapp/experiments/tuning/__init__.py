@@ -1,0 +1,1 @@
+"""Searches settings of knowledge infusion: lambda schedules first of all."""
