@@ -20,6 +20,9 @@ Progress = Callable[[int, int, str], None]
 
 _POLL_SECONDS = 1.0
 
+_STOP_SECONDS = 20.0
+"""How long an interrupted reproduction waits for checkpoints."""
+
 
 @dataclass(frozen=True)
 class Placed:
@@ -72,17 +75,30 @@ def run(placed: Sequence[Placed], progress: Progress | None = None, parallel: in
     total = sum(one.folder.manifest().total for one in placed)
     done = sum(one.folder.manifest().total for one in placed if _finished(one.folder))
     active: dict[Any, Placed] = {}
-    while waiting or active:
-        while waiting and len(active) < parallel:
-            one = waiting.pop(0)
-            active[_train.remote(str(one.folder.path.resolve()))] = one
-        ready, _ = ray.wait(list(active), timeout=_POLL_SECONDS)
-        for reference in ready:
-            ray.get(reference)
-            done += active.pop(reference).folder.manifest().total
-        if progress:
-            names = ", ".join(f"{o.trial.label} {o.trial.name}" for o in active.values())
-            progress(done + sum(one.flows() for one in active.values()), total, names)
+    try:
+        while waiting or active:
+            while waiting and len(active) < parallel:
+                one = waiting.pop(0)
+                active[_train.remote(str(one.folder.path.resolve()))] = one
+            ready, _ = ray.wait(list(active), timeout=_POLL_SECONDS)
+            for reference in ready:
+                ray.get(reference)
+                done += active.pop(reference).folder.manifest().total
+            if progress:
+                names = ", ".join(f"{o.trial.label} {o.trial.name}" for o in active.values())
+                progress(done + sum(one.flows() for one in active.values()), total, names)
+    except KeyboardInterrupt:
+        _interrupt(list(active))
+        raise
+
+
+def _interrupt(active: Sequence[Any]) -> None:
+    """Lets trials that are being trained write a checkpoint, as far as there is time."""
+    for reference in active:
+        # To a training this is Ctrl-C. Its own calls to its graph are to be answered still.
+        ray.cancel(reference, recursive=False)
+    if active:
+        ray.wait(list(active), num_returns=len(active), timeout=_STOP_SECONDS)
 
 
 def _finished(folder: RunFolder) -> bool:
