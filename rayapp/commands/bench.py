@@ -37,6 +37,7 @@ def graph(
     iterations: Annotated[
         int, typer.Option(min=1, help="Of the training that merges while questions are asked.")
     ] = 150,
+    address: console.Address = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Durable merges, answers in process and over the wire, and how both grow."""
@@ -51,7 +52,8 @@ def graph(
         store = bench.measure(reporter)
     with tempfile.TemporaryDirectory() as folder:
         where = scenario or _synthetic(Path(folder) / "scenario")
-        with console.ray_session(), console.Reporter("Asking a training", "iterations") as reporter:
+        session = console.ray_session(address)
+        with session, console.Reporter("Asking a training", "iterations") as reporter:
             remote = bench.measure_remote(where, iterations, reporter)
     if out:
         from rayapp.bench.curves import draw_growth
@@ -156,6 +158,7 @@ def advisor(
     episodes: Annotated[
         int | None, typer.Option(min=1, help="Part cache: flows to train on (default 4,000,000).")
     ] = None,
+    address: console.Address = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Language models: scoring against generating, the Ray actor under load, what is asked.
@@ -190,12 +193,12 @@ def advisor(
         if not as_json:
             _show_ways(speed)
     if Part.ACTOR in parts:
-        served = _actor(phi, layers, tokens_per_prompt, prompts, device)
+        served = _actor(phi, layers, tokens_per_prompt, prompts, device, address)
         found["actor"] = asdict(served)
         if not as_json:
             _show(f"the actor with {served.clients} clients", found["actor"])
     if Part.CACHE in parts:
-        trained = _cache(scenario, episodes)
+        trained = _cache(scenario, episodes, address)
         found["cache"] = asdict(trained)
         if not as_json:
             _show("what a training asks the embedded model", found["cache"])
@@ -216,7 +219,12 @@ def _ways(
 
 
 def _actor(
-    phi: bool, layers: int | None, tokens: int | None, prompts: int, device: str
+    phi: bool,
+    layers: int | None,
+    tokens: int | None,
+    prompts: int,
+    device: str,
+    address: str | None,
 ) -> ActorSpeed:
     from llm_actor.selection import AdvisorSpec
     from rayapp.bench import advisor as measured
@@ -228,16 +236,17 @@ def _actor(
             depth, tokens = layers or measured.LAYERS, tokens or measured.TOKENS_PER_PROMPT
             with console.working("Writing random weights"):
                 spec = advisor_actor.random_spec(Path(folder), depth, tokens, device)
-        with console.ray_session(), console.Reporter("Asking the actor", "steps") as reporter:
+        session = console.ray_session(address)
+        with session, console.Reporter("Asking the actor", "steps") as reporter:
             return advisor_actor.measure_actor(spec, prompts, reporter)
 
 
-def _cache(scenario: Path | None, episodes: int | None) -> CacheFigures:
+def _cache(scenario: Path | None, episodes: int | None, address: str | None) -> CacheFigures:
     from rayapp.bench import advisor_cache as cache
 
     with tempfile.TemporaryDirectory() as folder:
         where = scenario or _synthetic(Path(folder) / "scenario", cache.ROWS)
-        with console.ray_session(), console.Reporter("Training", "flows") as reporter:
+        with console.ray_session(address), console.Reporter("Training", "flows") as reporter:
             return cache.measure_cache(where, episodes or cache.EPISODES, reporter)
 
 

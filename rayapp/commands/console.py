@@ -8,13 +8,17 @@ import logging
 import os
 import resource
 import secrets
+import signal
 import socket
 import sys
+import threading
 import time
 import warnings
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -27,6 +31,7 @@ from rich.progress import (
 )
 
 from envs import InputError
+from rayapp.cluster import job
 
 if TYPE_CHECKING:
     from llm_actor.selection import AdvisorSpec
@@ -37,6 +42,14 @@ err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 out = Console(highlight=False, markup=False, emoji=False)
 
 _SECONDS_BETWEEN_LINES = 5.0
+
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Ray cluster to work on (default: RAY_ADDRESS, which jobs have, else one of its own).",
+    ),
+]
 
 
 def print_json(data: dict[str, Any]) -> None:
@@ -133,12 +146,23 @@ def warn_of_template(spec: AdvisorSpec) -> None:
 
 
 @contextlib.contextmanager
-def ray_session(address: str | None = None) -> Iterator[None]:
+def ray_session(address: str | None = None) -> Iterator[str]:
     """Ray for the length of a command: the job's or named cluster, else one on this machine.
 
     A cluster is named by ``address``, or by ``RAY_ADDRESS``, which ``ray job submit`` sets. A
     local one listens on the loopback interface alone, wants a token that only this process and
     its children know, and has no dashboard.
+
+    SIGTERM, which ``ray job stop`` sends, interrupts as Ctrl-C does.
+
+    Args:
+        address: ``HOST:PORT``, or what else ``ray.init()`` takes.
+
+    Yields:
+        The dashboard's ``HOST:PORT``, or nothing where there is none.
+
+    Raises:
+        InputError: no cluster answers there.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray announces a change of a default that nothing here depends on.
@@ -153,7 +177,7 @@ def ray_session(address: str | None = None) -> Iterator[None]:
     for name in ("ray", "ray.rllib", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with working("Starting Ray" if local else "Connecting to Ray"), _reached(address):
-        ray.init(
+        context = ray.init(
             # Without "local" Ray would join any cluster that it finds on this machine.
             address=address or "local",
             include_dashboard=False if local else None,
@@ -161,9 +185,46 @@ def ray_session(address: str | None = None) -> Iterator[None]:
             logging_level=logging.ERROR,
         )
     try:
-        yield
+        with _interruptible():
+            yield context.dashboard_url or ""
     finally:
         ray.shutdown()
+
+
+def publish(dashboard: str, figures: Callable[[], dict[str, Any]]) -> None:
+    """Leaves final figures as job metadata where this is a job; a failure is no one's loss.
+
+    Args:
+        dashboard: what :func:`ray_session` yields.
+        figures: makes them, JSON-able by name.
+    """
+    inside = job.current()
+    if inside is None:
+        return
+    try:
+        name = job.publish(inside, dashboard, figures())
+    except (RuntimeError, OSError) as error:
+        # What is complete says the same; that is worth more than where it is said.
+        err.print(f"Warning: the figures are no job metadata ({error}).", soft_wrap=True)
+    else:
+        err.print(f"Figures in the metadata of job {name}", soft_wrap=True)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Lets SIGTERM interrupt, where Ray's own handler would end the process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 @contextlib.contextmanager

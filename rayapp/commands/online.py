@@ -12,6 +12,7 @@ from rich.table import Table
 from envs import InputError, Scenario
 from envs.drift import Drift, busiest_attack_signature
 from envs.files import check_writable, write_json
+from rayapp.cluster import job
 from rayapp.commands import console
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def online(
     ] = None,
     stale: Annotated[str, typer.Option(help="Class that it matches from then on.")] = "Benign",
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of everything.")] = 0,
+    address: console.Address = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
 ) -> None:
     """Two drifts on a stream with late feedback: ppo, ppo-kg, and ppo-kg that forgets.
@@ -50,6 +52,7 @@ def online(
     other, a signature begins to match other traffic. Nobody tells the systems. Interrupt it
     when you like; the same command goes on where it stopped.
     """
+    job.check_kept(out)
     check_writable(out)
     loaded = Scenario.load(scenario)
     middle = at or flows // 2
@@ -62,7 +65,7 @@ def online(
     }
     for drift in drifts.values():
         _check(loaded, drift, flows)
-    with console.ray_session():
+    with console.ray_session(address):
         from rayapp.experiments import online as experiment
 
         with console.Reporter("Training", "flows") as reporter:

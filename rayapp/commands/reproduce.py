@@ -13,6 +13,7 @@ from rich.table import Table
 
 from envs import InputError, Scenario
 from envs.files import check_writable, write_json
+from rayapp.cluster import job
 from rayapp.commands import console
 from rayapp.config import parse
 from rayapp.experiments.reproduction.plan import Label
@@ -56,15 +57,15 @@ def reproduce(
     parallel: Annotated[
         int, typer.Option(min=0, max=1024, help="Trainings at a time; 0 is one per processor.")
     ] = 0,
-    address: Annotated[
-        str | None, typer.Option(help="Ray cluster to train on; it must share the folders.")
-    ] = None,
+    address: console.Address = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
 ) -> None:
     """Reproduce the paper's tables and figures, beside the same with kirl's settings.
 
-    Interrupt it when you like; the same command goes on where it stopped.
+    Interrupt it when you like; the same command goes on where it stopped. All nodes of a cluster
+    must see the folders under the same paths.
     """
+    job.check_kept(out)
     check_writable(out)
     parse({"advice": {"advisor": advisor}}, "--advisor")
     scenarios = [Scenario.load(path) for path in scenario]
@@ -104,7 +105,7 @@ def _reproduce(
     quick: bool,
 ) -> tuple[Results, dict[str, Any], Path]:
     """Trains what is missing; writes and returns the results, also as JSON, and the page."""
-    with console.ray_session(address):
+    with console.ray_session(address) as dashboard:
         from rayapp.experiments.reproduction import reproduction
 
         request = reproduction.Request(
@@ -112,12 +113,23 @@ def _reproduce(
         )
         with console.Reporter("Training", "flows") as reporter:
             results, costs = reproduction.run(scenarios, out, request, reporter.show)
-    figures = results.to_json() | {"costs": costs.to_json(), "quick": quick}
-    write_json(out / "results.json", figures)
+        figures = results.to_json() | {"costs": costs.to_json(), "quick": quick}
+        write_json(out / "results.json", figures)
+        console.publish(dashboard, lambda: _summary(results, out, quick=quick))
     with console.working("Drawing the page"):
         from rayapp.experiments.reproduction.page import write_page
 
         return results, figures, write_page(out, results, costs, quick=quick)
+
+
+def _summary(results: Results, out: Path, *, quick: bool) -> dict[str, Any]:
+    """What a job's metadata tell of a reproduction."""
+    rewards = {
+        f"{label} {name}": round(system.average.mean, 4)
+        for (label, part, name), system in results.systems.items()
+        if part != "figure 3"
+    }
+    return {"out": str(out.resolve()), "quick": quick, "average_reward": rewards}
 
 
 def _table(results: Results, label: str) -> Table:

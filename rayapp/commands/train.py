@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, Any, get_args
 
 import typer
 
 from envs import Scenario
 from rayapp import config
+from rayapp.cluster import job
 from rayapp.commands import console
+from rayapp.commands.evaluate import scorecard, scorecard_table
 from rayapp.experiments.runs import RunFolder, RunManifest, TrainingResult, begin
 
 FEW_UPDATES = 30
@@ -56,6 +58,7 @@ def train(
         list[Path] | None,
         typer.Option(help="Prior experience to teach it first, as kirl graph import takes it."),
     ] = None,
+    address: console.Address = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="End with one line of JSON: episodes, seconds, rate.")
     ] = False,
@@ -73,11 +76,19 @@ def train(
     given = {"shared": graph, "lessons": tuple(lessons) if lessons else None}
     update = {name: value for name, value in given.items() if value is not None}
     settings = settings.model_copy(update={"graph": settings.graph.model_copy(update=update)})
-    run(settings, scenario, out, as_json=as_json)
+    run(settings, scenario, out, as_json=as_json, address=address)
 
 
-def run(settings: config.TrainingSettings, scenario: Path, out: Path, *, as_json: bool) -> None:
-    """Trains with progress and prints the result."""
+def run(
+    settings: config.TrainingSettings,
+    scenario: Path,
+    out: Path,
+    *,
+    as_json: bool,
+    address: str | None = None,
+) -> None:
+    """Trains with progress and prints the result; in a Ray job, the scorecard too."""
+    job.check_kept(out)
     folder = RunFolder(out)
     # Bad input is refused before anything is started.
     manifest = begin(folder, settings, Scenario.load(scenario))
@@ -87,8 +98,10 @@ def run(settings: config.TrainingSettings, scenario: Path, out: Path, *, as_json
         _warn_of_few_updates(manifest)
         if settings.algo in config.INFUSED:
             console.warn_of_template(settings.advice.spec())
-        manifest = _finish(folder, manifest)
+        manifest = _finish(folder, manifest, address)
     result = TrainingResult.of(manifest, out)
+    if job.current():
+        console.out.print(scorecard_table({settings.algo: scorecard(folder)}, _split(manifest)))
     if as_json:
         console.print_json(result.to_json())
     else:
@@ -115,22 +128,19 @@ def _warn_of_few_updates(manifest: RunManifest) -> None:
         )
 
 
-def _finish(folder: RunFolder, manifest: RunManifest) -> RunManifest:
+def _split(manifest: RunManifest) -> str:
+    return f"test split, {manifest.kind}"
+
+
+def _finish(folder: RunFolder, manifest: RunManifest, address: str | None) -> RunManifest:
     if manifest.episodes:
         console.err.print(f"Resuming after {manifest.episodes:,} of {manifest.total:,} flows.")
     # A Ray takes seconds to start, which is more than some of these take to train.
-    alone = manifest.settings.algo in config.WITHOUT_RAY
-    with folder.locked(), contextlib.nullcontext() if alone else console.ray_session():
-        from rayapp.experiments import training
-
+    alone = manifest.settings.algo in config.WITHOUT_RAY and not job.current()
+    session = contextlib.nullcontext("") if alone else console.ray_session(address)
+    with folder.locked(), session as dashboard:
         try:
-            with console.Reporter(f"Training {manifest.settings.algo}", "flows") as reporter:
-                return training.train(
-                    folder,
-                    lambda line, total: reporter.show(
-                        line.episodes, total, f"reward {line.average_reward:.3f}"
-                    ),
-                )
+            finished = _train(folder, manifest.settings.algo)
         except KeyboardInterrupt as interrupt:
             kept = folder.manifest().episodes
             console.err.print(
@@ -139,3 +149,29 @@ def _finish(folder: RunFolder, manifest: RunManifest) -> RunManifest:
                 else "Interrupted before the first checkpoint; the same command begins again."
             )
             raise typer.Exit(130) from interrupt
+        console.publish(dashboard, lambda: job_figures(folder))
+        return finished
+
+
+def _train(folder: RunFolder, algo: str) -> RunManifest:
+    from rayapp.experiments import training
+
+    with console.Reporter(f"Training {algo}", "flows") as reporter:
+        return training.train(
+            folder,
+            lambda line, total: reporter.show(
+                line.episodes, total, f"reward {line.average_reward:.3f}"
+            ),
+        )
+
+
+def job_figures(folder: RunFolder) -> dict[str, Any]:
+    """What a finished run leaves as job metadata: what it is, and its scorecard."""
+    manifest, card = folder.manifest(), scorecard(folder)
+    return {
+        "name": manifest.name,
+        "algo": manifest.settings.algo,
+        "kind": manifest.kind,
+        **TrainingResult.of(manifest, folder.path.resolve()).to_json(),
+        **{name: value for name, value in card.to_json().items() if name != "bounds"},
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ Models = tuple[tuple[AdvisorSpec, RemoteAdvisor], ...]
 """Language models that trials share."""
 
 _POLL_SECONDS = 1.0
+
+_STOP_SECONDS = 20.0
+"""How long an interrupted reproduction waits for checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def run(placed: Sequence[Placed], progress: Progress | None = None, parallel: in
     total = sum(one.folder.manifest().total for one in placed)
     done = sum(one.folder.manifest().total for one in placed if _finished(one.folder))
     active: dict[Any, Placed] = {}
-    with _models(waiting) as models:
+    with _models(waiting) as models, _interrupted(active):
         while waiting or active:
             while waiting and len(active) < parallel:
                 one = waiting.pop(0)
@@ -118,6 +121,20 @@ def _models(placed: Sequence[Placed]) -> Iterator[Models]:
     finally:
         for model in started.values():
             model.stop()
+
+
+@contextlib.contextmanager
+def _interrupted(active: Mapping[Any, Placed]) -> Iterator[None]:
+    """Lets trials that are being trained write a checkpoint, as far as there is time."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        for reference in active:
+            # To a training this is Ctrl-C. Its own calls to its graph are to be answered still.
+            ray.cancel(reference, recursive=False)
+        if active:
+            ray.wait(list(active), num_returns=len(active), timeout=_STOP_SECONDS)
+        raise
 
 
 def _finished(folder: RunFolder) -> bool:

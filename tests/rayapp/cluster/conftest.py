@@ -1,0 +1,125 @@
+"""Real clusters of Ray on this machine, with authentication, for tests that submit jobs."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[3]
+RAY = Path(sys.executable).with_name("ray")
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class LocalCluster:
+    """A head that ``ray start`` started.
+
+    Attributes:
+        dashboard: its URL.
+        gcs: ``HOST:PORT`` that drivers and nodes connect to.
+        token: without which nobody gets in.
+        process: of ``ray start --block``.
+    """
+
+    dashboard: str
+    gcs: str
+    token: str
+    process: int
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Environment of somebody who has the token."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+        kept.pop("PYTHONPATH", None)
+        return kept | {
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": self.token,
+            "RAY_API_SERVER_ADDRESS": self.dashboard,
+            "PATH": f"{RAY.parent}{os.pathsep}{os.environ['PATH']}",
+        }
+
+    def ray(self, *words: str, **changed: str) -> subprocess.Popen[str]:
+        """Starts ``ray ...`` in the repository's root; both its outputs are one."""
+        return subprocess.Popen(
+            [str(RAY), *words],
+            cwd=REPOSITORY,
+            env=self.env | changed,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def status(self, path: str, token: str | None = None) -> int:
+        """HTTP status of asking the dashboard for a path."""
+        request = urllib.request.Request(self.dashboard + path)
+        if token is not None:
+            request.add_header("Authorization", f"Bearer {token}")
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as refusal:
+            return refusal.code
+
+
+@pytest.fixture(scope="session")
+def local_cluster() -> Iterator[LocalCluster]:
+    """A head with two processors that was started as docs/cluster.md says."""
+    # Ray keeps sockets there, whose paths must be short.
+    folder = Path(tempfile.mkdtemp(prefix="kirl-"))
+    port, dashboard = free_port(), free_port()
+    cluster = LocalCluster(
+        f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{port}", secrets.token_hex(32), 0
+    )
+    head = [
+        *(str(RAY), "start", "--head", "--block", "--disable-usage-stats", "--num-cpus", "2"),
+        *("--port", str(port), "--dashboard-port", str(dashboard), "--temp-dir", str(folder)),
+        *("--ray-client-server-port", str(free_port()), "--object-store-memory", "200000000"),
+        *("--dashboard-agent-listen-port", str(free_port()), "--min-worker-port", "0"),
+        *("--max-worker-port", "0"),
+    ]
+    log = (folder / "start.log").open("w")
+    loopback = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    process = subprocess.Popen(
+        head, env=cluster.env | loopback, stdout=log, stderr=log, start_new_session=True
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not _answers(cluster):
+            assert process.poll() is None, (folder / "start.log").read_text()
+            assert time.monotonic() < deadline, "no dashboard within two minutes"
+            time.sleep(0.3)
+        yield LocalCluster(cluster.dashboard, cluster.gcs, cluster.token, process.pid)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=60)
+        finally:
+            log.close()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _answers(cluster: LocalCluster) -> bool:
+    try:
+        return cluster.status("/api/version", cluster.token) == 200
+    except OSError:
+        return False

@@ -1,0 +1,112 @@
+"""A real job on a real cluster with authentication: followed, evaluated, stopped, resumed."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
+
+from envs import Scenario
+from rayapp.commands.evaluate import scorecard
+from rayapp.experiments.runs import RunFolder
+from tests.rayapp.cluster.conftest import LocalCluster
+
+SUBMIT = ("job", "submit", "--runtime-env", "docs/runtime_env.yaml", "--working-dir", ".")
+
+
+def train(scenario: Path, out: Path, *more: str) -> list[str]:
+    where = ("--scenario", str(scenario), "--out", str(out))
+    return ["--", "python", "-m", "rayapp", "train", *where, *more]
+
+
+def client(cluster: LocalCluster) -> JobSubmissionClient:
+    headers = {"Authorization": f"Bearer {cluster.token}"}
+    return JobSubmissionClient(cluster.dashboard, headers=headers)
+
+
+def figures(cluster: LocalCluster, name: str) -> JobDetails:
+    """The job that holds a job's figures, once it has ended."""
+    jobs, deadline = client(cluster), time.monotonic() + 60
+    while jobs.get_job_status(f"{name}-result") is not JobStatus.SUCCEEDED:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    found: JobDetails = jobs.get_job_info(f"{name}-result")
+    return found
+
+
+def test_a_job_is_followed_and_leaves_a_run_that_can_be_evaluated(
+    local_cluster: LocalCluster, scenario: Scenario, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    small = ("--set", "ppo.flows_per_iteration=2000", "--set", "network.hidden=[16]")
+
+    submitted = local_cluster.ray(
+        *(*SUBMIT, "--submission-id", "followed"),
+        *train(scenario.path, out, "--episodes", "400000", "--runners", "1", *small),
+    )
+    assert submitted.stdout is not None
+    log = list(submitted.stdout)
+
+    assert submitted.wait() == 0, "".join(log)
+    assert any(re.search(r"Training ppo-kg: [\d,]+ of 400,000 flows", line) for line in log)
+    assert any("Reward per flow (test split, synthetic" in line for line in log)
+    assert any("Job 'followed' succeeded" in line for line in log)
+    folder = RunFolder(out)
+    assert folder.manifest().state == "complete"
+    assert folder.graph().counts().signature_actual.sum() == 400_000
+    card = scorecard(folder)
+    assert card.score.average_reward > card.predicted_class.average_reward - 0.2
+    told = figures(local_cluster, "followed")
+    assert told.metadata["kirl.job"] == "followed"
+    assert told.metadata["kirl.run"] == str(out)
+    assert float(told.metadata["kirl.average_reward"]) == card.score.average_reward
+    said: dict[str, Any] = json.loads(
+        client(local_cluster).get_job_logs("followed-result").splitlines()[-1]
+    )
+    assert said["per_class"] == card.score.per_class
+
+
+@pytest.mark.slow
+def test_a_stopped_job_leaves_a_run_that_goes_on(
+    local_cluster: LocalCluster, scenario: Scenario, tmp_path: Path
+) -> None:
+    out, jobs = tmp_path / "run", client(local_cluster)
+    # No checkpoint comes by itself: the one that is left was written when the job was stopped.
+    rare = ("--set", "checkpoint_seconds=100000", "--set", "ppo.flows_per_iteration=1000")
+    command = train(scenario.path, out, "--episodes", "600000", *rare)
+    begun = local_cluster.ray(*SUBMIT, "--no-wait", "--submission-id", "stopped", *command)
+    begun.communicate()
+    deadline = time.monotonic() + 120
+    while not (out / "progress.jsonl").is_file() or len(RunFolder(out).progress()) < 20:
+        assert time.monotonic() < deadline, jobs.get_job_logs("stopped")
+        time.sleep(0.1)
+
+    stopped = local_cluster.ray("job", "stop", "stopped")
+    stopped.communicate()
+
+    assert jobs.get_job_status("stopped") is JobStatus.STOPPED
+    kept = RunFolder(out).manifest().episodes
+    assert 20_000 <= kept < 600_000
+    assert f"goes on after {kept:,} flows" in jobs.get_job_logs("stopped")
+
+    resumed = local_cluster.ray(*SUBMIT, "--submission-id", "resumed", *command)
+    log, _ = resumed.communicate(timeout=300)
+    assert resumed.returncode == 0, log
+    assert f"Resuming after {kept:,} of 600,000 flows" in log
+    assert RunFolder(out).graph().counts().signature_actual.sum() == 600_000
+
+
+def test_a_run_that_ray_would_remove_is_refused(
+    local_cluster: LocalCluster, scenario: Scenario
+) -> None:
+    submitted = local_cluster.ray(*SUBMIT, *train(scenario.path, Path("run")))
+    log, _ = submitted.communicate(timeout=120)
+
+    assert submitted.returncode == 1
+    assert "Ray removes the working directory of a job after it" in log
+    assert "Traceback" not in log
