@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 import ray
 from ray.exceptions import ActorDiedError, RayError, RayTaskError
+from ray.util.metrics import Counter, Gauge, Histogram
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from envs import InputError
@@ -26,7 +27,7 @@ from kg_actor.graph import GraphCounts, GraphState, Keyed, KnowledgeGraph
 from kg_actor.history import confidence_of
 from kg_actor.lessons import Lesson
 from kg_actor.neighbourhood import Answers, Neighbourhood, TypeNeighbourhood, neighbourhoods
-from kg_actor.queries import ConfidencePoint
+from kg_actor.queries import ConfidencePoint, GraphStats, stats
 from kg_actor.spec import GraphSpec
 from kg_actor.store import GraphStore
 
@@ -41,8 +42,44 @@ SWITCH_SECONDS = 0.0005
 ATTEMPTS = 5
 """How often an actor that ends while it is being found is started again."""
 
+SECONDS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
+"""Boundaries of the exported histogram of times."""
+
 CHANGES, QUESTIONS = "changes", "questions"
 """Concurrency groups: questions are answered while a merge waits for the disk."""
+
+
+class Exporter:
+    """Tells Ray's metrics how a graph grows.
+
+    Args:
+        graph: name of its actor.
+    """
+
+    def __init__(self, graph: str) -> None:
+        def made(sort: Any, name: str, about: str, **options: object) -> Any:  # noqa: ANN401
+            metric = sort(f"kirl_graph_{name}", about, tag_keys=("graph",), **options)
+            metric.set_default_tags({"graph": graph})
+            return metric
+
+        self._version = made(Gauge, "version", "Merges, teachings and withdrawals so far")
+        self._nodes = made(Gauge, "nodes", "Traffic types, actions and signatures in the graph")
+        self._edges = made(Gauge, "edges", "Edges of the graph's three kinds")
+        self._merged = made(Counter, "merged_flows", "Flows merged, repeated merges included")
+        self._seconds = made(
+            Histogram, "merge_seconds", "From a merge's start to disk", boundaries=SECONDS
+        )
+
+    def merged(self, flows: int, seconds: float) -> None:
+        """A merge is on disk."""
+        self._merged.inc(flows)
+        self._seconds.observe(seconds)
+
+    def grown(self, size: GraphStats) -> None:
+        """The graph has another size."""
+        self._version.set(size.version)
+        self._nodes.set(size.nodes.total)
+        self._edges.set(size.edges.total)
 
 
 class GraphServer:
@@ -64,6 +101,7 @@ class GraphServer:
         # A question must not wait five milliseconds for the interpreter each time it meets a merge.
         sys.setswitchinterval(SWITCH_SECONDS)
         self._users: set[str] = set()
+        self._exporter = Exporter(ray.get_runtime_context().get_actor_name() or "graph")
 
     @ray.method(concurrency_group=CHANGES)
     def attach(self, run: str) -> tuple[GraphSpec, str]:
@@ -101,7 +139,14 @@ class GraphServer:
         """
         # An actor that was started again has to learn anew who uses it.
         self._users.update(keyed.key.run for keyed in tables)
-        return self._store().merge(tables)
+        begun, store = time.perf_counter(), self._store()
+        counts = store.merge(tables)
+        self._exporter.merged(
+            sum(keyed.table.flows for keyed in tables), time.perf_counter() - begun
+        )
+        with store.graph() as graph:
+            self._exporter.grown(stats(graph))
+        return counts
 
     @ray.method(concurrency_group=CHANGES)
     def teach(self, lessons: Sequence[Lesson]) -> None:

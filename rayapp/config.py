@@ -413,6 +413,20 @@ class PriorSettings(_Settings):
     beta: _Rate = 1.0
 
 
+class TrackingSettings(_Settings):
+    """Who is told how a run goes, besides its own ``progress.jsonl``.
+
+    Attributes:
+        tensorboard: write event files into the run's folder ``tensorboard``.
+        mlflow: address of a tracking server, or ``sqlite:///FILE``.
+        wandb: project at Weights & Biases.
+    """
+
+    tensorboard: bool = True
+    mlflow: str | None = None
+    wandb: str | None = None
+
+
 class TrainingSettings(_Settings):
     """All that decides a training run, besides its scenario.
 
@@ -451,6 +465,7 @@ class TrainingSettings(_Settings):
     prior: PriorSettings = PriorSettings()
     online: OnlineSettings = OnlineSettings()
     graph: GraphSettings = GraphSettings()
+    tracking: TrackingSettings = TrackingSettings()
 
     @property
     def learning(self) -> PPOSettings | DQNSettings | APPOSettings:

@@ -336,8 +336,8 @@ def _check_same(
             expected=f"a run on scenario {scenario.fingerprint[:12]}",
             mend="Choose another --out, or resume with the run's own scenario",
         )
-    # Runners and checkpoints change speed and safety, never the result.
-    free = {"runners", "checkpoint_seconds"}
+    # These change speed, safety and who is told, never the result.
+    free = {"runners", "checkpoint_seconds", "tracking"}
     before = flat(manifest.settings.model_dump(exclude=free))
     after = flat(settings.model_dump(exclude=free))
     changed = [key for key in before if before[key] != after[key]]

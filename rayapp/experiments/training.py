@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,6 +20,7 @@ from rayapp.experiments.bandits.selection import bandit_trainee
 from rayapp.experiments.learners import learner_config
 from rayapp.experiments.runs import ProgressLine, RunFolder, RunManifest, shared_name
 from rayapp.experiments.supervised import SupervisedTrainee
+from rayapp.experiments.tracking import Tracker, trackers
 from rayapp.experiments.trainee import Trainee
 from rayapp.rl.config import KnowledgeConfig
 from rayapp.rl.networks import NetworkSpec
@@ -48,11 +50,13 @@ def train(folder: RunFolder, on_iteration: Listener | None = None) -> RunManifes
     folder.scenario()
     # The networks are so small that a second thread costs more than it brings.
     torch.set_num_threads(1)
-    trainee = build_trainee(manifest, folder)
-    try:
-        _Session(folder, manifest, trainee).run(manifest.total, on_iteration)
-    finally:
-        trainee.stop()
+    with contextlib.ExitStack() as stack:
+        told = trackers(folder, manifest)
+        for tracker in told:
+            stack.callback(tracker.close)
+        trainee = build_trainee(manifest, folder)
+        stack.callback(trainee.stop)
+        _Session(folder, manifest, trainee, told).run(manifest.total, on_iteration)
     return manifest
 
 
@@ -189,8 +193,15 @@ class StopRequest:
 class _Session:
     """One process's share of a run."""
 
-    def __init__(self, folder: RunFolder, manifest: RunManifest, trainee: Trainee) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        manifest: RunManifest,
+        trainee: Trainee,
+        told: Sequence[Tracker] = (),
+    ) -> None:
         self._folder, self._manifest, self._trainee = folder, manifest, trainee
+        self._told = told
         if manifest.episodes:
             checkpoint = folder.checkpoint(manifest.episodes)
             if not checkpoint.is_dir():
@@ -239,6 +250,8 @@ class _Session:
             learner=summary.results,
         )
         self._folder.append_progress(line)
+        for tracker in self._told:
+            tracker.log(line)
         return line
 
     def _checkpoint(self) -> None:

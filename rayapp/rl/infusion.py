@@ -56,6 +56,7 @@ from rayapp.rl.config import KnowledgeConfig
 from rayapp.rl.counted import balance, cloning_rows, counted_rows
 from rayapp.rl.env_runner import Assignment, Fragment, Knowledge, Slice, slices
 from rayapp.rl.graph_checkpoint import COMPONENT_GRAPH, GraphCheckpoint
+from rayapp.rl.monitor import IterationMetrics
 from rayapp.rl.networks import NetworkSpec
 from rayapp.rl.reference_term import WEIGHTS
 from rayapp.rl.saved_policy import Policy, SavedPolicy, TablePolicy
@@ -125,6 +126,7 @@ class KnowledgeInfused(Algorithm):
         self._catalogue = self.scenario.catalogue
         self._put_flows()
         self._waiting: list[Sampled] = []
+        self._exporter = IterationMetrics(self.run_name)
         self.episodes = 0
         self._spec = GraphSpec.of(self.scenario, own.prior, own.half_life)
         self._graph_folder = Path(own.graph_folder or Path(self.logdir) / "graph")
@@ -209,6 +211,7 @@ class KnowledgeInfused(Algorithm):
         if self.episodes == self.config.reference_flows and self.config.cloning_steps:
             learner_results = self._clone()
         self.summary = self._summarise(sampled.table, learner_results)
+        self._exporter.tell(self.summary, sampled.table.flows)
         self.metrics.log_dict(
             {
                 "reward_mean": self.summary.average_reward,

@@ -81,7 +81,7 @@ class Request:
 
     def to_json(self, scenario: Scenario) -> dict[str, Any]:
         """What the folder remembers; speed is left out."""
-        free = {"runners", "checkpoint_seconds"}
+        free = {"runners", "checkpoint_seconds", "tracking"}
         return {
             "format": FORMAT,
             "fingerprint": scenario.fingerprint,
