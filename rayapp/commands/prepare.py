@@ -9,8 +9,9 @@ import typer
 from rich.table import Table
 
 from envs import Flows, InputError, Scenario, cicids2017, synthetic
+from envs.division import FOLDS
 from envs.files import check_writable
-from envs.scenario import FOLDS, MANIFEST, check_replaceable
+from envs.scenario import MANIFEST, check_replaceable
 from rayapp.commands import console
 
 EXAMPLE = "Example: kirl prepare --data MachineLearningCVE/ --out scenario"
