@@ -40,6 +40,7 @@ __all__ = [
     "find_files",
     "merge_label",
     "merged_counts",
+    "names_of",
     "read",
     "size_of",
     "stretches",
@@ -87,14 +88,14 @@ def read(
     done = 0
     for path, size in zip(files, sizes, strict=True):
         for part in cleaned(Stretch(path), catalogue):
-            account.add(part)
+            account.add(part.rows, part.non_finite, part.empty)
             parts.append(part)
             if progress is not None:
                 progress(done + min(part.consumed, size), total)
         done += size
         if progress is not None:
             progress(done, total)
-    names = [printable(path.name, 500)[1:-1] for path in files]
+    names = names_of(files)
     account.check(names)
     labels = np.concatenate([part.labels for part in parts])
     return Flows(
@@ -180,11 +181,11 @@ class Account:
     def __init__(self) -> None:
         self.rows = self.non_finite = self.empty = 0
 
-    def add(self, part: Cleaned) -> None:
-        """Counts some more rows."""
-        self.rows += part.rows
-        self.non_finite += part.non_finite
-        self.empty += part.empty
+    def add(self, rows: int, non_finite: int, empty: int) -> None:
+        """Counts some more rows, and those of them that were dropped."""
+        self.rows += rows
+        self.non_finite += non_finite
+        self.empty += empty
 
     def check(self, files: list[str]) -> None:
         """Raises :class:`InputError` if no row is left."""
@@ -271,6 +272,11 @@ def _refuse(block: Block, number: int, index: LabelIndex, where: str) -> NoRetur
 def _suffix(path: Path) -> str | None:
     name = path.name.lower()
     return next((suffix for suffix in _READERS if name.endswith(suffix)), None)
+
+
+def names_of(files: Sequence[Path]) -> list[str]:
+    """The files' names as provenance tells them."""
+    return [printable(path.name, 500)[1:-1] for path in files]
 
 
 def size_of(path: Path) -> int:

@@ -151,12 +151,17 @@ def stratified_sample(actual: NDArray[np.int8], size: int, *, seed: int) -> Rows
     counts = np.bincount(actual)
     least = np.minimum(counts, SAMPLED_AT_LEAST)
     least = np.minimum(least, np.ceil(least * (size / max(2 * least.sum(), size))).astype(int))
-    spare = counts - least
-    shares = spare * ((size - least.sum()) / spare.sum())
-    wanted = least + np.floor(shares).astype(int)
-    # Largest remainders; a class that is taken whole has none.
-    order = np.argsort(np.floor(shares) - shares, kind="stable")
-    wanted[order[: size - wanted.sum()]] += 1
+    poor = np.zeros(len(counts), bool)
+    while True:
+        scale = (size - least[poor].sum()) / counts[~poor].sum()
+        newly = ~poor & (counts * scale < least)
+        if not newly.any():
+            break
+        poor |= newly
+    shares = np.where(poor, least, counts * scale)
+    wanted = np.floor(shares).astype(int)
+    by_remainder = np.argsort(wanted - shares, kind="stable")
+    wanted[by_remainder[: size - wanted.sum()]] += 1
     rng = np.random.default_rng((seed, size))
     taken = [
         rng.choice(np.flatnonzero(actual == index), number, replace=False)
