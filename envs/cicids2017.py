@@ -9,7 +9,8 @@ dropped and counted; and anything else that is wrong is an error with its place.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,12 +27,24 @@ from envs.cicids2017_labels import (
     merge_label,
     merged_counts,
 )
-from envs.cicids2017_parquet import read_parquet
+from envs.cicids2017_parquet import group_starts, read_parquet
 from envs.cicids2017_table import Block, printable, reading, shown_path, truncated
 from envs.errors import InputError
 from envs.flows import FEATURES, Flows, Progress, Provenance
 
-__all__ = ["merge_label", "merged_counts", "read"]
+__all__ = [
+    "Account",
+    "Cleaned",
+    "Stretch",
+    "cleaned",
+    "find_files",
+    "merge_label",
+    "merged_counts",
+    "names_of",
+    "read",
+    "size_of",
+    "stretches",
+]
 
 _READERS = {".csv.gz": read_csv, ".csv": read_csv, ".parquet": read_parquet}
 _READABLE = "files named .csv, .csv.gz or .parquet, or folders that hold such"
@@ -67,107 +80,193 @@ def read(
             missing, a cell is not a number, a label is unknown, or no row is left. Rows are
             named by line, the header being line 1; in Parquet they are counted from 1.
     """
-    files = _find_files(paths)
-    sizes = [_size(path) for path in files]
+    files = find_files(paths)
+    sizes = [size_of(path) for path in files]
     total = sum(sizes)
-    gathered = _Gathered(label_index(catalogue))
+    account = Account()
+    parts: list[Cleaned] = []
     done = 0
     for path, size in zip(files, sizes, strict=True):
-        for block in _reader(path)(path):
-            gathered.add(block, shown_path(path))
+        for part in cleaned(Stretch(path), catalogue):
+            account.add(part.rows, part.non_finite, part.empty)
+            parts.append(part)
             if progress is not None:
-                progress(done + min(block.consumed, size), total)
+                progress(done + min(part.consumed, size), total)
         done += size
         if progress is not None:
             progress(done, total)
-    return gathered.flows([printable(path.name, 500)[1:-1] for path in files])
+    names = names_of(files)
+    account.check(names)
+    labels = np.concatenate([part.labels for part in parts])
+    return Flows(
+        features=_joined(parts),
+        actual=label_index(catalogue).classes[labels],
+        provenance=account.provenance(names, labels, catalogue),
+    )
 
 
-class _Gathered:
-    """Rows kept so far, and the account of those that were not."""
+@dataclass(frozen=True)
+class Stretch:
+    """A file, or some of its bytes (CSV) or row groups (Parquet); whole if nothing is said.
 
-    def __init__(self, index: LabelIndex) -> None:
-        self._index = index
-        self._features: list[NDArray[np.float32]] = []
-        self._labels: list[NDArray[np.int16]] = []
-        self._rows = 0
-        self._empty = 0
-        self._non_finite = 0
+    Attributes:
+        path: the file.
+        start: of the stretch. A row of a CSV belongs to the stretch in which it begins.
+        stop: where the next one starts, ``None`` at the file's end.
+        size: bytes on disk, for progress.
+    """
 
-    def add(self, block: Block, where: str) -> None:
-        """Check a block's labels and keep its sound rows."""
-        known = np.array([self._position(text) for text in block.texts], dtype=np.int16)
-        labels = known[block.codes]
-        if (labels == _UNKNOWN).any():
-            self._refuse(block, int(np.argmax(labels == _UNKNOWN)), where)
-        unlabelled = np.flatnonzero(labels == _NO_LABEL)
-        filled = ~np.isnan(block.features[unlabelled]).all(axis=1)
-        if filled.any():
-            self._refuse(block, int(unlabelled[filled][0]), where)
-        keep = np.asarray(np.isfinite(block.features).all(axis=1))
-        self._features.append(block.features if keep.all() else block.features[keep])
-        self._labels.append(labels[keep])
-        self._rows += len(labels) + block.blank
-        self._empty += len(unlabelled) + block.blank
-        self._non_finite += len(labels) - len(unlabelled) - int(keep.sum())
+    path: Path
+    start: int = 0
+    stop: int | None = None
+    size: int = 0
 
-    def flows(self, files: list[str]) -> Flows:
-        """Join the kept rows; this empties the object."""
-        kept = sum(len(part) for part in self._labels)
-        dropped = {"non-finite": self._non_finite, "empty": self._empty}
-        if not kept:
+
+@dataclass(frozen=True)
+class Cleaned:
+    """The sound rows of some consecutive ones, and how many were not.
+
+    Attributes:
+        features: float32 [n, 78], all finite.
+        labels: int16 [n], positions among the catalogue's labels.
+        rows: all rows, sound or not.
+        non_finite: those dropped for a missing or infinite feature.
+        empty: those dropped for being empty.
+        consumed: bytes of the file read so far.
+    """
+
+    features: NDArray[np.float32]
+    labels: NDArray[np.int16]
+    rows: int
+    non_finite: int
+    empty: int
+    consumed: int
+
+
+def cleaned(stretch: Stretch, catalogue: Catalogue = PAPER) -> Iterator[Cleaned]:
+    """Reads the rows of a stretch of a file in order, in pieces, and drops what is unsound.
+
+    The stretches of a file together give exactly the rows of the whole.
+
+    Raises:
+        InputError: as :func:`read`.
+    """
+    index, where = label_index(catalogue), shown_path(stretch.path)
+    reader = _READERS[_suffix(stretch.path) or ".csv"]
+    for block in reader(stretch.path, stretch.start, stretch.stop):
+        yield _clean(block, index, where)
+
+
+def stretches(path: Path, size: int) -> list[Stretch]:
+    """Cuts a file into stretches of about ``size`` bytes that can be read by themselves.
+
+    Gzipped files are whole, and so are Parquet files of one row group.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    whole = size_of(path)
+    suffix = _suffix(path)
+    if suffix == ".csv.gz" or whole <= size:
+        return [Stretch(path, size=whole)]
+    starts = group_starts(path, size) if suffix == ".parquet" else list(range(0, whole, size))
+    stops: list[int | None] = [*starts[1:], None]
+    share = whole // len(starts)
+    return [Stretch(path, start, stop, share) for start, stop in zip(starts, stops, strict=True)]
+
+
+class Account:
+    """Counts rows read and rows left out."""
+
+    def __init__(self) -> None:
+        self.rows = self.non_finite = self.empty = 0
+
+    def add(self, rows: int, non_finite: int, empty: int) -> None:
+        """Counts some more rows, and those of them that were dropped."""
+        self.rows += rows
+        self.non_finite += non_finite
+        self.empty += empty
+
+    def check(self, files: list[str]) -> None:
+        """Raises :class:`InputError` if no row is left."""
+        if self.rows == self.non_finite + self.empty:
             raise InputError(
-                f"no flow is left of {self._rows:,} rows: {self._non_finite:,} have a missing or "
-                f"infinite feature, {self._empty:,} are empty",
+                f"no flow is left of {self.rows:,} rows: {self.non_finite:,} have a missing or "
+                f"infinite feature, {self.empty:,} are empty",
                 where=", ".join(files[:3]) + (", ..." if len(files) > 3 else ""),
                 expected="at least one row whose features are all finite",
                 mend="Check how the files were made",
             )
-        features = np.empty((kept, len(FEATURES)), dtype=np.float32)
-        start = 0
-        self._features.reverse()
-        while self._features:
-            # Parts go as they are copied, so that the whole is never in memory twice.
-            part = self._features.pop()
-            features[start : start + len(part)] = part
-            start += len(part)
-        labels = np.concatenate(self._labels)
-        counts = np.bincount(labels, minlength=len(self._index.names))
-        return Flows(
-            features=features,
-            actual=self._index.classes[labels],
-            provenance=Provenance(
-                kind="cicids2017",
-                origin={"files": files},
-                rows_read=self._rows,
-                dropped=dropped,
-                labels={
-                    name: int(count)
-                    for name, count in zip(self._index.names, counts, strict=True)
-                    if count
-                },
-            ),
+
+    def provenance(
+        self, files: list[str], labels: NDArray[np.int16], catalogue: Catalogue = PAPER
+    ) -> Provenance:
+        """Where flows with the given labels came from."""
+        names = label_index(catalogue).names
+        counts = np.bincount(labels, minlength=len(names))
+        return Provenance(
+            kind="cicids2017",
+            origin={"files": files},
+            rows_read=self.rows,
+            dropped={"non-finite": self.non_finite, "empty": self.empty},
+            labels={name: int(count) for name, count in zip(names, counts, strict=True) if count},
         )
 
-    def _position(self, text: str) -> int:
-        if is_missing(text):
-            return _NO_LABEL
-        return self._index.by_key.get(label_key(text), _UNKNOWN)
 
-    def _refuse(self, block: Block, index: int, where: str) -> NoReturn:
-        text = block.texts[block.codes[index]]
-        row = f"{where}, row {block.row(index)}"
-        error = self._index.unknown(text, f"{row}, column 'Label'")
-        if is_missing(text):
-            error = InputError(
-                "the row has no label",
-                where=f"{row}, column 'Label'",
-                expected="one of: " + ", ".join(self._index.names),
-                mend="Add the label or remove the row",
-            )
-        if block.cut_off and index == len(block.codes) - 1:
-            error = truncated(error, row)
-        raise error
+def _joined(parts: list[Cleaned]) -> NDArray[np.float32]:
+    """All features; this empties the list."""
+    features = np.empty((sum(len(part.labels) for part in parts), len(FEATURES)), np.float32)
+    start = 0
+    parts.reverse()
+    while parts:
+        # Parts go as they are copied, so that the whole is never in memory twice.
+        part = parts.pop()
+        features[start : start + len(part.labels)] = part.features
+        start += len(part.labels)
+    return features
+
+
+def _clean(block: Block, index: LabelIndex, where: str) -> Cleaned:
+    """Checks a block's labels and keeps its sound rows."""
+    known = np.array([_position(text, index) for text in block.texts], dtype=np.int16)
+    labels = known[block.codes]
+    if (labels == _UNKNOWN).any():
+        _refuse(block, int(np.argmax(labels == _UNKNOWN)), index, where)
+    unlabelled = np.flatnonzero(labels == _NO_LABEL)
+    filled = ~np.isnan(block.features[unlabelled]).all(axis=1)
+    if filled.any():
+        _refuse(block, int(unlabelled[filled][0]), index, where)
+    keep = np.asarray(np.isfinite(block.features).all(axis=1))
+    return Cleaned(
+        features=block.features if keep.all() else block.features[keep],
+        labels=labels[keep],
+        rows=len(labels) + block.blank,
+        non_finite=len(labels) - len(unlabelled) - int(keep.sum()),
+        empty=len(unlabelled) + block.blank,
+        consumed=block.consumed,
+    )
+
+
+def _position(text: str, index: LabelIndex) -> int:
+    if is_missing(text):
+        return _NO_LABEL
+    return index.by_key.get(label_key(text), _UNKNOWN)
+
+
+def _refuse(block: Block, number: int, index: LabelIndex, where: str) -> NoReturn:
+    text = block.texts[block.codes[number]]
+    row = f"{where}, row {block.row(number)}"
+    error = index.unknown(text, f"{row}, column 'Label'")
+    if is_missing(text):
+        error = InputError(
+            "the row has no label",
+            where=f"{row}, column 'Label'",
+            expected="one of: " + ", ".join(index.names),
+            mend="Add the label or remove the row",
+        )
+    if block.cut_off and number == len(block.codes) - 1:
+        error = truncated(error, row)
+    raise error
 
 
 def _suffix(path: Path) -> str | None:
@@ -175,17 +274,23 @@ def _suffix(path: Path) -> str | None:
     return next((suffix for suffix in _READERS if name.endswith(suffix)), None)
 
 
-def _reader(path: Path) -> Callable[[Path], Iterator[Block]]:
-    return _READERS[_suffix(path) or ".csv"]
+def names_of(files: Sequence[Path]) -> list[str]:
+    """The files' names as provenance tells them."""
+    return [printable(path.name, 500)[1:-1] for path in files]
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
+    """Bytes of a file on disk."""
     with reading(path):
         return path.stat().st_size
 
 
-def _find_files(paths: Sequence[Path]) -> list[Path]:
-    """The files to read, each once, in the order of reading."""
+def find_files(paths: Sequence[Path]) -> list[Path]:
+    """The files to read, each once, in the order of reading.
+
+    Raises:
+        InputError: there is nothing to read, or what is there is of another kind.
+    """
     if not paths:
         raise InputError("no file or folder was named", expected=_READABLE)
     found: dict[str, Path] = {}

@@ -11,9 +11,9 @@ from __future__ import annotations
 import csv
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -58,19 +58,26 @@ _NOT_CSV = (
 
 @dataclass(frozen=True)
 class _Sheet:
-    """A file's fixed facts."""
+    """A file's fixed facts, and the lines of it that come before what is read."""
 
     where: str
     width: int
     columns: Columns
+    before: Callable[[], int] = lambda: 1
+
+    def row(self, line: int) -> int:
+        """Number, as an editor shows it, of a line counted from 1 where reading began."""
+        return self.before() + line
 
 
-def read_csv(path: Path) -> Iterator[Block]:
+def read_csv(path: Path, start: int = 0, stop: int | None = None) -> Iterator[Block]:
     """The rows of ``path`` in order.
 
     Args:
         path: a ``.csv`` file, or a gzipped one if the name ends in ``.gz``. Cells are
             separated by commas; text is UTF-8 (with or without BOM), cp1252 or latin-1.
+        start: byte from which on a row must begin to be read; of plain files alone.
+        stop: byte from which on rows are left, ``None`` for none; of plain files alone.
 
     Raises:
         InputError: for a file that is not a whole and sound table of CICIDS2017 flows. Rows
@@ -79,20 +86,38 @@ def read_csv(path: Path) -> Iterator[Block]:
     where = shown_path(path)
     with reading(path), path.open("rb") as raw, _decompressed(raw, path) as stream:
         sheet = _read_header(stream, where)
-        line = 2
+        if start:
+            begun = _seek(stream, start)
+            # Told in errors alone; counted beforehand, late rows would cost the whole file.
+            sheet = replace(sheet, before=lambda: _lines_before(path, begun))
+        line = 1
         rows = 0
-        for piece in _pieces(stream, sheet):
-            block = _to_block(piece, line, sheet, raw.tell())
+        for piece in _pieces(stream, sheet, stop):
+            block = _to_block(piece, line, sheet, raw.tell() - start)
             rows += len(block.codes) + block.blank
             line += piece.count(b"\n")
             yield block
-    if not rows:
+    if not (rows or start or stop):
         raise InputError(
             "there is a header but no row below it",
             where=where,
             expected="one row per flow",
             mend="Export or download the file again",
         )
+
+
+def _seek(stream: IO[bytes], start: int) -> int:
+    """Goes to the first line below the header that begins at ``start`` or later."""
+    # From the byte before: if it ends a line, the next one begins where it should.
+    stream.seek(max(start, stream.tell()) - 1)
+    stream.readline()
+    return stream.tell()
+
+
+def _lines_before(path: Path, position: int) -> int:
+    with reading(path), path.open("rb") as raw:
+        pieces = iter(lambda: raw.read(min(BLOCK_BYTES, position - raw.tell())), b"")
+        return sum(piece.count(b"\n") for piece in pieces)
 
 
 @contextmanager
@@ -170,18 +195,18 @@ def _refuse_foreign(first_line: bytes, where: str) -> None:
         )
 
 
-def _pieces(stream: IO[bytes], sheet: _Sheet) -> Iterator[bytes]:
-    """The rest of the stream, cut behind line ends; only the last piece may lack one."""
+def _pieces(stream: IO[bytes], sheet: _Sheet, stop: int | None) -> Iterator[bytes]:
+    """Lines that begin before ``stop``, cut behind line ends; only the file's last may lack one."""
     rest = b""
-    line = 2
-    while chunk := stream.read(BLOCK_BYTES):
+    line = 1
+    while chunk := _chunk(stream, stop):
         end = chunk.rfind(b"\n") + 1
         piece, rest = (rest + chunk[:end], chunk[end:]) if end else (b"", rest + chunk)
         line += piece.count(b"\n")
         if len(rest) > LINE_BYTES:
             raise InputError(
                 "the line is longer than 1 MiB",
-                where=f"{sheet.where}, row {line}",
+                where=f"{sheet.where}, row {sheet.row(line)}",
                 expected=f"{sheet.width} cells",
                 mend="The file is damaged here; download or export it again",
             )
@@ -191,13 +216,24 @@ def _pieces(stream: IO[bytes], sheet: _Sheet) -> Iterator[bytes]:
         yield rest
 
 
+def _chunk(stream: IO[bytes], stop: int | None) -> bytes:
+    """The next bytes; those before ``stop`` are followed by the rest of the line there."""
+    if stop is None:
+        return stream.read(BLOCK_BYTES)
+    left = stop - stream.tell()
+    if left > BLOCK_BYTES or left <= 0:
+        return stream.read(BLOCK_BYTES) if left > 0 else b""
+    chunk = stream.read(left)
+    return chunk if chunk.endswith(b"\n") else chunk + stream.readline(LINE_BYTES)
+
+
 def _to_block(piece: bytes, first_line: int, sheet: _Sheet, consumed: int) -> Block:
     table, blank = _parse_patiently(piece, first_line, sheet)
     label = table.column(len(FEATURES)).combine_chunks().dictionary_encode()
 
     def row(index: int) -> int:
         return next(
-            offset + first_line
+            sheet.row(offset + first_line)
             for i, (offset, _) in enumerate(_rows(piece, sheet.width))
             if i == index
         )
@@ -270,7 +306,7 @@ def _explain(piece: bytes, first_line: int, sheet: _Sheet, complaint: str) -> In
     """Go through the block cell by cell for the first fault."""
     last = len(piece.splitlines()) - 1
     for offset, line in _rows(piece, sheet.width):
-        where = f"{sheet.where}, row {first_line + offset}"
+        where = f"{sheet.where}, row {sheet.row(first_line + offset)}"
         error = _fault(line, where, sheet)
         if error is not None:
             if offset == last and not piece.endswith(b"\n"):
@@ -278,7 +314,7 @@ def _explain(piece: bytes, first_line: int, sheet: _Sheet, complaint: str) -> In
             return error
     return InputError(
         f"not readable as CSV: {printable(complaint, 200)[1:-1]}",
-        where=f"{sheet.where}, rows {first_line} to {first_line + last}",
+        where=f"{sheet.where}, rows {sheet.row(first_line)} to {sheet.row(first_line + last)}",
         expected="one row per line, cells separated by commas",
         mend="Export or download the file again",
     )

@@ -7,6 +7,7 @@ Spark. So any numeric type is taken, numbers kept as text too, and labels of any
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,22 +38,43 @@ BATCH_ROWS = 1 << 16
 _MAGIC = b"PAR1"
 
 
-def read_parquet(path: Path) -> Iterator[Block]:
+def read_parquet(path: Path, start: int = 0, stop: int | None = None) -> Iterator[Block]:
     """The rows of ``path`` in order.
 
     Args:
         path: a ``.parquet`` file.
+        start: the first row group to read.
+        stop: the row group to stop before, ``None`` for none.
 
     Raises:
         InputError: for a file that is not a whole and sound table of CICIDS2017 flows. Rows
             are counted from 1.
     """
     where = shown_path(path)
+    with _opened(path) as (file, size):
+        yield from _blocks(file, range(file.num_row_groups)[start:stop], size, where)
+
+
+def group_starts(path: Path, size: int) -> list[int]:
+    """The row groups that stretches of about ``size`` bytes on disk start with.
+
+    Raises:
+        InputError: the file is no whole Parquet file.
+    """
+    with _opened(path) as (file, whole):
+        groups = max(1, file.num_row_groups)
+        return list(range(0, groups, max(1, groups * size // whole)))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, int]]:
+    """The open file and its size in bytes; what is damaged in it is told as an InputError."""
+    where = shown_path(path)
     with reading(path):
         size = _check_whole(path, where)
         try:
             with pq.ParquetFile(path) as file:
-                yield from _blocks(file, size, where)
+                yield file, size
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             # Arrow reports damaged pages as OSError, though the disk is sound.
             if isinstance(error, OSError) and error.errno:
@@ -84,7 +106,7 @@ def _check_whole(path: Path, where: str) -> int:
     )
 
 
-def _blocks(file: Any, size: int, where: str) -> Iterator[Block]:  # noqa: ANN401
+def _blocks(file: Any, groups: range, size: int, where: str) -> Iterator[Block]:  # noqa: ANN401
     names = file.schema_arrow.names
     columns = locate_columns(names, where)
     rows = file.metadata.num_rows
@@ -96,8 +118,11 @@ def _blocks(file: Any, size: int, where: str) -> Iterator[Block]:  # noqa: ANN40
             mend="Write or download the file again",
         )
     wanted = {names[position] for position in (*columns.features, columns.label)}
-    done = 0
-    for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=sorted(wanted)):
+    done = sum(file.metadata.row_group(group).num_rows for group in range(groups.start))
+    batches = file.iter_batches(
+        batch_size=BATCH_ROWS, row_groups=list(groups), columns=sorted(wanted)
+    )
+    for batch in batches:
         columns = locate_columns(batch.schema.names, where)
         yield _to_block(batch, columns, done, size * (done + len(batch)) // rows, where)
         done += len(batch)

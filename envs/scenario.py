@@ -32,27 +32,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
 
 from envs.bandit import FlowSet
 from envs.catalogue import PAPER, Catalogue
 from envs.detector import Detector, detection_report, report_to_json
+from envs.division import FOLDS, TEST_SHARE, Division, Wishes, divide
 from envs.errors import InputError
 from envs.files import link_or_copy, replacing, sha256, write_json
-from envs.flows import Flows
+from envs.flows import Flows, Provenance
 from envs.signatures import SignatureTable
 
 FORMAT = 2
-TEST_SHARE = 0.3
-"""Share of flows held out for testing (paper, section IV-A: 70/30)."""
-
-FOLDS = 3
-"""Folds of cross-fitting (:mod:`envs.honesty`), chosen within the training part of real flows."""
 
 DRAWS = 4
 """Deals into folds; each gives the training flows one more set of honest matches."""
-
-MOST_FOLDS = 100
 
 SPLITS = ("train", "test")
 MANIFEST = "manifest.json"
@@ -63,47 +56,58 @@ _FILES = ("signatures.parquet", "train.parquet", "test.parquet", "detector.skops
 Matching = Literal["fitted", "cross-fitted"]
 
 
-def split(
-    actual: NDArray[np.int8], *, seed: int, test_share: float = TEST_SHARE
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """A seeded stratified split; with Table I's counts it gives Table V's supports.
+@dataclass(frozen=True)
+class Findings:
+    """What a scenario is written from, once all flows are matched.
 
-    Args:
-        actual: int8 [n], class indices.
-        seed: of the shuffle.
-        test_share: share of the test part.
-
-    Returns:
-        Row numbers of the training and of the test part, each shuffled.
+    Attributes:
+        provenance: where the flows came from.
+        actual: int8 [flows], class of each.
+        division: which of them train and which test.
+        detector: fitted.
+        signature: int32 [flows], the signature that each flow matches.
+        cross_fitted: int32 [draws, flows fitted on], those that the flows which the detector
+            was fitted on match honestly.
     """
-    train, test = train_test_split(
-        np.arange(len(actual)), test_size=test_share, stratify=actual, random_state=seed
-    )
-    return train, test
+
+    provenance: Provenance
+    actual: NDArray[np.int8]
+    division: Division
+    detector: Detector
+    signature: NDArray[np.int32]
+    cross_fitted: NDArray[np.int32]
+
+    def split(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
+        """Signatures and classes of some flows."""
+        return self.signature[rows], self.actual[rows]
+
+    def signatures(self) -> SignatureTable:
+        """The signature database; its support counts all flows that might be fitted on."""
+        matched = np.bincount(self.signature[self.division.fit_from])
+        return self.detector.signatures(matched)
+
+    def met_honestly(self) -> NDArray[np.int32]:
+        """Signatures that the training flows match honestly, int32 [draws, training flows].
+
+        A flow that the detector was not fitted on is a stranger to it already.
+        """
+        met = np.tile(self.signature[self.division.train], (len(self.cross_fitted), 1))
+        if len(met):
+            met[:, self.division.chosen] = self.cross_fitted
+        return met
 
 
-def _parted(
-    rows: NDArray[np.int64], actual: NDArray[np.int8], share: float, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Training rows parted into those the detector is fitted on, and those the agent meets."""
-    try:
-        fit, meet = train_test_split(
-            rows, test_size=share, stratify=actual[rows], random_state=seed
+def match_honestly(
+    detector: Detector, features: NDArray[np.float32], wishes: Wishes
+) -> NDArray[np.int32]:
+    """Signatures that the flows a detector was fitted on match honestly, int32 [draws, n]."""
+    draws = DRAWS if wishes.folds else 0
+    matched = np.empty((draws, len(features)), np.int32)
+    for draw in range(draws):
+        matched[draw] = detector.match_cross_fitted(
+            features, folds=wishes.folds, seed=wishes.seed * DRAWS + draw
         )
-    except ValueError as error:
-        raise InputError(
-            f"a class has too few training flows to set a share of {share:g} apart",
-            expected="at least two training flows of every class on either side",
-            mend="Choose another --honest, --cross-fit, or give more flows",
-        ) from error
-    return fit, meet
-
-
-def _check_honesty(honest: float | None, cross_fit: int) -> None:
-    if honest is not None and not 0 < honest < 1:
-        raise InputError(f"--honest is {honest:g}", expected="a share between 0 and 1")
-    if cross_fit != 0 and not 2 <= cross_fit <= MOST_FOLDS:
-        raise InputError(f"--cross-fit is {cross_fit}", expected=f"2 to {MOST_FOLDS} folds, or 0")
+    return matched
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,7 @@ class Scenario:
         catalogue: Catalogue = PAPER,
         honest: float | None = None,
         cross_fit: int = FOLDS,
+        sample: int | None = None,
     ) -> Scenario:
         """Splits flows, fits the detector on the training part and writes the scenario.
 
@@ -139,51 +144,66 @@ class Scenario:
                 meets these alone (:mod:`envs.honesty`).
             cross_fit: number of folds by which the agent can meet all training flows
                 honestly, 0 for none; of no use, and left out, with ``honest``.
+            sample: most flows to fit the detector on, drawn by class; ``None`` for all.
 
         Raises:
             InputError: only one class, a class with too few flows to be split, ``out``
-                holds anything but a scenario, or impossible ``honest`` and ``cross_fit``.
+                holds anything but a scenario, or impossible ``honest``, ``cross_fit`` or
+                ``sample``.
         """
-        _check_honesty(honest, cross_fit)
+        wishes = Wishes(seed, honest, cross_fit, sample)
+        wishes.check()
         check_replaceable(out)
-        _check_classes(flows, catalogue)
-        train_rows, test_rows = split(flows.actual, seed=seed)
-        fit_rows = train_rows
-        if honest is not None:
-            fit_rows, train_rows = _parted(train_rows, flows.actual, honest, seed)
-        fit_features = flows.features[fit_rows]
-        detector = Detector.fit(fit_features, flows.actual[fit_rows], seed=seed)
-        fitted = detector.match(fit_features)
-        matched = fitted if honest is None else detector.match(flows.features[train_rows])
-        draws = DRAWS if cross_fit and honest is None else 0
-        honestly = [
-            detector.match_cross_fitted(fit_features, folds=cross_fit, seed=seed * DRAWS + draw)
-            for draw in range(draws)
-        ]
-        cross_fitted = np.array(honestly, np.int32).reshape(draws, len(matched))
-        train = (matched, flows.actual[train_rows])
+        division = divide(flows.actual, wishes, catalogue)
+        fit_features = flows.features[division.fit]
+        detector = Detector.fit(fit_features, flows.actual[division.fit], seed=seed)
+        cross_fitted = match_honestly(detector, fit_features, wishes)
         del fit_features
-        test = (detector.match(flows.features[test_rows]), flows.actual[test_rows])
-        signatures = detector.signatures(np.bincount(fitted))
+        signature = detector.match(flows.features)
+        findings = Findings(
+            flows.provenance, flows.actual, division, detector, signature, cross_fitted
+        )
+        return cls.write(out, findings, wishes, catalogue)
+
+    @classmethod
+    def write(
+        cls, out: Path, findings: Findings, wishes: Wishes, catalogue: Catalogue = PAPER
+    ) -> Scenario:
+        """Writes what was found out as a scenario.
+
+        Args:
+            out: the folder to write; what stood there is replaced once all is written.
+            findings: flows matched to signatures.
+            wishes: what they were divided by.
+            catalogue: the classes that ``findings.actual`` refers to.
+
+        Raises:
+            InputError: ``out`` holds anything but a scenario, or cannot be written to.
+        """
+        check_replaceable(out)
+        signatures, division = findings.signatures(), findings.division
+        train, test = findings.split(division.train), findings.split(division.test)
+        cross_fitted = findings.met_honestly()
         report = detection_report(signatures.predicted[test[0]], test[1], catalogue)
         manifest: dict[str, Any] = {
             "format": FORMAT,
-            "source": asdict(flows.provenance),
+            "source": asdict(findings.provenance),
             "flows": {"train": len(train[1]), "test": len(test[1])},
             "classes": {
                 name: int(count)
                 for name, count in zip(
                     catalogue.class_names,
-                    np.bincount(flows.actual, minlength=len(catalogue.classes)),
+                    np.bincount(findings.actual, minlength=len(catalogue.classes)),
                     strict=True,
                 )
             },
             "split": {
-                "seed": seed,
+                "seed": wishes.seed,
                 "test_share": TEST_SHARE,
-                "honest": honest,
-                "cross_fit": cross_fit if draws else 0,
-            },
+                "honest": wishes.honest,
+                "cross_fit": wishes.folds,
+            }
+            | ({"fitted_on": len(division.fit)} if division.sampled else {}),
             "signatures": len(signatures),
             "detection": report_to_json(report),
             "catalogue": catalogue.to_json(),
@@ -191,12 +211,12 @@ class Scenario:
         }
         with replacing(out) as folder:
             folder.mkdir()
-            detector.save(folder / "detector.skops")
+            findings.detector.save(folder / "detector.skops")
             _write_signatures(folder / "signatures.parquet", signatures)
             _write_split(folder / "train.parquet", train, cross_fitted)
             _write_split(folder / "test.parquet", test)
             manifest["fingerprint"] = _fingerprint(
-                catalogue, detector, signatures, train, test, cross_fitted
+                catalogue, findings.detector, signatures, train, test, cross_fitted
             )
             manifest["sha256"] = {name: sha256(folder / name) for name in _FILES}
             manifest["manifest_sha256"] = _manifest_sha256(manifest)
@@ -326,31 +346,6 @@ def check_replaceable(out: Path) -> None:
             "exists and holds more than a scenario", where=str(out), mend="Choose another --out"
         )
     _read_manifest(out)
-
-
-def _check_classes(flows: Flows, catalogue: Catalogue) -> None:
-    counts = np.bincount(flows.actual, minlength=len(catalogue.classes))
-    present = np.flatnonzero(counts)
-    if len(present) < 2:
-        found = catalogue.class_names[int(present[0])] if len(present) else "none"
-        raise InputError(
-            f"all flows are of one class ({found})",
-            expected="flows of at least two classes, so that there is something to detect",
-            mend="Give the files that hold the attacks, too",
-        )
-    for index in present:
-        if counts[index] < 2:
-            raise InputError(
-                f"class {catalogue.class_names[int(index)]} has only one flow",
-                expected="at least 2 flows of every class that occurs, to be split",
-                mend="Add flows of that class or leave it out",
-            )
-    if len(flows) * TEST_SHARE < len(present) + 1:
-        raise InputError(
-            f"only {len(flows)} flows of {len(present)} classes",
-            expected=f"enough for a test part of {TEST_SHARE:.0%} that holds every class",
-            mend="Give more flows",
-        )
 
 
 def _versions() -> dict[str, str]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.behaviours import PUBLISHED_COUNTS, Behaviour, mixture_of
+from envs.behaviours import PUBLISHED_COUNTS, mixture_of
 from envs.catalogue import PAPER, Catalogue
 from envs.cicflowmeter import columns_of
 from envs.errors import InputError
@@ -100,13 +100,27 @@ def label_counts(rows: int, catalogue: Catalogue = PAPER) -> dict[str, int]:
 
 
 @dataclass(frozen=True)
-class _Piece:
-    """Up to ``_CHUNK`` flows of one behaviour, drawn from a stream of their own."""
+class Piece:
+    """Up to ``_CHUNK`` flows of one behaviour, drawn from a stream of their own.
 
-    behaviour: Behaviour
-    actual: int
-    rows: NDArray[np.intp]
+    Attributes:
+        label: the published label.
+        rank: of the behaviour in the label's mixture.
+        start: place of the first flow among all flows, before they are put in order.
+        size: how many flows.
+        seed: of the stream.
+    """
+
+    label: str
+    rank: int
+    start: int
+    size: int
     seed: tuple[int, ...]
+
+    def draw(self) -> NDArray[np.float32]:
+        """The flows' features, float32 [size, 78]."""
+        behaviour = mixture_of(self.label)[self.rank]
+        return columns_of(behaviour.draw(self.size, np.random.default_rng(self.seed))).T
 
 
 def generate(
@@ -129,44 +143,55 @@ def generate(
         InputError: too few rows, a negative seed, or a catalogue whose labels are not the
             published ones.
     """
-    if seed < 0:
-        raise InputError(f"the seed is {seed}", expected="a whole number from 0 up")
-    counts = label_counts(rows, catalogue)
+    pieces = list(cut(rows, seed=seed, catalogue=catalogue))
+    order = order_of(rows, seed=seed)
     features = np.empty((rows, len(FEATURES)), np.float32)
     actual = np.empty(rows, np.int8)
+    index = {name: i for i, c in enumerate(catalogue.classes) for name in c.labels}
 
-    def draw(piece: _Piece) -> int:
-        rng = np.random.default_rng(piece.seed)
-        fields = piece.behaviour.draw(len(piece.rows), rng)
-        features[piece.rows] = columns_of(fields).T
-        actual[piece.rows] = piece.actual
-        return len(piece.rows)
+    def draw(piece: Piece) -> int:
+        places = order[piece.start : piece.start + piece.size]
+        features[places] = piece.draw()
+        actual[places] = index[piece.label]
+        return piece.size
 
     done = 0
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        for drawn in pool.map(draw, _pieces(rows, seed, counts, catalogue)):
+        for drawn in pool.map(draw, pieces):
             done += drawn
             if progress is not None:
                 progress(done, rows)
+    return Flows(features, actual, provenance(rows, seed=seed, catalogue=catalogue))
+
+
+def provenance(rows: int, *, seed: int, catalogue: Catalogue = PAPER) -> Provenance:
+    """Where ``rows`` synthetic flows come from."""
     origin = {"rows": rows, "seed": seed}
-    provenance = Provenance("synthetic", origin, rows_read=rows, labels=counts)
-    return Flows(features, actual, provenance)
+    labels = label_counts(rows, catalogue)
+    return Provenance("synthetic", origin, rows_read=rows, labels=labels)
 
 
-def _pieces(
-    rows: int, seed: int, counts: Mapping[str, int], catalogue: Catalogue
-) -> Iterator[_Piece]:
-    """Which rows show which behaviour: all that is random about the flows' order."""
-    order = np.random.default_rng((seed, 0)).permutation(rows)
-    index = {name: i for i, c in enumerate(catalogue.classes) for name in c.labels}
+def order_of(rows: int, *, seed: int) -> NDArray[np.int64]:
+    """The row that each flow gets, int64 [rows]: all that is random about the flows' order."""
+    return np.random.default_rng((seed, 0)).permutation(rows)
+
+
+def cut(rows: int, *, seed: int, catalogue: Catalogue = PAPER) -> Iterator[Piece]:
+    """The pieces that synthetic flows are drawn in; each can be drawn by itself, anywhere.
+
+    Raises:
+        InputError: as :func:`generate`.
+    """
+    if seed < 0:
+        raise InputError(f"the seed is {seed}", expected="a whole number from 0 up")
     start = number = 0
-    for label, count in counts.items():
+    for label, count in label_counts(rows, catalogue).items():
         mixture = mixture_of(label)
         # Apportioned, not drawn: the difficulty is not to wander with the seed.
         sizes = apportion(count, {str(i): b.share for i, b in enumerate(mixture)})
-        for behaviour, size in zip(mixture, sizes.values(), strict=True):
+        for rank, size in enumerate(sizes.values()):
             for first in range(0, size, _CHUNK):
-                stop = start + min(_CHUNK, size - first)
                 number += 1
-                yield _Piece(behaviour, index[label], order[start:stop], (seed, number))
-                start = stop
+                drawn = min(_CHUNK, size - first)
+                yield Piece(label, rank, start, drawn, (seed, number))
+                start += drawn

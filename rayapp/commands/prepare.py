@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from dataclasses import asdict, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,9 +13,24 @@ import typer
 from rich.table import Table
 
 from envs import Flows, InputError, Scenario, cicids2017, synthetic
+from envs.division import FOLDS, Wishes
 from envs.files import check_writable
-from envs.scenario import FOLDS, MANIFEST, check_replaceable
+from envs.scenario import MANIFEST, check_replaceable
 from rayapp.commands import console
+from rayapp.preparation.memory import TreeMemory
+from rayapp.preparation.sources import Files, Source, Synthetic
+
+SAMPLE = 2_000_000
+"""Flows that the tree of a stream is fitted on: more than the training part of CICIDS2017, so
+that a stream of it gives the same tree. They take 0.6 GB, and the tree some minutes."""
+
+
+class Engine(StrEnum):
+    """Where flows are held."""
+
+    memory = "memory"
+    ray = "ray"
+
 
 EXAMPLE = "Example: kirl prepare --data MachineLearningCVE/ --out scenario"
 
@@ -46,34 +65,110 @@ def prepare(
             "matched without the leaves that rest on its own fold alone. 0 leaves it out.",
         ),
     ] = FOLDS,
+    engine: Annotated[
+        Engine,
+        typer.Option(
+            help="Where flows are held: in this process's memory, or nowhere: streamed by Ray "
+            "Data, over a cluster if there is one, for more flows than memory."
+        ),
+    ] = Engine.memory,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            metavar="ROWS",
+            help="Fit the tree on so many training flows at most, drawn by class (default: all; "
+            f"{SAMPLE:,} with --engine ray).",
+        ),
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to stream on; it must see the files.")
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a scenario that is there already.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the manifest, and what it cost, as JSON.")
+    ] = False,
 ) -> None:
     """Split flows 70/30, fit the detector, write signatures and splits as a scenario."""
-    _check(data, synthetic_rows, out, overwrite)
-    flows = read_flows(data) if data else generate_flows(synthetic_rows or 0, seed)
-    with console.working(f"Fitting a decision tree on 70 % of {len(flows):,} flows"):
-        scenario = Scenario.prepare(flows, out, seed=seed, honest=honest, cross_fit=cross_fit)
-    console.err.print(f"Peak memory: {console.peak_memory():.2f} GiB")
+    wishes = Wishes(seed, honest, cross_fit, sample)
+    _check(data, synthetic_rows, out, wishes, overwrite)
+    begun = time.perf_counter()
+    if engine is Engine.memory:
+        scenario, peak = _in_memory(data, synthetic_rows or 0, out, wishes)
+    else:
+        wishes = replace(wishes, sample=sample or SAMPLE)
+        scenario, peak = _streamed(data, synthetic_rows or 0, out, wishes, address)
+    seconds = time.perf_counter() - begun
+    rows = scenario.manifest["source"]["rows_read"]
+    console.err.print(
+        f"{rows:,} rows in {seconds:.1f} s ({rows / seconds:,.0f} rows/s). "
+        f"Peak memory: {peak / 2**30:.2f} GiB"
+    )
     if as_json:
-        console.print_json(scenario.manifest)
+        cost = {
+            "engine": engine.value,
+            "seconds": round(seconds, 3),
+            "rows_per_second": round(rows / seconds, 1),
+            "peak_memory_gib": round(peak / 2**30, 3),
+        }
+        console.print_json(scenario.manifest | {"preparation": cost})
     else:
         show(scenario)
+
+
+def _in_memory(
+    data: list[Path] | None, rows: int, out: Path, wishes: Wishes
+) -> tuple[Scenario, float]:
+    """The scenario, and the peak memory in bytes."""
+    flows = read_flows(data) if data else generate_flows(rows, wishes.seed)
+    with console.working(f"Fitting a decision tree on 70 % of {len(flows):,} flows"):
+        scenario = Scenario.prepare(
+            flows,
+            out,
+            seed=wishes.seed,
+            honest=wishes.honest,
+            cross_fit=wishes.cross_fit,
+            sample=wishes.sample,
+        )
+    return scenario, console.peak_memory() * 2**30
+
+
+def _streamed(
+    data: list[Path] | None, rows: int, out: Path, wishes: Wishes, address: str | None
+) -> tuple[Scenario, float]:
+    """The scenario, and the peak memory in bytes of all processes on this machine."""
+    # What cannot be read is said before anything is started.
+    source: Source = Files(data) if data else Synthetic(rows, seed=wishes.seed)
+    with TreeMemory() as memory, console.ray_session(address):
+        from rayapp.preparation import streaming
+
+        # It tells of every pass; what it would tell of faults is raised as well.
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        stages = streaming.Stages(console.Reporter, console.working)
+        scenario = streaming.prepare(source, out, wishes, stages=stages)
+    _tell_dropped(scenario.manifest["source"])
+    if not memory.whole:
+        console.err.print("Memory of Ray's processes is not told on this system.")
+    return scenario, memory.peak
 
 
 def read_flows(data: list[Path]) -> Flows:
     """Reads CICIDS2017 files with progress."""
     with console.Reporter("Reading", "bytes") as reporter:
         flows = cicids2017.read(data, progress=reporter)
-    source = flows.provenance
-    dropped = ", ".join(f"{count:,} {why}" for why, count in source.dropped.items() if count)
-    console.err.print(
-        f"Read {source.rows_read:,} rows from {len(source.origin['files'])} file(s)"
-        + (f", dropped {dropped}" if dropped else "")
-    )
+    _tell_dropped(asdict(flows.provenance))
     return flows
+
+
+def _tell_dropped(source: dict[str, Any]) -> None:
+    files = source["origin"].get("files")
+    dropped = ", ".join(f"{count:,} {why}" for why, count in source["dropped"].items() if count)
+    if files:
+        console.err.print(
+            f"Read {source['rows_read']:,} rows from {len(files)} file(s)"
+            + (f", dropped {dropped}" if dropped else "")
+        )
 
 
 def generate_flows(rows: int, seed: int) -> Flows:
@@ -99,7 +194,10 @@ def show(scenario: Scenario) -> None:
     )
 
 
-def _check(data: list[Path] | None, rows: int | None, out: Path, overwrite: bool) -> None:
+def _check(
+    data: list[Path] | None, rows: int | None, out: Path, wishes: Wishes, overwrite: bool
+) -> None:
+    wishes.check()
     if bool(data) == (rows is not None):
         raise InputError(
             "nothing to prepare" if not data else "both --data and --synthetic are given",

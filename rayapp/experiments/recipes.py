@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from envs import Scenario
-from envs.scenario import FOLDS
+from envs.division import FOLDS
 
 
 def prepare_command(scenario: Scenario, out: str = "scenario") -> str:

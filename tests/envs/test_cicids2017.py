@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from envs import cicids2017_csv
 from envs.catalogue import PAPER, Catalogue, TrafficClass
-from envs.cicids2017 import merge_label, merged_counts, read
+from envs.cicids2017 import cleaned, merge_label, merged_counts, read, stretches
 from envs.errors import InputError
 from envs.flows import FEATURES, Flows
 
@@ -250,6 +250,78 @@ def test_progress_counts_the_bytes_on_disk_up_to_their_sum(tmp_path: Path) -> No
     assert calls[-1] == (total, total)
     assert {of for _, of in calls} == {total}
     assert files[0].stat().st_size in [done for done, _ in calls]
+
+
+# --- stretches of files -------------------------------------------------------------------
+
+
+def together(paths: Sequence[Path], size: int) -> tuple[object, ...]:
+    """What the stretches of files hold, one after the other."""
+    parts = [
+        part for path in paths for stretch in stretches(path, size) for part in cleaned(stretch)
+    ]
+    return (
+        np.concatenate([part.features for part in parts]).tobytes(),
+        np.concatenate([part.labels for part in parts]).tolist(),
+        sum(part.rows for part in parts),
+        sum(part.non_finite for part in parts),
+        sum(part.empty for part in parts),
+    )
+
+
+@pytest.mark.parametrize("size", [1, 300, 997, 2500, 10**9])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_stretches_of_a_file_hold_the_rows_of_the_whole(
+    tmp_path: Path, size: int, end: str
+) -> None:
+    rows: list[Row] = [
+        (changed("Idle Min", "inf" if i % 7 == 3 else i, i), "DDoS" if i % 3 else "BENIGN")
+        for i in range(20)
+    ]
+    text = table(rows, end=end) + "," * 78 + end
+    days = [write(tmp_path / "a.csv", text), write(tmp_path / "b.csv", text.removesuffix(end))]
+    whole = read(days)
+
+    held = together(days, size)
+
+    assert len(stretches(days[0], 300)) > 5
+    assert held[0] == whole.features.tobytes()
+    assert held[2:] == (42, 6, 2)
+
+
+@pytest.mark.parametrize("size", [1, 4000, 10**9])
+def test_the_row_groups_of_a_parquet_file_hold_its_rows(tmp_path: Path, size: int) -> None:
+    rows: list[Row] = [(numbers(i), "DDoS" if i % 3 else "BENIGN") for i in range(20)]
+    path = tmp_path / "day.parquet"
+    pq.write_table(pa.table(as_columns(rows)), path, row_group_size=3)
+
+    assert len(stretches(path, 1)) == 7
+    assert together([path], size)[0] == read([path]).features.tobytes()
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_fault_in_a_late_stretch_is_told_as_in_the_whole(tmp_path: Path, suffix: str) -> None:
+    rows: list[Row] = [(numbers(i), "BENIGN") for i in range(20)]
+    rows[17] = (numbers(), "Worm")
+    path = tmp_path / f"day.{suffix}"
+    if suffix == "csv":
+        write(path, table(rows))
+    else:
+        pq.write_table(pa.table(as_columns(rows)), path, row_group_size=2)
+
+    told = [f"{path}, row {19 if suffix == 'csv' else 18}, column 'Label'"]
+    for stretch in stretches(path, 600):
+        try:
+            list(cleaned(stretch))
+        except InputError as error:
+            told.append(str(error.where))
+
+    assert told == [str(refusal(path).where)] * 2
+
+
+def test_gzipped_files_are_read_whole(tmp_path: Path) -> None:
+    path = write(tmp_path / "day.csv.gz", table([(numbers(i), "BENIGN") for i in range(9)]))
+    assert [(one.start, one.stop) for one in stretches(path, 10)] == [(0, None)]
 
 
 # --- labels -------------------------------------------------------------------------------

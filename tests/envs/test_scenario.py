@@ -10,9 +10,10 @@ import pytest
 
 from envs.bandit import FlowSet
 from envs.catalogue import PAPER
+from envs.division import split
 from envs.errors import InputError
 from envs.flows import FEATURES, Flows, Provenance
-from envs.scenario import DRAWS, Scenario, split
+from envs.scenario import DRAWS, Scenario
 
 MakeFlows = Callable[..., Flows]
 

@@ -1,0 +1,1 @@
+"""Preparing scenarios from more flows than fit into memory, on Ray Data."""

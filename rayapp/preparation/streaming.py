@@ -1,0 +1,212 @@
+"""Prepares a scenario from a stream of flows, in three readings and a few bytes per flow.
+
+1. Labels: every flow is read and cleaned; its class stays, its features do not. The classes
+   are enough to divide the flows into training and test part, exactly as in memory.
+2. Sample: the features of the flows that the detector is fitted on are kept. The tree is
+   fitted, and its flows are matched honestly, in this process.
+3. Signatures: every flow is read again and matched where it is read.
+
+With a sample that covers all training flows, the scenario is the one that
+:meth:`envs.Scenario.prepare` makes of the same flows; with a smaller one, the one that it
+makes with the same ``sample``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+from numpy.typing import NDArray
+
+from envs import FEATURES, PAPER, Catalogue, InputError, Scenario
+from envs.cicids2017 import Account, Cleaned
+from envs.cicids2017_labels import label_index
+from envs.detector import Detector
+from envs.division import Wishes, divide
+from envs.flows import Progress, Provenance
+from envs.scenario import Findings, check_replaceable, match_honestly
+from rayapp.preparation.sources import Source
+from rayapp.preparation.stream import Place, Work, stream
+
+
+def _quiet(title: str, unit: str) -> AbstractContextManager[Progress]:
+    return nullcontext(lambda done, total: None)
+
+
+@dataclass(frozen=True)
+class Stages:
+    """How stages are shown.
+
+    Attributes:
+        reading: given a title and a unit, shows progress while it is entered.
+        working: the same for what has no progress.
+    """
+
+    reading: Callable[[str, str], AbstractContextManager[Progress]] = _quiet
+    working: Callable[[str], AbstractContextManager[Any]] = nullcontext
+
+
+def prepare(
+    source: Source,
+    out: Path,
+    wishes: Wishes,
+    *,
+    catalogue: Catalogue = PAPER,
+    stages: Stages | None = None,
+) -> Scenario:
+    """Divides, fits, matches and writes. Ray must be running.
+
+    Args:
+        source: of the flows.
+        out: the folder to write; what stood there is replaced once all is written.
+        wishes: how flows are divided, and on how many the detector is fitted.
+        catalogue: the one that the source was made with.
+        stages: shows what is going on.
+
+    Raises:
+        InputError: as :func:`envs.cicids2017.read` and :meth:`envs.Scenario.prepare`, or a
+            file changed while it was being read.
+    """
+    wishes.check()
+    check_replaceable(out)
+    passes = _Passes(source, stages or Stages())
+    provenance, actual = passes.labels(catalogue)
+    division = divide(actual, wishes, catalogue)
+    features = passes.features(division.fit)
+    with passes.stages.working(f"Fitting a decision tree on {len(division.fit):,} flows"):
+        detector = Detector.fit(features, actual[division.fit], seed=wishes.seed)
+        cross_fitted = match_honestly(detector, features, wishes)
+    del features
+    signature = passes.signatures(detector)
+    with passes.stages.working(f"Writing {out}"):
+        findings = Findings(provenance, actual, division, detector, signature, cross_fitted)
+        return Scenario.write(out, findings, wishes, catalogue)
+
+
+class _Passes:
+    """The three readings of one source."""
+
+    def __init__(self, source: Source, stages: Stages) -> None:
+        self.stages = stages
+        self._source = source
+        self._digests: dict[tuple[int, int], tuple[int, int]] = {}
+        self._starts = np.zeros(len(source.parts) + 1, np.int64)
+        self._order = source.order()
+
+    def labels(self, catalogue: Catalogue) -> tuple[Provenance, NDArray[np.int8]]:
+        """Reads all flows; returns where they came from, and their classes in memory's order."""
+        account = Account()
+        found: dict[tuple[int, int], NDArray[np.int16]] = {}
+        with self.stages.reading("Reading labels", self._source.unit) as progress:
+            for place, labels in stream(self._source.parts, _Labels(), np.int16, progress):
+                account.add(place.rows, place.non_finite, place.empty)
+                found[place.part, place.start] = labels.copy()
+                self._digests[place.part, place.start] = place.flows, place.digest
+        for (part, _), labels in found.items():
+            self._starts[part + 1] += len(labels)
+        np.cumsum(self._starts, out=self._starts)
+        arrived = np.concatenate([np.empty(0, np.int16), *(found[key] for key in sorted(found))])
+        provenance = self._source.provenance(account, arrived)
+        return provenance, self._in_order(label_index(catalogue).classes[arrived])
+
+    def features(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Reads again for the features of some rows, float32 [rows, 78], in the rows' order."""
+        slots = np.full(self._starts[-1], -1, np.int32)
+        slots[rows] = np.arange(len(rows), dtype=np.int32)
+        if self._order is not None:
+            slots = slots[self._order]
+        gathered = np.empty((len(rows), len(FEATURES)), np.float32)
+        work = _Features(ray.put(slots >= 0), self._starts)
+        for place, features in self._again("Reading the sample", work, np.float32):
+            first = self._starts[place.part] + place.start
+            mine = slots[first : first + place.flows]
+            gathered[mine[mine >= 0]] = features.reshape(-1, len(FEATURES))
+        return gathered
+
+    def signatures(self, detector: Detector) -> NDArray[np.int32]:
+        """Reads again and matches, int32 [flows]."""
+        arrived = np.empty(self._starts[-1], np.int32)
+        work = _Signatures(ray.put(detector))
+        for place, signature in self._again("Matching signatures", work, np.int32):
+            first = self._starts[place.part] + place.start
+            arrived[first : first + place.flows] = signature
+        return self._in_order(arrived)
+
+    def _again(self, title: str, work: Work, kind: type[np.generic]) -> Any:  # noqa: ANN401
+        left = dict(self._digests)
+        with self.stages.reading(title, self._source.unit) as progress:
+            for place, result in stream(self._source.parts, work, kind, progress):
+                self._check(place, left.pop((place.part, place.start), None))
+                yield place, result
+        if left:
+            raise _changed()
+
+    @staticmethod
+    def _check(place: Place, before: tuple[int, int] | None) -> None:
+        if before != (place.flows, place.digest):
+            raise _changed()
+
+    def _in_order(self, arrived: NDArray[Any]) -> NDArray[Any]:
+        if self._order is None:
+            return arrived
+        ordered = np.empty_like(arrived)
+        ordered[self._order] = arrived
+        return ordered
+
+
+def _changed() -> InputError:
+    return InputError(
+        "the files changed while they were being read",
+        expected="files that stay as they are until the scenario is written",
+        mend="Run kirl prepare again",
+    )
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """The labels of all flows."""
+
+    def begin(self, part: int) -> Callable[[int, Cleaned], NDArray[Any]]:
+        return lambda start, batch: batch.labels
+
+
+@dataclass(frozen=True)
+class _Features:
+    """The features of some flows.
+
+    Attributes:
+        wanted: bool [flows], in the object store.
+        starts: flows before each part.
+    """
+
+    wanted: Any
+    starts: NDArray[np.int64]
+
+    def begin(self, part: int) -> Callable[[int, Cleaned], NDArray[Any]]:
+        wanted, before = ray.get(self.wanted), int(self.starts[part])
+
+        def pick(start: int, batch: Cleaned) -> NDArray[Any]:
+            first = before + start
+            return batch.features[wanted[first : first + len(batch.labels)]]
+
+        return pick
+
+
+@dataclass(frozen=True)
+class _Signatures:
+    """The signatures of all flows; the detector lies in the object store."""
+
+    detector: Any
+
+    def begin(self, part: int) -> Callable[[int, Cleaned], NDArray[Any]]:
+        detector: Detector = ray.get(self.detector)
+
+        def match(start: int, batch: Cleaned) -> NDArray[Any]:
+            return detector.match(batch.features)
+
+        return match
