@@ -22,7 +22,8 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -61,6 +62,12 @@ _FILES = ("signatures.parquet", "train.parquet", "test.parquet", "detector.skops
 
 
 Matching = Literal["fitted", "cross-fitted"]
+
+Stage = Callable[[str], AbstractContextManager[None]]
+
+
+def _silently(title: str) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 def split(
@@ -127,6 +134,7 @@ class Scenario:
         catalogue: Catalogue = PAPER,
         honest: float | None = None,
         cross_fit: int = FOLDS,
+        stage: Stage = _silently,
     ) -> Scenario:
         """Splits flows, fits the detector on the training part and writes the scenario.
 
@@ -139,6 +147,7 @@ class Scenario:
                 meets these alone (:mod:`envs.honesty`).
             cross_fit: number of folds by which the agent can meet all training flows
                 honestly, 0 for none; of no use, and left out, with ``honest``.
+            stage: entered around each part of the work with its name.
 
         Raises:
             InputError: only one class, a class with too few flows to be split, ``out``
@@ -152,38 +161,74 @@ class Scenario:
         if honest is not None:
             fit_rows, train_rows = _parted(train_rows, flows.actual, honest, seed)
         fit_features = flows.features[fit_rows]
-        detector = Detector.fit(fit_features, flows.actual[fit_rows], seed=seed)
-        fitted = detector.match(fit_features)
-        matched = fitted if honest is None else detector.match(flows.features[train_rows])
-        draws = DRAWS if cross_fit and honest is None else 0
-        honestly = [
-            detector.match_cross_fitted(fit_features, folds=cross_fit, seed=seed * DRAWS + draw)
-            for draw in range(draws)
-        ]
-        cross_fitted = np.array(honestly, np.int32).reshape(draws, len(matched))
-        train = (matched, flows.actual[train_rows])
-        del fit_features
-        test = (detector.match(flows.features[test_rows]), flows.actual[test_rows])
+        with stage(f"Fitting a decision tree to {len(fit_rows):,} flows"):
+            detector = Detector.fit(fit_features, flows.actual[fit_rows], seed=seed)
+        with stage("Matching flows to signatures"):
+            fitted = detector.match(fit_features)
+            matched = fitted if honest is None else detector.match(flows.features[train_rows])
+            draws = DRAWS if cross_fit and honest is None else 0
+            honestly = [
+                detector.match_cross_fitted(fit_features, folds=cross_fit, seed=seed * DRAWS + draw)
+                for draw in range(draws)
+            ]
+            cross_fitted = np.array(honestly, np.int32).reshape(draws, len(matched))
+            train = (matched, flows.actual[train_rows])
+            del fit_features
+            test = (detector.match(flows.features[test_rows]), flows.actual[test_rows])
         signatures = detector.signatures(np.bincount(fitted))
-        report = detection_report(signatures.predicted[test[0]], test[1], catalogue)
-        manifest: dict[str, Any] = {
-            "format": FORMAT,
+        classes = np.bincount(flows.actual, minlength=len(catalogue.classes))
+        about: dict[str, Any] = {
             "source": asdict(flows.provenance),
-            "flows": {"train": len(train[1]), "test": len(test[1])},
-            "classes": {
-                name: int(count)
-                for name, count in zip(
-                    catalogue.class_names,
-                    np.bincount(flows.actual, minlength=len(catalogue.classes)),
-                    strict=True,
-                )
-            },
+            "classes": dict(zip(catalogue.class_names, classes.tolist(), strict=True)),
             "split": {
                 "seed": seed,
                 "test_share": TEST_SHARE,
                 "honest": honest,
                 "cross_fit": cross_fit if draws else 0,
             },
+        }
+        with stage("Writing the scenario"):
+            return cls.write(
+                out,
+                about,
+                detector,
+                signatures,
+                train=train,
+                test=test,
+                cross_fitted=cross_fitted,
+                catalogue=catalogue,
+            )
+
+    @classmethod
+    def write(
+        cls,
+        out: Path,
+        about: dict[str, Any],
+        detector: Detector,
+        signatures: SignatureTable,
+        *,
+        train: tuple[NDArray[np.int32], NDArray[np.int8]],
+        test: tuple[NDArray[np.int32], NDArray[np.int8]],
+        cross_fitted: NDArray[np.int32],
+        catalogue: Catalogue,
+    ) -> Scenario:
+        """Writes a scenario whose parts are at hand.
+
+        Args:
+            out: the folder; what stood there is replaced once all is written.
+            about: ``source``, ``classes`` and ``split`` of the manifest.
+            detector: that matches flows to the signatures.
+            signatures: the signature table.
+            train: signature int32 and true class int8 of each flow.
+            test: the same of the test flows.
+            cross_fitted: int32 [draws, training flows].
+            catalogue: classes and actions.
+        """
+        report = detection_report(signatures.predicted[test[0]], test[1], catalogue)
+        manifest: dict[str, Any] = {
+            "format": FORMAT,
+            **about,
+            "flows": {"train": len(train[1]), "test": len(test[1])},
             "signatures": len(signatures),
             "detection": report_to_json(report),
             "catalogue": catalogue.to_json(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,8 +55,9 @@ def prepare(
     """Split flows 70/30, fit the detector, write signatures and splits as a scenario."""
     _check(data, synthetic_rows, out, overwrite)
     flows = read_flows(data) if data else generate_flows(synthetic_rows or 0, seed)
-    with console.working(f"Fitting a decision tree on 70 % of {len(flows):,} flows"):
-        scenario = Scenario.prepare(flows, out, seed=seed, honest=honest, cross_fit=cross_fit)
+    scenario = Scenario.prepare(
+        flows, out, seed=seed, honest=honest, cross_fit=cross_fit, stage=console.working
+    )
     console.err.print(f"Peak memory: {console.peak_memory():.2f} GiB")
     if as_json:
         console.print_json(scenario.manifest)
@@ -65,13 +67,15 @@ def prepare(
 
 def read_flows(data: list[Path]) -> Flows:
     """Reads CICIDS2017 files with progress."""
+    begun = time.perf_counter()
     with console.Reporter("Reading", "bytes") as reporter:
         flows = cicids2017.read(data, progress=reporter)
-    source = flows.provenance
+    seconds, source = time.perf_counter() - begun, flows.provenance
     dropped = ", ".join(f"{count:,} {why}" for why, count in source.dropped.items() if count)
     console.err.print(
         f"Read {source.rows_read:,} rows from {len(source.origin['files'])} file(s)"
         + (f", dropped {dropped}" if dropped else "")
+        + f": {seconds:.1f} s"
     )
     return flows
 
