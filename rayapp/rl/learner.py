@@ -114,12 +114,12 @@ class ReferencePPOLearner(WholeBatch, ReferenceTerm, PPOTorchLearner):
     """RLlib's PPO learner with row weights and a KL term to a reference policy."""
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:  # noqa: ANN401
-        """RLlib's Adam, with all parameters of a kind of operation in one call."""
+        """RLlib's Adam, with all parameters and operations in one call."""
         super().configure_optimizers_for_module(module_id, config)
         for _, optimizer in self.get_optimizers_for_module(module_id):
             for group in optimizer.param_groups:
                 # The same arithmetic in fewer calls, which weigh most in networks this small.
-                group["foreach"] = True
+                group["fused"], group["foreach"] = True, False
 
     def update(
         self,
