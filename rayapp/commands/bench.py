@@ -9,6 +9,7 @@ import typer
 from rayapp.commands.bench_advisor import advisor
 from rayapp.commands.bench_decisions import decisions
 from rayapp.commands.bench_graph import graph
+from rayapp.commands.bench_guard import guard
 from rayapp.commands.bench_prepare import prepare
 from rayapp.commands.bench_scaling import scaling
 from rayapp.commands.bench_train import train
@@ -17,6 +18,7 @@ app = typer.Typer(help="Measure speed and size on this machine.", no_args_is_hel
 
 _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("train", train, "kirl bench train --scenario scenario --json"),
+    ("guard", guard, "kirl bench guard --json"),
     ("scaling", scaling, "kirl bench scaling --out scaling.svg"),
     ("prepare", prepare, "kirl bench prepare --rows 300000"),
     ("decisions", decisions, "kirl bench decisions --scenario scenario --json"),
