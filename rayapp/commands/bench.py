@@ -11,6 +11,7 @@ from rayapp.commands.bench_decisions import decisions
 from rayapp.commands.bench_graph import graph
 from rayapp.commands.bench_guard import guard
 from rayapp.commands.bench_prepare import prepare
+from rayapp.commands.bench_profile import profile
 from rayapp.commands.bench_scaling import scaling
 from rayapp.commands.bench_train import train
 
@@ -19,6 +20,7 @@ app = typer.Typer(help="Measure speed and size on this machine.", no_args_is_hel
 _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("train", train, "kirl bench train --scenario scenario --json"),
     ("guard", guard, "kirl bench guard --json"),
+    ("profile", profile, "kirl bench profile --flows 1000000"),
     ("scaling", scaling, "kirl bench scaling --out scaling.svg"),
     ("prepare", prepare, "kirl bench prepare --rows 300000"),
     ("decisions", decisions, "kirl bench decisions --scenario scenario --json"),
