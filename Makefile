@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo test chaos check clean
+.PHONY: help setup demo test chaos guard check clean
 help:            ## what can be made
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -25,6 +25,9 @@ test: $(READY)   ## run the tests
 
 chaos: $(READY)  ## kill processes at random during training, and count every flow (minutes)
 	$(BIN)/python -m pytest -m slow
+
+guard: $(READY)  ## race kirl against its peers for a minute, and tell if a ratio has changed
+	$(BIN)/kirl bench guard
 
 check: $(READY)  ## lint, types, tests
 	$(BIN)/ruff check .

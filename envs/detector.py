@@ -18,6 +18,7 @@ from sklearn.tree import DecisionTreeClassifier
 from envs.catalogue import Catalogue
 from envs.errors import InputError
 from envs.flows import FEATURES
+from envs.growing import grow
 from envs.honesty import cross_fitted_nodes
 from envs.signatures import SignatureTable, leaf_classes, leaf_nodes, leaf_rules
 
@@ -53,9 +54,7 @@ class Detector:
             actual: int8 [n], class indices.
             seed: decides among equally good splits.
         """
-        tree = DecisionTreeClassifier(random_state=seed)
-        tree.fit(features, actual)
-        return cls(tree)
+        return cls(grow(features, actual, seed=seed))
 
     def match(self, features: NDArray[np.float32]) -> NDArray[np.int32]:
         """The signature that each flow matches, int32 [n]."""

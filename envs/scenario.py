@@ -22,7 +22,8 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -54,6 +55,12 @@ _FILES = ("signatures.parquet", "train.parquet", "test.parquet", "detector.skops
 
 
 Matching = Literal["fitted", "cross-fitted"]
+
+Stage = Callable[[str], AbstractContextManager[None]]
+
+
+def _silently(title: str) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 @dataclass(frozen=True)
@@ -132,6 +139,7 @@ class Scenario:
         honest: float | None = None,
         cross_fit: int = FOLDS,
         sample: int | None = None,
+        stage: Stage = _silently,
     ) -> Scenario:
         """Splits flows, fits the detector on the training part and writes the scenario.
 
@@ -145,6 +153,7 @@ class Scenario:
             cross_fit: number of folds by which the agent can meet all training flows
                 honestly, 0 for none; of no use, and left out, with ``honest``.
             sample: most flows to fit the detector on, drawn by class; ``None`` for all.
+            stage: entered around each part of the work with its name.
 
         Raises:
             InputError: only one class, a class with too few flows to be split, ``out``
@@ -156,17 +165,20 @@ class Scenario:
         check_replaceable(out)
         division = divide(flows.actual, wishes, catalogue)
         fit_features = flows.features[division.fit]
-        detector = Detector.fit(fit_features, flows.actual[division.fit], seed=seed)
-        cross_fitted = match_honestly(detector, fit_features, wishes)
-        del fit_features
-        signature = detector.match(flows.features)
+        with stage(f"Fitting a decision tree to {len(division.fit):,} flows"):
+            detector = Detector.fit(fit_features, flows.actual[division.fit], seed=seed)
+        with stage("Matching flows to signatures"):
+            cross_fitted = match_honestly(detector, fit_features, wishes)
+            del fit_features
+            signature = detector.match(flows.features)
         findings = Findings(
             flows.provenance, flows.actual, division, detector, signature, cross_fitted
         )
-        return cls.write(out, findings, wishes, catalogue)
+        with stage("Writing the scenario"):
+            return cls.of_findings(out, findings, wishes, catalogue)
 
     @classmethod
-    def write(
+    def of_findings(
         cls, out: Path, findings: Findings, wishes: Wishes, catalogue: Catalogue = PAPER
     ) -> Scenario:
         """Writes what was found out as a scenario.
@@ -180,30 +192,65 @@ class Scenario:
         Raises:
             InputError: ``out`` holds anything but a scenario, or cannot be written to.
         """
-        check_replaceable(out)
-        signatures, division = findings.signatures(), findings.division
-        train, test = findings.split(division.train), findings.split(division.test)
-        cross_fitted = findings.met_honestly()
-        report = detection_report(signatures.predicted[test[0]], test[1], catalogue)
-        manifest: dict[str, Any] = {
-            "format": FORMAT,
+        division = findings.division
+        classes = np.bincount(findings.actual, minlength=len(catalogue.classes))
+        fitted_on = {"fitted_on": len(division.fit)} if division.sampled else {}
+        about: dict[str, Any] = {
             "source": asdict(findings.provenance),
-            "flows": {"train": len(train[1]), "test": len(test[1])},
-            "classes": {
-                name: int(count)
-                for name, count in zip(
-                    catalogue.class_names,
-                    np.bincount(findings.actual, minlength=len(catalogue.classes)),
-                    strict=True,
-                )
-            },
+            "classes": dict(zip(catalogue.class_names, classes.tolist(), strict=True)),
             "split": {
                 "seed": wishes.seed,
                 "test_share": TEST_SHARE,
                 "honest": wishes.honest,
                 "cross_fit": wishes.folds,
             }
-            | ({"fitted_on": len(division.fit)} if division.sampled else {}),
+            | fitted_on,
+        }
+        return cls.write(
+            out,
+            about,
+            findings.detector,
+            findings.signatures(),
+            train=findings.split(division.train),
+            test=findings.split(division.test),
+            cross_fitted=findings.met_honestly(),
+            catalogue=catalogue,
+        )
+
+    @classmethod
+    def write(
+        cls,
+        out: Path,
+        about: dict[str, Any],
+        detector: Detector,
+        signatures: SignatureTable,
+        *,
+        train: tuple[NDArray[np.int32], NDArray[np.int8]],
+        test: tuple[NDArray[np.int32], NDArray[np.int8]],
+        cross_fitted: NDArray[np.int32],
+        catalogue: Catalogue,
+    ) -> Scenario:
+        """Writes a scenario whose parts are at hand.
+
+        Args:
+            out: the folder; what stood there is replaced once all is written.
+            about: ``source``, ``classes`` and ``split`` of the manifest.
+            detector: that matches flows to the signatures.
+            signatures: the signature table.
+            train: signature int32 and true class int8 of each flow.
+            test: the same of the test flows.
+            cross_fitted: int32 [draws, training flows].
+            catalogue: classes and actions.
+
+        Raises:
+            InputError: ``out`` holds anything but a scenario, or cannot be written to.
+        """
+        check_replaceable(out)
+        report = detection_report(signatures.predicted[test[0]], test[1], catalogue)
+        manifest: dict[str, Any] = {
+            "format": FORMAT,
+            **about,
+            "flows": {"train": len(train[1]), "test": len(test[1])},
             "signatures": len(signatures),
             "detection": report_to_json(report),
             "catalogue": catalogue.to_json(),
@@ -211,12 +258,12 @@ class Scenario:
         }
         with replacing(out) as folder:
             folder.mkdir()
-            findings.detector.save(folder / "detector.skops")
+            detector.save(folder / "detector.skops")
             _write_signatures(folder / "signatures.parquet", signatures)
             _write_split(folder / "train.parquet", train, cross_fitted)
             _write_split(folder / "test.parquet", test)
             manifest["fingerprint"] = _fingerprint(
-                catalogue, findings.detector, signatures, train, test, cross_fitted
+                catalogue, detector, signatures, train, test, cross_fitted
             )
             manifest["sha256"] = {name: sha256(folder / name) for name in _FILES}
             manifest["manifest_sha256"] = _manifest_sha256(manifest)

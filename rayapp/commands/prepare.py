@@ -122,15 +122,15 @@ def _in_memory(
 ) -> tuple[Scenario, float]:
     """The scenario, and the peak memory in bytes."""
     flows = read_flows(data) if data else generate_flows(rows, wishes.seed)
-    with console.working(f"Fitting a decision tree on 70 % of {len(flows):,} flows"):
-        scenario = Scenario.prepare(
-            flows,
-            out,
-            seed=wishes.seed,
-            honest=wishes.honest,
-            cross_fit=wishes.cross_fit,
-            sample=wishes.sample,
-        )
+    scenario = Scenario.prepare(
+        flows,
+        out,
+        seed=wishes.seed,
+        honest=wishes.honest,
+        cross_fit=wishes.cross_fit,
+        sample=wishes.sample,
+        stage=console.working,
+    )
     return scenario, console.peak_memory() * 2**30
 
 
@@ -147,7 +147,7 @@ def _streamed(
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         stages = streaming.Stages(console.Reporter, console.working)
         scenario = streaming.prepare(source, out, wishes, stages=stages)
-    _tell_dropped(scenario.manifest["source"])
+    _tell_read(scenario.manifest["source"])
     if not memory.whole:
         console.err.print("Memory of Ray's processes is not told on this system.")
     return scenario, memory.peak
@@ -155,19 +155,21 @@ def _streamed(
 
 def read_flows(data: list[Path]) -> Flows:
     """Reads CICIDS2017 files with progress."""
+    begun = time.perf_counter()
     with console.Reporter("Reading", "bytes") as reporter:
         flows = cicids2017.read(data, progress=reporter)
-    _tell_dropped(asdict(flows.provenance))
+    _tell_read(asdict(flows.provenance), time.perf_counter() - begun)
     return flows
 
 
-def _tell_dropped(source: dict[str, Any]) -> None:
+def _tell_read(source: dict[str, Any], seconds: float | None = None) -> None:
     files = source["origin"].get("files")
     dropped = ", ".join(f"{count:,} {why}" for why, count in source["dropped"].items() if count)
     if files:
         console.err.print(
             f"Read {source['rows_read']:,} rows from {len(files)} file(s)"
             + (f", dropped {dropped}" if dropped else "")
+            + (f": {seconds:.1f} s" if seconds is not None else "")
         )
 
 

@@ -85,7 +85,7 @@ def prepare(
     signature = passes.signatures(detector)
     with passes.stages.working(f"Writing {out}"):
         findings = Findings(provenance, actual, division, detector, signature, cross_fitted)
-        return Scenario.write(out, findings, wishes, catalogue)
+        return Scenario.of_findings(out, findings, wishes, catalogue)
 
 
 class _Passes:

@@ -9,7 +9,7 @@ Subclasses RLlib's PPO learner and adds two optional columns to its batches:
 
 Batches without them are learnt from exactly as RLlib's own PPO would. A batch without
 actions is a set of situations to clone the reference policy in. Counted rows that are learnt
-from all at once take a shorter way to the same bits (:mod:`rayapp.rl.whole_batch`).
+from all at once take a shorter way to the same loss (:mod:`rayapp.rl.whole_batch`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,14 @@ from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.evaluation.postprocessing import Postprocessing
 from torch import Tensor
 
-from rayapp.rl.reference_term import LAMBDA_KEY, REFERENCE_KL_KEY, WEIGHTS, ReferenceTerm
+from rayapp.rl.contexts import Contexts
+from rayapp.rl.reference_term import (
+    LAMBDA_KEY,
+    REFERENCE_KL_KEY,
+    REFERENCE_LOGP,
+    WEIGHTS,
+    ReferenceTerm,
+)
 from rayapp.rl.whole_batch import WholeBatch, is_counted
 
 
@@ -55,7 +62,7 @@ class PPOTerms:
         policy: the clipped surrogate loss.
         value: squared error of the values, clipped.
         squared: [rows], the squared error itself.
-        logp: [rows, actions], the policy's log-probabilities.
+        logp: [contexts, actions], the policy's log-probabilities.
     """
 
     policy: Tensor
@@ -70,11 +77,21 @@ class PPOTerms:
         values: Tensor,
         rows: dict[str, Any],
         weights: Tensor,
+        contexts: Contexts,
         config: Any,  # noqa: ANN401
     ) -> PPOTerms:
-        """The parts for these rows; ``clip_param`` and ``vf_clip_param`` are the config's."""
+        """The parts for these rows; ``clip_param`` and ``vf_clip_param`` are the config's.
+
+        Args:
+            logits: float [contexts, actions].
+            values: float [rows].
+            rows: columns of the batch.
+            weights: float [rows] with mean 1.
+            contexts: of the rows.
+            config: RLlib's.
+        """
         logp = logits - logits.logsumexp(dim=-1, keepdim=True)
-        taken = logp.gather(-1, rows[Columns.ACTIONS].long()[:, None]).squeeze(-1)
+        taken = contexts.taken(logp, rows[Columns.ACTIONS].long())
         ratio = torch.exp(taken - rows[Columns.ACTION_LOGP])
         advantages = rows[Postprocessing.ADVANTAGES]
         clipped = torch.clamp(ratio, 1 - config.clip_param, 1 + config.clip_param)
@@ -88,7 +105,7 @@ class PPOTerms:
         )
 
     def entropy(self, weights: Tensor) -> Tensor:
-        """The policy's mean entropy in nats."""
+        """The policy's mean entropy in nats, given the weights of the contexts."""
         summed = (self.logp * torch.softmax(self.logp, dim=-1)).sum(-1)
         return (weights * -summed).mean()
 
@@ -97,12 +114,12 @@ class ReferencePPOLearner(WholeBatch, ReferenceTerm, PPOTorchLearner):
     """RLlib's PPO learner with row weights and a KL term to a reference policy."""
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:  # noqa: ANN401
-        """RLlib's Adam, with all parameters of a kind of operation in one call."""
+        """RLlib's Adam, with all parameters and operations in one call."""
         super().configure_optimizers_for_module(module_id, config)
         for _, optimizer in self.get_optimizers_for_module(module_id):
             for group in optimizer.param_groups:
                 # The same arithmetic in fewer calls, which weigh most in networks this small.
-                group["foreach"] = True
+                group["fused"], group["foreach"] = True, False
 
     def update(
         self,
@@ -126,30 +143,38 @@ class ReferencePPOLearner(WholeBatch, ReferenceTerm, PPOTorchLearner):
                     self.complete(self.module[module_id].unwrapped(), rows)
         return super().update(training_data=data, **kwargs)
 
-    def complete(self, module: Any, rows: Any) -> None:  # noqa: ANN401
-        """Adds to counted rows what the networks that sampled them say."""
+    def complete(self, module: Any, rows: Any, contexts: Contexts | None = None) -> None:  # noqa: ANN401
+        """Adds to counted rows what the networks that sampled them say.
+
+        Args:
+            module: with those networks.
+            rows: columns of one module.
+            contexts: the rows' own, if these are known; then distributions are left out.
+        """
 
         def tensor(column: str) -> Tensor:
             return torch.as_tensor(rows[column], device=self._device)
 
         with torch.no_grad():
-            observed = {Columns.OBS: tensor(Columns.OBS)}
-            logits = module.forward_train(observed)[Columns.ACTION_DIST_INPUTS]
-            actions = tensor(Columns.ACTIONS).long()
-            logp = torch.log_softmax(logits, dim=-1).gather(1, actions[:, None]).squeeze(1)
+            observed = tensor(Columns.OBS)
+            known = contexts or Contexts.each(len(observed), observed.device)
+            met = {Columns.OBS: observed if contexts is None else observed[contexts.first]}
+            logits = module.forward_train(met)[Columns.ACTION_DIST_INPUTS]
+            logp = torch.log_softmax(logits, dim=-1)
             rewards, weights = tensor(Columns.REWARDS), tensor(WEIGHTS)
             # Episodes are one step long: the return is the reward.
-            advantages = rewards - module.compute_values(observed)
+            advantages = rewards - known.spread(module.compute_values(met))
             share = weights / weights.sum()
             centred = advantages - (share * advantages).sum()
             deviation = torch.sqrt(_variance(advantages, weights))
             # Standardised over single flows, as RLlib's PPO does over its rows.
             rows[Postprocessing.ADVANTAGES] = centred / torch.clamp(deviation, min=1e-4)
             rows[Postprocessing.VALUE_TARGETS] = rewards
-            rows[Columns.ACTION_DIST_INPUTS] = logits
+            if contexts is None:
+                rows[Columns.ACTION_DIST_INPUTS] = logits
             # Rows whose feedback was late come with the policy that decided them.
             if Columns.ACTION_LOGP not in rows:
-                rows[Columns.ACTION_LOGP] = logp
+                rows[Columns.ACTION_LOGP] = known.taken(logp, tensor(Columns.ACTIONS).long())
 
     def compute_loss_for_module(
         self,
@@ -175,22 +200,40 @@ class ReferencePPOLearner(WholeBatch, ReferenceTerm, PPOTorchLearner):
         logits: Tensor,
         values: Tensor,
         *,
+        contexts: Contexts | None = None,
         logged: bool = True,
     ) -> Tensor:
-        """The loss, given what the networks say; unless ``logged``, metrics stay as they are."""
-        weights = _row_weights(batch)
-        terms = PPOTerms.of(logits, values, batch, weights, config)
+        """The loss, given what the networks say.
+
+        Args:
+            module_id: of the module.
+            config: the module's.
+            batch: columns of its rows.
+            logits: float [contexts, actions].
+            values: float [contexts].
+            contexts: of the rows; by default each row is its own. RLlib's KL penalty between
+                successive policies needs that.
+            logged: whether metrics are.
+        """
+        weights, situations = _row_weights(batch), batch
+        of_context = weights
+        if contexts is not None:
+            of_context, values = contexts.weights(weights), contexts.spread(values)
+            if REFERENCE_LOGP in batch:
+                situations = {REFERENCE_LOGP: batch[REFERENCE_LOGP][contexts.first]}
+        known = contexts or Contexts.each(len(logits), logits.device)
+        terms = PPOTerms.of(logits, values, batch, weights, known, config)
         loss = terms.policy + config.vf_loss_coeff * terms.value
         entropy_coeff = self.entropy_coeff_schedulers_per_module[module_id].get_current_value()
         if entropy_coeff:
-            loss = loss - entropy_coeff * terms.entropy(weights)
+            loss = loss - entropy_coeff * terms.entropy(of_context)
         trust_kl = torch.zeros((), device=logits.device)
         if config.use_kl_loss:
             distribution = self.module[module_id].unwrapped().get_train_action_dist_cls()
             previous = distribution.from_logits(batch[Columns.ACTION_DIST_INPUTS])
             trust_kl = (weights * previous.kl(distribution.from_logits(logits))).mean()
             loss = loss + self.curr_kl_coeffs_per_module[module_id] * trust_kl
-        infusion, to_reference, weight = self.reference_term(logits, batch, weights)
+        infusion, to_reference, weight = self.reference_term(logits, situations, of_context)
         loss = loss + infusion
         if logged:
             with torch.no_grad():
@@ -202,7 +245,7 @@ class ReferencePPOLearner(WholeBatch, ReferenceTerm, PPOTorchLearner):
                     LEARNER_RESULTS_VF_EXPLAINED_VAR_KEY: explained_variance(
                         targets, values, weights
                     ),
-                    ENTROPY_KEY: terms.entropy(weights),
+                    ENTROPY_KEY: terms.entropy(of_context),
                     LEARNER_RESULTS_KL_KEY: trust_kl,
                     REFERENCE_KL_KEY: to_reference,
                     LAMBDA_KEY: weight,

@@ -3,8 +3,9 @@
 An iteration's counted rows are a few thousand, and by default every gradient step takes all of
 them. RLlib would cut, copy and convert the batch anew for each step, log a dozen metrics of
 which the last count, and test every gradient twice. Here the rows become tensors once, what
-needs no learnt parameter is encoded once, and the last step's metrics are logged. The
-arithmetic is the same in the same order, so the policy is the same to the bit.
+needs no learnt parameter is encoded once, the networks see every observation once
+(:mod:`rayapp.rl.contexts`), and the last step's metrics are logged. Loss and gradient are the
+same up to the order in which numbers are added.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ray.rllib.utils.metrics import (
 )
 from torch import Tensor
 
+from rayapp.rl.contexts import Contexts
 from rayapp.rl.module import MitigationModule
 from rayapp.rl.reference_term import WEIGHTS
 
@@ -82,13 +84,20 @@ class WholeBatch:
             for name, column in batch.policy_batches[DEFAULT_MODULE_ID].items()
         }
         module = self.module[DEFAULT_MODULE_ID]
-        learner.complete(module, rows)
+        contexts = Contexts.of(rows[Columns.OBS])
+        learner.complete(module, rows, contexts)
         config = self.config.get_config_for_module(DEFAULT_MODULE_ID)
-        networks = module.prepared(rows[Columns.OBS])
+        networks = module.prepared(rows[Columns.OBS][contexts.first])
         for epoch in range(num_epochs):
             logits, values = networks()
             loss = learner.counted_loss(
-                DEFAULT_MODULE_ID, config, rows, logits, values, logged=epoch == num_epochs - 1
+                DEFAULT_MODULE_ID,
+                config,
+                rows,
+                logits,
+                values,
+                contexts=contexts,
+                logged=epoch == num_epochs - 1,
             )
             self._descend(loss)
         if not torch.isfinite(loss):

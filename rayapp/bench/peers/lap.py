@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import resource
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rayapp.bench.peers.contender import Contender, Setting, Stretch, Work
+from rayapp.commands.console import peak_memory
 
 CONTENDERS = {
     "kirl ppo-kg": "kirl:ppo_kg",
@@ -29,6 +29,27 @@ CONTENDERS = {
 
 
 @dataclass(frozen=True)
+class Limits:
+    """When a turn ends, unless its flows are used up before.
+
+    Attributes:
+        seconds: that it trains for at least.
+        goal: average reward of a stretch, exploration included, that it may train on for;
+            ``None`` if there is none.
+        patience: seconds after which it ends whether it has got there or not.
+    """
+
+    seconds: float
+    goal: float | None = None
+    patience: float = 0.0
+
+    def over(self, elapsed: float, reached: bool) -> bool:
+        """Whether this is enough."""
+        wanted = self.seconds if reached or self.goal is None else self.patience
+        return elapsed >= max(wanted, self.seconds)
+
+
+@dataclass(frozen=True)
 class Lap:
     """What one turn gave.
 
@@ -37,14 +58,23 @@ class Lap:
         seconds: from the first flow to the last gradient step.
         start_seconds: before the first flow.
         peak_gib: largest resident memory of the process itself.
-        progress: (flows, seconds, average reward since the last) as it went.
+        goal_seconds: until a stretch's reward was the goal's; ``None`` if none was.
+        goal_flows: trained on until then.
+        reward: average of the last stretch.
     """
 
     flows: int
     seconds: float
     start_seconds: float
     peak_gib: float
-    progress: list[tuple[int, float, float]]
+    goal_seconds: float | None
+    goal_flows: int | None
+    reward: float
+
+    @property
+    def rate(self) -> float:
+        """Environment steps per second, learning included."""
+        return self.flows / self.seconds
 
 
 def settings_of(name: str) -> tuple[Setting, ...]:
@@ -53,8 +83,8 @@ def settings_of(name: str) -> tuple[Setting, ...]:
     return settings
 
 
-def run(name: str, work: Work, seconds: float) -> Lap:
-    """Lets a contender train until flows or seconds are used up."""
+def run(name: str, work: Work, limits: Limits) -> Lap:
+    """Lets a contender train until flows or limits are used up."""
     import torch
 
     # Networks this small lose by a second thread; so do the peers', which was tried.
@@ -63,18 +93,18 @@ def run(name: str, work: Work, seconds: float) -> Lap:
     make = getattr(_module(name), CONTENDERS[name].partition(":")[2])
     contender: Contender = make(work)
     started = time.perf_counter()
-    flows, progress = 0, []
+    flows, elapsed, stretch = 0, 0.0, Stretch(0, 0.0)
+    reached: tuple[float, int] | None = None
     try:
-        while flows < work.flows and time.perf_counter() - started < seconds:
-            stretch: Stretch = contender.train()
-            flows += stretch.flows
-            progress.append((flows, time.perf_counter() - started, stretch.reward))
-        ended = time.perf_counter()
+        while flows < work.flows and not limits.over(elapsed, reached is not None):
+            stretch = contender.train()
+            flows, elapsed = flows + stretch.flows, time.perf_counter() - started
+            if reached is None and limits.goal is not None and stretch.reward >= limits.goal:
+                reached = elapsed, flows
     finally:
         contender.stop()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    gib = peak / (2**30 if sys.platform == "darwin" else 2**20)
-    return Lap(flows, ended - started, started - begun, gib, progress)
+    seconds, met = reached or (None, None)
+    return Lap(flows, elapsed, started - begun, peak_memory(), seconds, met, stretch.reward)
 
 
 def _module(name: str) -> Any:  # noqa: ANN401
@@ -85,7 +115,7 @@ def main(order: str) -> None:
     """Runs one lap and writes it where the order says."""
     given = json.loads(order)
     work = Work(Path(given["scenario"]), given["flows"], Path(given["folder"]), given["setting"])
-    lap = run(given["name"], work, given["seconds"])
+    lap = run(given["name"], work, Limits(**given["limits"]))
     Path(given["result"]).write_text(json.dumps(asdict(lap)))
 
 

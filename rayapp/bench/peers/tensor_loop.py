@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from envs import Counters, InteractionTable, Scenario, ThreatMitigationVectorEnv
 from envs.bandit import observe
 from rayapp.bench.peers.contender import LEARNING_RATE, Stretch, Work, flows_of, network_of
+from rayapp.rl.contexts import Contexts
 from rayapp.rl.networks import EmbeddingEncoder, build
 from rayapp.rl.stepping import Slice, action_noise, pick_actions
 
@@ -35,7 +36,7 @@ class TensorLoop:
         spec = network_of(self._flows)
         self._policy, self._value = build(spec, spec.actions), build(spec, 1)
         parameters = [*self._policy.parameters(), *self._value.parameters()]
-        self._optimiser = torch.optim.Adam(parameters, lr=LEARNING_RATE, foreach=True)
+        self._optimiser = torch.optim.Adam(parameters, lr=LEARNING_RATE, fused=True)
         self._met = np.zeros(spec.classes, np.int64)
 
     def train(self) -> Stretch:
@@ -67,17 +68,18 @@ class TensorLoop:
 
     def _learn(self, table: InteractionTable, counters: Counters) -> None:
         observed = torch.from_numpy(observe(table.signature, self._flows.predicted, counters))
-        actions = torch.from_numpy(table.action.astype(np.int64))[:, None]
+        actions = torch.from_numpy(table.action.astype(np.int64))
         rewards = torch.from_numpy(table.rewards(self._flows.catalogue).astype(np.float32))
         weights = self._weights(table)
         networks = [[*network] for network in (self._policy, self._value)]
-        prepared = networks[0][0].prepare(observed)
+        contexts = Contexts.of(observed)
+        prepared = networks[0][0].prepare(observed[contexts.first])
         old: Tensor | None = None
         advantages = torch.zeros_like(rewards)
         for _ in range(self._setting["epochs"]):
             logits, values = (_forward(network, prepared) for network in networks)
-            logp = torch.log_softmax(logits, dim=-1).gather(1, actions).squeeze(1)
-            values = values.squeeze(1)
+            logp = contexts.taken(torch.log_softmax(logits, dim=-1), actions)
+            values = contexts.spread(values.squeeze(1))
             if old is None:
                 old, advantages = logp.detach(), _standardised(rewards - values.detach(), weights)
             ratio = torch.exp(logp - old)

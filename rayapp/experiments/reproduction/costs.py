@@ -67,7 +67,7 @@ def measure(scenario: Scenario, plain: RunFolder, infused: RunFolder) -> Costs:
         infused.graph().counts(), predicted, catalogue, config.beta_prior(settings.prior)
     )
     deciders = [
-        Decider(detector, _network(folder), predicted, catalogue) for folder in (plain, infused)
+        Decider(detector, network_of(folder), predicted, catalogue) for folder in (plain, infused)
     ]
 
     def asking(flow: NDArray[np.float32]) -> object:
@@ -82,7 +82,8 @@ def measure(scenario: Scenario, plain: RunFolder, infused: RunFolder) -> Costs:
     )
 
 
-def _network(folder: RunFolder) -> SavedPolicy:
+def network_of(folder: RunFolder) -> SavedPolicy:
+    """A finished run's policy; ValueError unless it is a network."""
     policy = folder.policy()
     if not isinstance(policy, SavedPolicy):
         raise ValueError(f"{folder.path} holds no network")

@@ -83,6 +83,8 @@ def test_every_command_explains_itself_with_an_example(command: str) -> None:
     [
         *("graph stats", "graph query", "graph show", "graph export"),
         *("graph diff", "graph import", "graph restore", "bench graph", "bench advisor"),
+        *("bench train", "bench guard", "bench scaling", "bench prepare", "bench decisions"),
+        "bench profile",
     ],
 )
 def test_every_command_of_a_group_has_an_example(command: str) -> None:

@@ -13,6 +13,7 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
 from envs import Scenario
 from rayapp.rl.algorithm import KnowledgePPOConfig
+from rayapp.rl.contexts import Contexts
 from rayapp.rl.learner import ReferencePPOLearner
 from rayapp.rl.reference_term import REFERENCE_LOGP, WEIGHTS, Direction, reference_kl
 from rayapp.rl.schedules import Schedule
@@ -208,3 +209,31 @@ def test_masked_timesteps_of_ordinary_batches_do_not_count(
         ).item()
 
     assert loss(padded) == pytest.approx(loss(kept), rel=1e-5)
+
+
+def test_rllibs_own_updates_and_whole_batches_learn_alike(
+    config: KnowledgePPOConfig, rows: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick, plain = learner_of(config), learner_of(config)
+    monkeypatch.setattr(plain, "takes_whole", lambda batch, options: False)
+    assert quick.takes_whole(batch_of(rows), {"num_epochs": 2})
+    assert len(Contexts.of(torch.as_tensor(rows[Columns.OBS])).first) < len(rows[WEIGHTS]) / 2
+
+    curves = [
+        [
+            learner.update(batch=batch_of(rows), num_epochs=2, minibatch_size=len(rows[WEIGHTS]))
+            for _ in range(8)
+        ]
+        for learner in (quick, plain)
+    ]
+
+    for ours, rllibs in zip(*curves, strict=True):
+        told, known = (
+            {name: stats.peek() for name, stats in found[DEFAULT_MODULE_ID].items()}
+            for found in (ours, rllibs)
+        )
+        for name in ("total_loss", "policy_loss", "vf_loss", "entropy", "reference_kl", "lambda"):
+            assert float(told[name]) == pytest.approx(float(known[name]), rel=1e-3, abs=1e-5)
+    start, end, other = (weights_of(x) for x in (learner_of(config), quick, plain))
+    assert (end - start).norm() > 0.3
+    assert (end - other).norm() < 1e-3 * (end - start).norm()

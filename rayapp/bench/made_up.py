@@ -1,0 +1,67 @@
+"""Scenarios of any size, for measuring; nothing about traffic can be learnt from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs import FEATURES, PAPER, Catalogue, Scenario
+from envs.catalogue import Mitigation
+from envs.detector import Detector
+from envs.signatures import SignatureTable
+
+_TEST_FLOWS = 1_000
+
+
+def made_up(
+    out: Path, *, flows: int, signatures: int = 1_451, actions: int = len(PAPER.actions)
+) -> Scenario:
+    """Writes a scenario of made-up flows.
+
+    Signatures are matched unevenly (Zipf-like), and one flow in fifty is misdetected.
+
+    Args:
+        out: the folder.
+        flows: of the training part.
+        signatures: by default as many as the paper's tree has.
+        actions: the paper's, and others that no class ranks.
+    """
+    catalogue, rng = _catalogue(actions), np.random.default_rng(signatures)
+    classes = len(catalogue.classes)
+    predicted = rng.integers(0, classes, signatures).astype(np.int8)
+    train, test = (_drawn(predicted, classes, count, rng) for count in (flows, _TEST_FLOWS))
+    names = np.repeat(np.arange(classes, dtype=np.int8), 2)
+    features = np.tile(names[:, None], len(FEATURES)).astype(np.float32)
+    about = {
+        "source": {"kind": "synthetic", "origin": {"made up": flows}, "rows_read": flows},
+        "classes": dict.fromkeys(catalogue.class_names, 0),
+        "split": {"seed": 0, "test_share": 0.0, "honest": None, "cross_fit": 0},
+    }
+    support = np.bincount(train[0], minlength=signatures)
+    rules = tuple(f"made up {number}" for number in range(signatures))
+    return Scenario.write(
+        out,
+        about,
+        Detector.fit(features, names, seed=0),
+        SignatureTable(predicted, rules, support),
+        train=train,
+        test=test,
+        cross_fitted=np.zeros((0, flows), np.int32),
+        catalogue=catalogue,
+    )
+
+
+def _catalogue(actions: int) -> Catalogue:
+    more = (Mitigation(f"Made up {n}", f"M9{n:03d}") for n in range(len(PAPER.actions), actions))
+    return Catalogue(PAPER.classes, (*PAPER.actions, *more))
+
+
+def _drawn(
+    predicted: NDArray[np.int8], classes: int, count: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
+    signature = (len(predicted) * rng.random(count) ** 3).astype(np.int32)
+    wrong = rng.random(count) < 0.02
+    actual = np.where(wrong, rng.integers(0, classes, count), predicted[signature])
+    return signature, actual.astype(np.int8)

@@ -1,0 +1,114 @@
+"""``kirl bench train``: kirl's training beside its peers'."""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from envs import InputError, Scenario
+from rayapp.bench.train import BUDGET, FIRST, Comparison, Rules, Standing, compare
+from rayapp.commands import console
+from rayapp.commands.bench_inputs import made_up_scenario
+
+ROWS = 300_000
+"""Synthetic flows where no scenario is given."""
+
+_NEEDS = {"stable-baselines3 ppo": "stable_baselines3", "vowpal wabbit": "vowpalwabbit"}
+
+
+def train(
+    scenario: Annotated[
+        Path | None, typer.Option(help="To train on (default: synthetic flows).")
+    ] = None,
+    contender: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Beside {FIRST}, only these; may be repeated (default: all)."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Of which the median counts.")] = Rules.rounds,
+    flows: Annotated[int, typer.Option(min=1, help="Of a turn at most.")] = BUDGET,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, help="Of a turn, for who is not through before.")
+    ] = Rules.seconds,
+    patience: Annotated[
+        float, typer.Option(min=0, help="Seconds for who has not got near the bound by then.")
+    ] = Rules.patience,
+    trial: Annotated[
+        float, typer.Option(min=0.1, help="Seconds per setting of who has several.")
+    ] = Rules.trial_seconds,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """kirl, stock RLlib, Stable-Baselines3, Vowpal Wabbit and a plain tensor loop, in turn.
+
+    All meet the same flows with the same state and learn with the same network; each turn runs
+    in a process of its own, and a short trial chooses the fastest of each peer's settings.
+    """
+    names = _names(contender)
+    rules = Rules(rounds, flows, seconds, patience, trial)
+    with tempfile.TemporaryDirectory() as folder:
+        where = scenario or made_up_scenario(Path(folder) / "scenario", ROWS)
+        loaded = Scenario.load(where)
+        with console.Reporter("Training in turn", "turns") as reporter:
+            found = compare(loaded, rules, reporter.show, names)
+    if as_json:
+        console.print_json(asdict(found))
+        return
+    _show(found)
+
+
+def _names(wanted: list[str] | None) -> tuple[str, ...]:
+    from rayapp.bench.peers.lap import CONTENDERS
+
+    unknown = set(wanted or ()) - set(CONTENDERS)
+    if unknown:
+        raise InputError(
+            f"no contender called {min(unknown)!r}",
+            where="--contender",
+            expected=", ".join(CONTENDERS),
+        )
+    names = tuple(name for name in CONTENDERS if not wanted or name in wanted or name == FIRST)
+    for name in names:
+        if name in _NEEDS and importlib.util.find_spec(_NEEDS[name]) is None:
+            raise InputError(
+                f"{name} is not installed",
+                where="kirl bench train",
+                expected="the peers that kirl is compared with",
+                mend="pip install 'kirl[bench]', or name others with --contender",
+            )
+    return names
+
+
+def _show(found: Comparison) -> None:
+    for name, ratio in found.ratios.items():
+        console.out.print(f"{FIRST} to {name}: {ratio:,.2f} x", soft_wrap=True)
+    table = Table(
+        title=f"{found.flows:,} flows, {found.signatures:,} signatures, {found.actions} actions, "
+        f"{found.processors} processors (medians of {found.rules.rounds})",
+        caption="near the bound: 99 % of what acting on the predicted class earns "
+        f"({found.bound:.3f}), exploration included",
+    )
+    table.add_column("contender")
+    for name in ("flows/s", f"{BUDGET / 1e6:.1f} M flows", "near the bound", "peak", "start"):
+        table.add_column(name, justify="right")
+    for one in found.standings:
+        table.add_row(one.name, *_cells(one))
+    console.out.print(table)
+    for one in found.standings:
+        told = ", ".join(f"{name} {value:,}" for name, value in one.setting.items())
+        console.out.print(f"{one.name}: {told}", soft_wrap=True)
+
+
+def _cells(one: Standing) -> tuple[str, ...]:
+    near = "not reached" if one.bound_seconds is None else f"{one.bound_seconds:,.1f} s"
+    return (
+        f"{one.steps_per_second:,.0f}",
+        f"{one.budget_seconds:,.1f} s",
+        near,
+        f"{one.peak_gib:.2f} GiB",
+        f"{one.start_seconds:.1f} s",
+    )
