@@ -11,13 +11,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2
 import pytest
 
 REPOSITORY = Path(__file__).parents[3]
@@ -71,14 +70,9 @@ class LocalCluster:
 
     def status(self, path: str, token: str | None = None) -> int:
         """HTTP status of asking the dashboard for a path."""
-        request = urllib.request.Request(self.dashboard + path)
-        if token is not None:
-            request.add_header("Authorization", f"Bearer {token}")
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return int(answer.status)
-        except urllib.error.HTTPError as refusal:
-            return refusal.code
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        answer = httpx2.get(self.dashboard + path, headers=headers, timeout=30, trust_env=False)
+        return int(answer.status_code)
 
 
 @pytest.fixture(scope="session")
@@ -121,5 +115,5 @@ def local_cluster() -> Iterator[LocalCluster]:
 def _answers(cluster: LocalCluster) -> bool:
     try:
         return cluster.status("/api/version", cluster.token) == 200
-    except OSError:
+    except httpx2.TransportError:
         return False
