@@ -54,6 +54,7 @@ class LocalCluster:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": self.token,
             "RAY_API_SERVER_ADDRESS": self.dashboard,
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
             "PATH": f"{RAY.parent}{os.pathsep}{os.environ['PATH']}",
         }
 
@@ -92,9 +93,8 @@ def local_cluster() -> Iterator[LocalCluster]:
         *("--max-worker-port", "0"),
     ]
     log = (folder / "start.log").open("w")
-    loopback = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
     process = subprocess.Popen(
-        head, env=cluster.env | loopback, stdout=log, stderr=log, start_new_session=True
+        head, env=cluster.env, stdout=log, stderr=log, start_new_session=True
     )
     try:
         deadline = time.monotonic() + 120
