@@ -100,6 +100,7 @@ def test_a_stopped_job_leaves_a_run_that_goes_on(
     assert RunFolder(out).graph().counts().signature_actual.sum() == 600_000
 
 
+@pytest.mark.slow
 def test_a_run_that_ray_would_remove_is_refused(
     local_cluster: LocalCluster, scenario: Scenario
 ) -> None:
