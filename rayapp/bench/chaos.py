@@ -45,9 +45,12 @@ NODES = 2
 EPISODES = 6_000_000
 """Of one training."""
 
+FLOWS = 16_384
+"""Of one iteration."""
+
 SETTINGS = (
     *("--algo", "ppo-kg", "--advisor", "embedded", "--runners", str(NODES)),
-    *("--set", "ppo.flows_per_iteration=16384", "--set", "checkpoint_seconds=5"),
+    *("--set", f"ppo.flows_per_iteration={FLOWS}", "--set", "checkpoint_seconds=5"),
 )
 
 PAUSE = (1.0, 8.0)
@@ -68,7 +71,7 @@ class Deaths:
 
     Attributes:
         kills: how many.
-        recoveries: of these, those after which an iteration more was complete than before.
+        recoveries: of these, those after which a whole iteration more was trained.
         seconds: from a death until then, each.
     """
 
@@ -151,7 +154,7 @@ class _Training:
     """One training in a process of its own, begun again by the same command when it is killed."""
 
     def __init__(self, cluster: LocalCluster, scenario: Path, out: Path, episodes: int) -> None:
-        self._cluster, self._out = cluster, out
+        self._out = out
         self._command = [
             *(sys.executable, "-m", "rayapp", "train", "--scenario", str(scenario)),
             *("--out", str(out), "--episodes", str(episodes), "--address", cluster.address),
@@ -163,7 +166,6 @@ class _Training:
     def _begin(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603 (our own command)
             self._command,
-            env=self._cluster.env,
             stdout=self._log,
             stderr=self._log,
             start_new_session=True,
@@ -201,17 +203,30 @@ class _Training:
 class _Hand:
     """Kills one after the other, and waits for each to be got over."""
 
-    def __init__(self, cluster: LocalCluster, seed: int, until: float, progress: Progress) -> None:
-        self._cluster, self._until, self._progress = cluster, until, progress
+    def __init__(
+        self, cluster: LocalCluster, seed: int, seconds: float, progress: Progress
+    ) -> None:
+        self._cluster, self._seconds, self._progress = cluster, seconds, progress
         self._rng = np.random.default_rng(seed)
         self._queue: list[Kind] = []
-        self._begun = time.monotonic()
+        self._begun: float | None = None
         self.deaths: dict[Kind, Deaths] = {kind: Deaths() for kind in KINDS}
+
+    @property
+    def busy(self) -> float:
+        """Seconds since there first was somebody to kill."""
+        return 0.0 if self._begun is None else time.monotonic() - self._begun
+
+    @property
+    def done(self) -> bool:
+        """Whether the time is over."""
+        return self.busy >= self._seconds
 
     def trouble(self, training: _Training) -> None:
         """Kills until the training is complete, or the time is over."""
         while not training.complete:
-            if training.episodes() and time.monotonic() < self._until:
+            if training.episodes() and not self.done:
+                self._begun = self._begun or time.monotonic()
                 pause = time.monotonic() + float(self._rng.uniform(*PAUSE))
                 while time.monotonic() < pause and not training.complete:
                     time.sleep(_POLL_SECONDS)
@@ -229,14 +244,15 @@ class _Hand:
             return
         deaths = self.deaths[kind]
         deaths.kills += 1
-        self._progress(time.monotonic() - self._begun, f"killed: {kind}")
-        while not training.complete and training.episodes() <= before:
+        self._progress(self.busy, f"killed: {kind}")
+        # What was under way may still end; a whole iteration more needs everybody again.
+        while not training.complete and training.episodes() <= before + FLOWS:
             if time.monotonic() - begun > PATIENCE:
                 raise RuntimeError(f"no iteration for {PATIENCE:.0f} s after the {kind} died")
             time.sleep(_POLL_SECONDS)
         deaths.recoveries += 1
         deaths.seconds.append(time.monotonic() - begun)
-        self._progress(time.monotonic() - self._begun, f"recovered: {kind}")
+        self._progress(self.busy, f"recovered: {kind}")
 
     def _killed(self, kind: Kind, training: _Training) -> bool:
         """Whether there was one of that kind to kill."""
@@ -244,7 +260,7 @@ class _Hand:
             training.kill()
             return True
         if kind == "node":
-            self._cluster.kill_node(int(self._rng.choice(self._cluster.nodes)))
+            self._cluster.kill_node(int(self._rng.integers(self._cluster.nodes)))
             self._cluster.add_node(cpus=1)
             return True
         found = self._cluster.workers(TITLES[kind])
@@ -282,13 +298,12 @@ def measure(
         progress(0.0, "a training that nobody disturbs")
         unhurt = _run(cluster, scenario, work / "unhurt", episodes, _wait)
         unhurt_seconds = time.monotonic() - begun
-        begun = time.monotonic()
-        hand = _Hand(cluster, seed, begun + seconds, progress)
+        hand = _Hand(cluster, seed, seconds, progress)
         hurt = list[RunFolder]()
-        while not hurt or time.monotonic() < begun + seconds:
+        while not (hurt and hand.done):
             where = work / f"hurt-{len(hurt)}"
             hurt.append(_run(cluster, scenario, where, episodes, hand.trouble))
-        taken = time.monotonic() - begun
+        taken = hand.busy
     rewards = [_reward(folder) for folder in hurt]
     differences = [
         folder.graph().counts().signature_actual - expected_counts(scenario, folder, episodes)

@@ -1,28 +1,22 @@
 """A cluster of several nodes on this machine alone: to try things, and to break them.
 
-Started by ``ray start``, as people start clusters, with the loopback interface as the only
-network and a token that only this process and its children know.
+The loopback interface is its only network, and its token is known to this process and its
+children alone.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-START_SECONDS = 120.0
-"""Longest that a node may take to start."""
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -67,120 +61,63 @@ def descendants(pid: int) -> list[Process]:
 class LocalCluster:
     """A head without processors, and nodes that come and go; a context manager.
 
-    Attributes:
-        address: ``HOST:PORT`` that drivers connect to.
+    One per process, and before anything else imports Ray, which then keeps to it.
     """
 
     def __init__(self) -> None:
         # Ray keeps sockets there, whose paths must be short.
         self._folder = Path(tempfile.mkdtemp(prefix="kirl-"))
-        self._token = secrets.token_hex(32)
-        port = _free_port()
-        self.address = f"127.0.0.1:{port}"
-        self._nodes: list[subprocess.Popen[bytes]] = []
-        self._head_words = [
-            *("--head", "--port", str(port), "--num-cpus", "0", "--include-dashboard=false"),
-            *("--temp-dir", str(self._folder)),
-        ]
-
-    @property
-    def env(self) -> dict[str, str]:
-        """Environment of whoever is to connect."""
-        kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-        return kept | {
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": self._token,
+        os.environ.pop("RAY_ADDRESS", None)
+        os.environ.update(
+            RAY_AUTH_MODE="token",
+            RAY_AUTH_TOKEN=secrets.token_hex(32),
             # Despite its name this keeps Ray to the loopback interface, on every system.
-            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-            "RAY_USAGE_STATS_ENABLED": "0",
-        }
+            RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",
+            RAY_USAGE_STATS_ENABLED="0",
+            # Where Ray notes the last cluster that was started; a user's own stays noted.
+            RAY_TMPDIR=str(self._folder),
+        )
+        self._nodes: list[Any] = []
 
     def __enter__(self) -> LocalCluster:
-        try:
-            self._start(self._head_words)
-        except BaseException:
-            self.close()
-            raise
+        # ray start lets no second node be on a machine that keeps to itself.
+        from ray.cluster_utils import Cluster
+
+        head = {"num_cpus": 0, "include_dashboard": False}
+        self._cluster = Cluster(initialize_head=True, head_node_args=head)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.close()
+        self._cluster.shutdown()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     @property
-    def nodes(self) -> list[int]:
-        """Process ids of the nodes beside the head."""
-        return [node.pid for node in self._nodes[1:]]
+    def address(self) -> str:
+        """``HOST:PORT`` that drivers connect to."""
+        return str(self._cluster.address)
 
-    def add_node(self, cpus: int, resources: Mapping[str, float] | None = None) -> int:
-        """Starts a node and waits for it; returns the id of its first process."""
-        given = json.dumps(dict(resources or {}))
-        words = ["--address", self.address, "--num-cpus", str(cpus), "--resources", given]
-        return self._start(words).pid
+    @property
+    def nodes(self) -> int:
+        """How many there are beside the head."""
+        return len(self._nodes)
 
-    def kill_node(self, pid: int) -> None:
+    def add_node(self, cpus: int, resources: Mapping[str, float] | None = None) -> None:
+        """Starts a node and waits for it."""
+        added = self._cluster.add_node(num_cpus=cpus, resources=dict(resources or {}))
+        self._nodes.append(added)
+
+    def kill_node(self, number: int) -> None:
         """Ends a node as a machine ends that loses power: all its processes, at once."""
-        node = next(one for one in self._nodes if one.pid == pid)
-        # The first one would note the others' deaths and end them in order.
-        for one in [pid, *(each.pid for each in descendants(pid))]:
-            kill(one)
-        node.wait()
-        self._nodes.remove(node)
+        self._cluster.remove_node(self._nodes.pop(number), allow_graceful=False)
 
     def workers(self, title: str) -> list[int]:
         """Ids of the processes on all nodes that Ray calls so."""
         return [
-            one.pid
-            for node in self._nodes
-            for one in descendants(node.pid)
-            if one.title.startswith(f"ray::{title}")
+            one.pid for one in descendants(os.getpid()) if one.title.startswith(f"ray::{title}")
         ]
-
-    def close(self) -> None:
-        """Ends all nodes, the head last, and removes what they left."""
-        for node in reversed(self._nodes):
-            left = descendants(node.pid)
-            node.send_signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                node.wait(timeout=20)
-            for one in [node.pid, *(each.pid for each in left)]:
-                kill(one)
-            node.wait()
-        self._nodes.clear()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _start(self, words: list[str]) -> subprocess.Popen[bytes]:
-        ray = str(Path(sys.executable).with_name("ray"))
-        log = self._folder / f"node-{time.monotonic_ns()}.log"
-        with log.open("wb") as file:
-            node = subprocess.Popen(  # noqa: S603 (our own words)
-                [
-                    *(ray, "start", "--block", "--disable-usage-stats"),
-                    *("--object-store-memory", str(100 * 2**20)),
-                    *("--min-worker-port", "0", "--max-worker-port", "0"),
-                    *("--dashboard-agent-listen-port", str(_free_port())),
-                    *words,
-                ],
-                env=self.env,
-                stdout=file,
-                stderr=file,
-                start_new_session=True,
-            )
-        self._nodes.append(node)
-        deadline = time.monotonic() + START_SECONDS
-        while b"Ray runtime started" not in (told := log.read_bytes()):
-            if node.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"a node did not start: {told.decode()[-2000:]}")
-            time.sleep(0.1)
-        return node
 
 
 def kill(pid: int) -> None:
     """Ends a process at once, if it is still there."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-
-
-def _free_port() -> int:
-    with contextlib.closing(socket.socket()) as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])

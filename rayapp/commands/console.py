@@ -175,7 +175,7 @@ def ray_session(address: str | None = None) -> Iterator[str]:
     local = not address
     if local and "ray" not in sys.modules:
         _keep_to_this_machine()
-    elif "ray" not in sys.modules and _host(address).startswith("127."):
+    elif "ray" not in sys.modules and _host(address) in {"127.0.0.1", "localhost"}:
         os.environ.setdefault(_LOOPBACK, "0")
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="ray")
     import ray
