@@ -115,6 +115,7 @@ def algorithm_config(manifest: RunManifest, folder: RunFolder) -> KnowledgeConfi
             run_name=manifest.name,
             graph_folder=folder.graph_folder,
             shared_graph=shared_name(graph.shared) if graph.shared else None,
+            graph_resource=graph.resource,
             half_life=graph.half_life,
             lessons=lessons,
             total_env_steps=settings.total_episodes(0),
