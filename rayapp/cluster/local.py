@@ -111,10 +111,10 @@ class LocalCluster:
         self._cluster.remove_node(self._nodes.pop(number), allow_graceful=False)
 
     def workers(self, title: str) -> list[int]:
-        """Ids of the processes on all nodes that Ray calls so."""
-        return [
-            one.pid for one in descendants(os.getpid()) if one.title.startswith(f"ray::{title}")
-        ]
+        """Ids of the actors' processes on all nodes, by the name of the actors' class."""
+        # An actor that has a name of its own, or is at a call, has more in its title.
+        of_ray = [one for one in descendants(os.getpid()) if one.title.startswith("ray::")]
+        return [one.pid for one in of_ray if title in one.title]
 
 
 def kill(pid: int) -> None:

@@ -304,15 +304,16 @@ def chaos(
 
     with tempfile.TemporaryDirectory() as folder:
         where = scenario or _synthetic(Path(folder) / "scenario")
-        with console.Reporter("Killing", "seconds") as reporter:
-            found = measured.measure(
-                Scenario.load(where),
-                Path(folder),
-                60 * minutes,
-                lambda seconds, note: reporter.show(round(seconds), round(60 * minutes), note),
-                seed=seed,
-                episodes=episodes or measured.EPISODES,
-            )
+        found = measured.measure(
+            Scenario.load(where),
+            Path(folder),
+            60 * minutes,
+            lambda seconds, note: console.err.print(
+                f"{seconds:,.0f} of {60 * minutes:,.0f} s: {note}"
+            ),
+            seed=seed,
+            episodes=episodes or measured.EPISODES,
+        )
     if as_json:
         console.print_json(asdict(found))
     else:
