@@ -229,23 +229,30 @@ class GraphServer:
             return self._opened
 
 
-def start(run: str, spec: GraphSpec, folder: Path, *, shared: str | None = None) -> Any:  # noqa: ANN401 (Ray's handles have their methods only at run time)
+def start(
+    run: str,
+    spec: GraphSpec,
+    folder: Path,
+    *,
+    shared: str | None = None,
+    resource: str | None = None,
+) -> Any:  # noqa: ANN401 (Ray's handles have their methods only at run time)
     """The graph actor of a run: found by its name, or started.
 
     It asks for no CPU: it works only while learner and runners wait or compute elsewhere.
-    It stays on the driver's machine, where its store is.
+    It stays on the driver's machine, where its store is, unless it is sent elsewhere.
 
     Args:
         run: the run that will use it.
         spec: what the graph is about.
         folder: of its store.
         shared: name of a graph that several runs share on purpose; it outlives this driver.
+        resource: a custom resource of Ray's; it runs on a node that has it and sees the folder.
 
     Raises:
-        InputError: the store cannot be used, or an actor of that name serves another
-            scenario's graph.
+        InputError: the store cannot be used, no node has the resource, or an actor of that name
+            serves another scenario's graph.
     """
-    here = ray.get_runtime_context().get_node_id()
     actor_class = ray.remote(concurrency_groups={CHANGES: 1, QUESTIONS: 2})(GraphServer)
     name = f"graph:{shared or run}"
     options = actor_class.options(
@@ -256,7 +263,7 @@ def start(run: str, spec: GraphSpec, folder: Path, *, shared: str | None = None)
         max_restarts=-1,
         max_task_retries=-1,
         lifetime="detached" if shared else None,
-        scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False),
+        **_place(resource),
     )
     for _ in range(ATTEMPTS):
         handle: Any = options.remote(str(folder.absolute()), spec)
@@ -273,6 +280,28 @@ def start(run: str, spec: GraphSpec, folder: Path, *, shared: str | None = None)
             raise
         return handle
     raise InputError("its actor cannot be started", where=name, mend="Look into Ray's logs")
+
+
+def _place(resource: str | None) -> dict[str, Any]:
+    """Where the actor runs, as Ray's options have it."""
+    if resource is None:
+        here = ray.get_runtime_context().get_node_id()
+        return {"scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False)}
+    if not (ray.cluster_resources().get(resource) or growth().get(resource)):
+        raise InputError(
+            f"no node of the cluster has the resource {resource!r}",
+            where="graph",
+            mend=f"""Start one, ray start --resources='{{"{resource}": 1}}', or name none""",
+        )
+    # Next to nothing of it: it says only where.
+    return {"resources": {resource: 0.001}}
+
+
+def growth() -> dict[str, float]:
+    """The most of each resource that the cluster's autoscaler may bring; empty without one."""
+    # Private, and nothing public tells it; Ray's own libraries ask the same way.
+    told = ray._private.state.state.get_max_resources_from_cluster_config()
+    return {name: float(most) for name, most in (told or {}).items()}
 
 
 def _check_folder(name: str, found: str, wanted: Path) -> None:

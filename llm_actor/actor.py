@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ray.util.metrics import Counter, Gauge, Histogram
 
 from envs import PAPER, InputError
-from kg_actor.actor import NAMESPACE, ask
+from kg_actor.actor import NAMESPACE, ask, growth
 from llm_actor.advisor import Advisor
 from llm_actor.batching import Batcher, Limits
 from llm_actor.circuit import State
@@ -340,7 +340,7 @@ def start(
     handles = [found.get(each) for each in names]
     if len(found) < replicas:
         more = replace(need, replicas=replicas - len(found))
-        place = placed(spec, more, ray.cluster_resources(), ray.available_resources())
+        place = placed(spec, more, *_resources())
         options = {
             "namespace": NAMESPACE,
             "get_if_exists": True,
@@ -363,6 +363,15 @@ def start(
         for each, handle in zip(names, handles, strict=True):
             _check_same(each, handle, spec, require_gpu)
     return RemoteAdvisor(handles)
+
+
+def _resources() -> tuple[dict[str, float], dict[str, float]]:
+    """What the cluster has in all and what is free, with what an autoscaler may add to both."""
+    total, free = ray.cluster_resources(), ray.available_resources()
+    for name, most in growth().items():
+        added = max(0.0, most - total.get(name, 0.0))
+        total[name], free[name] = total.get(name, 0.0) + added, free.get(name, 0.0) + added
+    return total, free
 
 
 def _running(name: str) -> Any:  # noqa: ANN401

@@ -352,11 +352,15 @@ class GraphSettings(_Settings):
         lessons: files of prior experience (``kirl graph import --help``), taught at the start.
         half_life: flows after which a flow counts half in confidence and rewards; ``None``
             never forgets, and a forgetting graph depends on the order of its merges.
+        resource: name of a custom resource of Ray's; the graph's actor runs on a node that has
+            it, which must see the run's folder under the same path. ``None`` keeps it on the
+            node of the command, or of the job's driver.
     """
 
     shared: _FilePath | None = None
     lessons: tuple[_FilePath, ...] = ()
     half_life: _Rate | None = None
+    resource: str | None = None
 
     def read_lessons(self, catalogue: Catalogue) -> tuple[Lesson, ...]:
         """All files' lessons; raises :class:`InputError` for one that cannot be used."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import typer
 
 from rayapp.commands.bench_advisor import advisor
+from rayapp.commands.bench_chaos import chaos
 from rayapp.commands.bench_decisions import decisions
 from rayapp.commands.bench_graph import graph
 from rayapp.commands.bench_guard import guard
@@ -26,6 +27,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("decisions", decisions, "kirl bench decisions --scenario scenario --json"),
     ("graph", graph, "kirl bench graph --json --out growth.svg"),
     ("advisor", advisor, "kirl bench advisor --config phi-3.5 --random-weights"),
+    ("chaos", chaos, "kirl bench chaos --minutes 5 --json"),
 )
 for _name, _command, _example in _COMMANDS:
     app.command(_name, epilog=f"Example: {_example}")(_command)

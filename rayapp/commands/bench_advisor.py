@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -15,7 +14,7 @@ from rich.table import Table
 from envs import InputError, Scenario
 from rayapp.bench import graph as bench
 from rayapp.commands import console
-from rayapp.commands.bench_inputs import made_up_scenario
+from rayapp.commands.bench_inputs import made_up_scenario, show_figures
 
 if TYPE_CHECKING:
     from rayapp.bench.advisor import AdvisorSpeed
@@ -102,12 +101,12 @@ def advisor(
         served = _actor(phi, layers, tokens_per_prompt, prompts, device, address)
         found["actor"] = asdict(served)
         if not as_json:
-            _show(f"the actor with {served.clients} clients", found["actor"])
+            show_figures(f"the actor with {served.clients} clients", found["actor"])
     if Part.CACHE in parts:
         trained = _cache(scenario, episodes, address)
         found["cache"] = asdict(trained)
         if not as_json:
-            _show("what a training asks the embedded model", found["cache"])
+            show_figures("what a training asks the embedded model", found["cache"])
     if as_json:
         console.print_json(found)
 
@@ -161,21 +160,7 @@ def _show_ways(speed: AdvisorSpeed) -> None:
         console.out.print(f"{name}: {ratio:,.1f} x", soft_wrap=True)
     console.out.print(_ways_table(speed))
     alone = ("ratios", "ways", "config")
-    _show(None, {name: value for name, value in asdict(speed).items() if name not in alone})
-
-
-def _show(title: str | None, figures: Mapping[str, Any]) -> None:
-    """One line per figure, those of a part of it behind its name."""
-    if title:
-        console.out.print(f"\n{title}", style="bold", soft_wrap=True)
-    for name, value in figures.items():
-        label = name.replace("_", " ")
-        if isinstance(value, Mapping):
-            told = {f"{label}: {inner}": each for inner, each in value.items()}
-            _show(None, told)
-        else:
-            shown = f"{value:,.3f}" if isinstance(value, float) else str(value)
-            console.out.print(f"{label}: {shown}", soft_wrap=True)
+    show_figures(None, {name: value for name, value in asdict(speed).items() if name not in alone})
 
 
 def _ways_table(speed: AdvisorSpeed) -> Table:

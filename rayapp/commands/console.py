@@ -43,6 +43,10 @@ out = Console(highlight=False, markup=False, emoji=False)
 
 _SECONDS_BETWEEN_LINES = 5.0
 
+# Ray reads this when it is imported; despite its name, 0 keeps Ray to the loopback interface on
+# every system. An address of 127.0.0.1 given to ray.init() would not: Ray takes another instead.
+_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+
 Address = Annotated[
     str | None,
     typer.Option(
@@ -171,6 +175,8 @@ def ray_session(address: str | None = None) -> Iterator[str]:
     local = not address
     if local and "ray" not in sys.modules:
         _keep_to_this_machine()
+    elif "ray" not in sys.modules and _host(address) in {"127.0.0.1", "localhost"}:
+        os.environ.setdefault(_LOOPBACK, "0")
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="ray")
     import ray
 
@@ -247,10 +253,12 @@ def _reached(address: str | None) -> Iterator[None]:
         ) from error
 
 
+def _host(address: str | None) -> str:
+    return (address or "").removeprefix("ray://").rpartition(":")[0]
+
+
 def _keep_to_this_machine() -> None:
-    # Ray reads this when it is imported; despite its name it keeps Ray to the loopback
-    # interface on every system. An address of 127.0.0.1 given to ray.init() would not.
-    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    os.environ.setdefault(_LOOPBACK, "0")
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     if not os.environ.get("RAY_AUTH_TOKEN_PATH"):
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))

@@ -140,6 +140,8 @@ def _finish(folder: RunFolder, manifest: RunManifest, address: str | None) -> Ru
     session = contextlib.nullcontext("") if alone else console.ray_session(address)
     with folder.locked(), session as dashboard:
         try:
+            if not alone:
+                _check_capacity(manifest)
             finished = _train(folder, manifest.settings.algo)
         except KeyboardInterrupt as interrupt:
             kept = folder.manifest().episodes
@@ -151,6 +153,12 @@ def _finish(folder: RunFolder, manifest: RunManifest, address: str | None) -> Ru
             raise typer.Exit(130) from interrupt
         console.publish(dashboard, lambda: job_figures(folder))
         return finished
+
+
+def _check_capacity(manifest: RunManifest) -> None:
+    from rayapp.cluster import capacity
+
+    capacity.ensure(manifest.settings.runners, lambda line: console.err.print(line, soft_wrap=True))
 
 
 def _train(folder: RunFolder, algo: str) -> RunManifest:

@@ -108,6 +108,7 @@ def algorithm_config(manifest: RunManifest, folder: RunFolder) -> KnowledgeConfi
         run_name=manifest.name,
         graph_folder=folder.graph_folder,
         shared_graph=shared_name(graph.shared) if graph.shared else None,
+        graph_resource=graph.resource,
         lessons=lessons,
     )
 

@@ -43,6 +43,7 @@ class KnowledgeConfig(AlgorithmConfig):
         self.run_name: str | None = None
         self.graph_folder: str | None = None
         self.shared_graph: str | None = None
+        self.graph_resource: str | None = None
         self.half_life: float | None = None
         self.lessons: tuple[Lesson, ...] = ()
         self.total_env_steps: int = 1_000_000
@@ -126,6 +127,7 @@ class KnowledgeConfig(AlgorithmConfig):
         run_name: str | None = None,
         graph_folder: str | Path | None = None,
         shared_graph: str | None = None,
+        graph_resource: str | None = None,
         half_life: float | None = None,
         lessons: Sequence[Lesson] | None = None,
         total_env_steps: int | None = None,
@@ -152,6 +154,8 @@ class KnowledgeConfig(AlgorithmConfig):
             graph_folder: where the graph is kept; by default in RLlib's folder of the trial.
             shared_graph: name of a graph that runs share on purpose; all of them give the
                 same name and folder. It needs a ``graph_folder``.
+            graph_resource: custom resource of Ray's; its actor runs on a node that has it, and
+                sees ``graph_folder`` there. By default it stays on the driver's node.
             half_life: flows after which a flow counts half in confidence and rewards.
             lessons: prior experience to teach the graph before the first flow.
             total_env_steps: flows the training is meant to last; schedules refer to it.
@@ -178,6 +182,7 @@ class KnowledgeConfig(AlgorithmConfig):
             "run_name": run_name,
             "graph_folder": None if graph_folder is None else str(graph_folder),
             "shared_graph": shared_graph,
+            "graph_resource": graph_resource,
             "half_life": half_life,
             "lessons": None if lessons is None else tuple(lessons),
             "total_env_steps": total_env_steps,

@@ -285,7 +285,13 @@ class KnowledgeInfused(Algorithm):
 
     def _start_graph(self) -> Any:  # noqa: ANN401
         shared = self.config.shared_graph
-        return graph_actor.start(self.run_name, self._spec, self._graph_folder, shared=shared)
+        return graph_actor.start(
+            self.run_name,
+            self._spec,
+            self._graph_folder,
+            shared=shared,
+            resource=self.config.graph_resource,
+        )
 
     def _learn(self, counts: GraphCounts) -> Knowledge:
         """Counters and advice from the graph's counts."""

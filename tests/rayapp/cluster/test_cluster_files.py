@@ -6,6 +6,7 @@ import copy
 import json
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def test_kuberay_has_every_field_of_the_manifest(rayjob: dict[str, Any]) -> None
     ]
 
 
-def _unknown(given: Any, kind: Any, fields: dict[str, Any]) -> Any:
+def _unknown(given: dict[str, Any], kind: str, fields: dict[str, Any]) -> Iterator[str]:
     """Places where an object has a field that its kind lacks, or a value of another type."""
     for name, value in given.items():
         place = f"{kind}.{name}"

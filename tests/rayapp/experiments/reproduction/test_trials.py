@@ -102,6 +102,26 @@ def test_an_interrupted_trial_goes_on(
     assert rewards[0] == rewards[1]
 
 
+def test_trials_that_are_interrupted_together_write_their_checkpoints(
+    ray_local: ModuleType, scenario: Scenario, tmp_path: Path
+) -> None:
+    rare = config.load(
+        None,
+        ("ppo.flows_per_iteration=400", "checkpoint_seconds=100000"),
+        {"algo": "ppo", "episodes": 100_000_000},
+    )
+    (placed,) = trials.place([Trial("kirl", "main", "ppo", rare)], scenario, tmp_path)
+
+    def stop_midway(done: int, total: int, names: str) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trials.run([placed], stop_midway)
+
+    assert 0 < placed.folder.manifest().episodes == placed.flows() < 100_000_000
+
+
 def test_other_settings_in_the_same_place_are_refused(scenario: Scenario, tmp_path: Path) -> None:
     trials.place([tiny("ppo")], scenario, tmp_path)
 

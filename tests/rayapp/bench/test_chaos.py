@@ -1,0 +1,70 @@
+"""The count that chaos is judged by, and a minute of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from envs import Scenario
+from rayapp import config
+from rayapp.bench.chaos import KINDS, expected_counts
+from rayapp.cluster.local import descendants, kill
+from rayapp.experiments import training
+from rayapp.experiments.runs import RunFolder, begin
+
+
+def test_the_count_apart_equals_a_trainings_graph_and_sees_one_flow_more_or_less(
+    ray_local: Any,  # noqa: ANN401
+    scenario: Scenario,
+    tmp_path: Path,
+) -> None:
+    folder, flows = RunFolder(tmp_path / "run"), 3 * len(scenario.train[0]) + 17
+    settings = config.TrainingSettings(
+        episodes=flows, seed=4, ppo=config.PPOSettings(flows_per_iteration=100, epochs=1)
+    )
+    begin(folder, settings, scenario)
+    training.train(folder)
+
+    counted = folder.graph().counts().signature_actual
+    assert np.array_equal(counted, expected_counts(scenario, folder, flows))
+    for others in (flows - 1, flows + 1):
+        assert np.abs(counted - expected_counts(scenario, folder, others)).sum() == 1
+
+
+def test_processes_are_found_below_their_parents() -> None:
+    sleeping = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
+    parent = subprocess.Popen([sys.executable, "-c", sleeping], stdin=subprocess.PIPE)
+    try:
+        while not (found := descendants(parent.pid)):
+            pass
+        assert found[0].parent == parent.pid
+        assert "input()" in found[0].title
+    finally:
+        for pid in (*(one.pid for one in descendants(parent.pid)), parent.pid):
+            kill(pid)
+        parent.wait()
+    kill(parent.pid)
+
+
+@pytest.mark.slow
+def test_deaths_of_all_kinds_lose_and_double_nothing() -> None:
+    words = ("--minutes", "2", "--episodes", "3000000", "--seed", "1", "--json")
+    told = subprocess.run(
+        [sys.executable, "-m", "rayapp", "bench", "chaos", *words],
+        capture_output=True,
+        text=True,
+        timeout=1200,
+        check=False,
+    )
+
+    assert told.returncode == 0, told.stderr
+    found = json.loads(told.stdout)
+    assert found["lost"] == found["doubled"] == 0
+    assert found["kills"] == found["recoveries"] >= len(KINDS)
+    assert found["reward"] > found["unhurt_reward"] - 0.01

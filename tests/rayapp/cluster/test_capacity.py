@@ -1,0 +1,71 @@
+"""What a cluster lacks is said at the start; what it will have is waited for, and that is said."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from envs import InputError
+from kg_actor import actor as graph_actor
+from llm_actor import actor as advisor_actor
+from llm_actor.selection import AdvisorSpec
+from rayapp.cluster import capacity
+
+
+def test_more_runners_than_processors_are_refused_at_once(ray_local: Any) -> None:  # noqa: ANN401
+    with pytest.raises(InputError, match=r"3 runners need a processor each, and the cluster has 2"):
+        capacity.ensure(3, lambda line: None)
+
+
+def test_busy_processors_are_waited_for_and_it_is_said(
+    ray_local: Any,  # noqa: ANN401
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(capacity, "SECONDS_BETWEEN_WORDS", 0.2)
+
+    @ray_local.remote(num_cpus=2)
+    class Busy:
+        def ready(self) -> bool:
+            return True
+
+    busy, said = Busy.remote(), list[str]()
+    ray_local.get(busy.ready.remote())
+    threading.Timer(1.0, ray_local.kill, (busy,)).start()
+    begun = time.monotonic()
+    capacity.ensure(2, said.append)
+
+    assert time.monotonic() - begun >= 0.9
+    assert "for 2 free processors; of 2 in the cluster 0 are free" in said[0]
+
+
+def test_an_autoscaler_counts(ray_local: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401
+    monkeypatch.setattr(capacity, "growth", lambda: {"CPU": 8.0})
+
+    with pytest.raises(InputError, match=r"cluster has 2, and may grow to 8"):
+        capacity.ensure(9, lambda line: None)
+
+    grown = {"GPU": 2.0, "language_model": 2.0}
+    monkeypatch.setattr(advisor_actor, "growth", lambda: grown)
+    total, free = advisor_actor._resources()
+    assert (total["GPU"], free["GPU"], total["language_model"]) == (2.0, 2.0, 2.0)
+    need = {"require_gpu": True, "resource": "language_model"}
+    monkeypatch.setattr(advisor_actor, "growth", dict)
+    with pytest.raises(InputError, match="no node of the cluster has the resource"):
+        advisor_actor.start(AdvisorSpec("embedded"), **need)
+
+
+def test_without_an_autoscaler_nothing_grows(ray_local: Any) -> None:  # noqa: ANN401
+    assert graph_actor.growth() == {}
+
+
+def test_a_graph_goes_where_its_resource_is_or_says_that_there_is_none(
+    ray_local: Any,  # noqa: ANN401
+) -> None:
+    with pytest.raises(InputError, match=r"no node of the cluster has the resource 'graph'"):
+        graph_actor._place("graph")
+
+    assert graph_actor._place("CPU") == {"resources": {"CPU": 0.001}}
+    assert list(graph_actor._place(None)) == ["scheduling_strategy"]
