@@ -6,6 +6,8 @@ a checkpoint, its curves do, too.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,7 +84,9 @@ class TensorBoard:
     """
 
     def __init__(self, folder: Path, manifest: RunManifest) -> None:
-        self._writer = SummaryWriter(str(folder), purge_step=manifest.episodes or None)
+        done = manifest.episodes
+        # Files are named after the second; the suffix tells two sessions of one second apart.
+        self._writer = SummaryWriter(str(folder), purge_step=done + 1, filename_suffix=f".{done}")
 
     def log(self, line: ProgressLine) -> None:
         """See :class:`Tracker`."""
@@ -104,10 +108,11 @@ class MLflow:
 
     def __init__(self, uri: str, manifest: RunManifest) -> None:
         mlflow = _imported("mlflow")
+        self._problem: type[Exception] = mlflow.exceptions.MlflowException
         try:
             self._client = mlflow.MlflowClient(tracking_uri=uri)
             self._run = self._begun(manifest)
-        except mlflow.exceptions.MlflowException as error:
+        except self._problem as error:
             raise _refused("MLflow", uri, error) from error
         self._metric = mlflow.entities.Metric
         self._held: list[Any] = []
@@ -137,16 +142,19 @@ class MLflow:
             self._send()
 
     def _send(self) -> None:
-        # The server takes a thousand at a time.
-        while self._held:
-            self._client.log_batch(self._run, metrics=self._held[:1000])
-            del self._held[:1000]
         self._sent_at = time.monotonic()
+        # A server that is away for a while must not end a training; the lines go out later.
+        with contextlib.suppress(self._problem):
+            # It takes a thousand at a time.
+            while self._held:
+                self._client.log_batch(self._run, metrics=self._held[:1000])
+                del self._held[:1000]
 
     def close(self) -> None:
         """See :class:`Tracker`."""
         self._send()
-        self._client.set_terminated(self._run)
+        with contextlib.suppress(self._problem):
+            self._client.set_terminated(self._run)
 
 
 class WandB:
@@ -183,8 +191,6 @@ class WandB:
 
 
 def _imported(package: str) -> Any:  # noqa: ANN401
-    import importlib
-
     try:
         return importlib.import_module(package)
     except ImportError as error:

@@ -222,24 +222,36 @@ def _scheduler(request: Request) -> FIFOScheduler | SparingASHA:
     return SparingASHA(max_t=REPORTS, grace_period=GRACE, reduction_factor=REDUCTION)
 
 
+@dataclass(frozen=True)
+class _Proposals:
+    """A trial's configuration as optuna proposes it; Ray pickles it, which functions here forbid.
+
+    Attributes:
+        space: to search.
+    """
+
+    space: Space
+
+    def __call__(self, trial: Any) -> dict[str, Any]:  # noqa: ANN401 (Ray's wrapper of optuna's)
+        """The settings as given first, then one value of every range."""
+        if trial.number == 0:
+            return {POINT: {}}
+        return {POINT: {name: one.suggested(name, trial) for name, one in self.space.items()}}
+
+
 def _learning_searcher(request: Request) -> Any:  # noqa: ANN401
     """Optuna's TPE (Bergstra et al. 2011), through Ray Tune; the settings as given come first."""
     import optuna
     from ray.tune.search.optuna import OptunaSearch
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    space: Space = request.ranges()
-
-    def suggest(trial: Any) -> dict[str, Any]:  # noqa: ANN401 (Ray's wrapper of optuna's trial)
-        if trial.number == 0:
-            return {POINT: {}}
-        return {POINT: {name: one.suggested(name, trial) for name, one in space.items()}}
-
     # A third of the trials explores before the model is asked.
     sampler = optuna.samplers.TPESampler(
         seed=request.seed, n_startup_trials=max(2, request.trials // 3)
     )
-    return OptunaSearch(suggest, metric=COLUMNS[request.metric], mode="max", sampler=sampler)
+    return OptunaSearch(
+        _Proposals(request.ranges()), metric=COLUMNS[request.metric], mode="max", sampler=sampler
+    )
 
 
 def _tried(result: Any, request: Request) -> Tried:  # noqa: ANN401 (Ray's Result)
