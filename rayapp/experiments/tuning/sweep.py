@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -25,6 +27,8 @@ from rayapp.experiments.tuning.request import Request
 from rayapp.experiments.tuning.space import Point, Space
 from rayapp.experiments.tuning.trial import POINT, Task, TuningTrial
 from rayapp.rl.sharing import Shared
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 TRIALS = "trials"
 """Ray Tune's folder below the sweep's."""
@@ -81,7 +85,6 @@ class _Session:
     def __init__(self, total: int, column: str, progress: Progress | None) -> None:
         self._total, self._column, self._progress = total, column, progress
         self._best = float("-inf")
-        self.unfinished = 0
 
     def told(self, trials: Sequence[Any]) -> None:
         """A trial has reported."""
@@ -93,10 +96,6 @@ class _Session:
             note = f"best {self._best:.4f}, {running} at a time"
             self._progress(flows, self._total, note)
 
-    def ended(self, trials: Sequence[Any]) -> None:
-        """No trial goes on."""
-        self.unfinished = sum(trial.status not in ("TERMINATED", "ERROR") for trial in trials)
-
 
 _SESSION: ContextVar[_Session] = ContextVar("session")
 
@@ -107,10 +106,6 @@ class _Teller(tune.Callback):
     def on_trial_result(self, iteration: int, trials: list[Any], *_: Any, **info: object) -> None:  # noqa: ANN401
         """Ray calls it after every report of any trial."""
         _SESSION.get().told(trials)
-
-    def on_experiment_end(self, trials: list[Any], **info: object) -> None:
-        """Ray calls it when the sweep ends, for whatever reason."""
-        _SESSION.get().ended(trials)
 
 
 def run(
@@ -131,10 +126,10 @@ def run(
         task = _task(prepared, out, request, advisors)
         tuner = _tuner(tune.with_parameters(TuningTrial, task=task), out, request, points)
         # Tune tells of itself on standard output, which is for results, even when told not to.
-        with _terminated_as_interrupted(), contextlib.redirect_stdout(io.StringIO()):
+        with _Interruption() as interruption, contextlib.redirect_stdout(io.StringIO()):
             results = tuner.fit()
     _SESSION.reset(token)
-    if session.unfinished or len(results) < number:
+    if interruption.came:
         raise KeyboardInterrupt
     tried = [_tried(result, request) for result in results]
     given = next((one for one in tried if not one.point), None)
@@ -222,24 +217,36 @@ def _scheduler(request: Request) -> FIFOScheduler | SparingASHA:
     return SparingASHA(max_t=REPORTS, grace_period=GRACE, reduction_factor=REDUCTION)
 
 
+@dataclass(frozen=True)
+class _Proposals:
+    """A trial's configuration as optuna proposes it; Ray pickles it, which functions here forbid.
+
+    Attributes:
+        space: to search.
+    """
+
+    space: Space
+
+    def __call__(self, trial: Any) -> dict[str, Any]:  # noqa: ANN401 (Ray's wrapper of optuna's)
+        """The settings as given first, then one value of every range."""
+        if trial.number == 0:
+            return {POINT: {}}
+        return {POINT: {name: one.suggested(name, trial) for name, one in self.space.items()}}
+
+
 def _learning_searcher(request: Request) -> Any:  # noqa: ANN401
     """Optuna's TPE (Bergstra et al. 2011), through Ray Tune; the settings as given come first."""
     import optuna
     from ray.tune.search.optuna import OptunaSearch
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    space: Space = request.ranges()
-
-    def suggest(trial: Any) -> dict[str, Any]:  # noqa: ANN401 (Ray's wrapper of optuna's trial)
-        if trial.number == 0:
-            return {POINT: {}}
-        return {POINT: {name: one.suggested(name, trial) for name, one in space.items()}}
-
     # A third of the trials explores before the model is asked.
     sampler = optuna.samplers.TPESampler(
         seed=request.seed, n_startup_trials=max(2, request.trials // 3)
     )
-    return OptunaSearch(suggest, metric=COLUMNS[request.metric], mode="max", sampler=sampler)
+    return OptunaSearch(
+        _Proposals(request.ranges()), metric=COLUMNS[request.metric], mode="max", sampler=sampler
+    )
 
 
 def _tried(result: Any, request: Request) -> Tried:  # noqa: ANN401 (Ray's Result)
@@ -249,7 +256,8 @@ def _tried(result: Any, request: Request) -> Tried:  # noqa: ANN401 (Ray's Resul
         return Tried(point, "failed", problem=str(result.error).strip().splitlines()[-1])
     frame = result.metrics_dataframe
     column = COLUMNS[request.metric]
-    history = () if frame is None else zip(frame["episodes"], frame[column], strict=True)
+    # A trial that went on from a checkpoint has told some scores twice.
+    history = {} if frame is None else dict(zip(frame["episodes"], frame[column], strict=True))
     total = request.settings.total_episodes(0)
     return Tried(
         point,
@@ -257,20 +265,44 @@ def _tried(result: Any, request: Request) -> Tried:  # noqa: ANN401 (Ray's Resul
         int(metrics["episodes"]),
         float(metrics["average_reward"]),
         float(metrics["class_mean_reward"]),
-        tuple((int(flows), float(score)) for flows, score in history),
+        tuple((int(flows), float(score)) for flows, score in sorted(history.items())),
         result.checkpoint.path if result.checkpoint else None,
     )
 
 
-@contextlib.contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM, by which schedulers stop jobs, is to save what Ctrl-C saves."""
+class _Interruption:
+    """Lets Tune save everything at the first SIGINT or SIGTERM, and remembers that one came.
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        signal.raise_signal(signal.SIGINT)
+    Tune itself tells nobody. A second signal interrupts at once.
+    """
 
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    _OWN = "TUNE_DISABLE_SIGINT_HANDLER"
+
+    def __init__(self) -> None:
+        self.came = False
+        self._before: dict[signal.Signals, Any] = {}
+        self._setting: str | None = None
+
+    def __enter__(self) -> _Interruption:
+        if threading.current_thread() is threading.main_thread():
+            self._setting = os.environ.get(self._OWN)
+            os.environ[self._OWN] = "1"
+            self._before = {s: signal.getsignal(s) for s in (signal.SIGUSR1, *_SIGNALS)}
+            for one in _SIGNALS:
+                signal.signal(one, self._interrupt)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for one, handler in self._before.items():
+            signal.signal(one, handler)
+        if self._before:
+            del os.environ[self._OWN]
+        if self._setting is not None:
+            os.environ[self._OWN] = self._setting
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.came:
+            raise KeyboardInterrupt
+        self.came = True
+        # This is how Tune is asked from outside to save and end.
+        signal.raise_signal(signal.SIGUSR1)

@@ -48,7 +48,7 @@ def curve(folder: Path, name: str) -> list[tuple[int, float]]:
     ]
 
 
-def interrupted(folder: RunFolder, **options: object) -> None:
+def interrupted(folder: RunFolder) -> None:
     """Trains two iterations, of which the first is in a checkpoint."""
     lines = 0
 
@@ -92,7 +92,7 @@ def test_a_resumed_run_takes_back_what_no_checkpoint_holds(
 
     starts = [e.step for e in events(tmp_path / "run" / "tensorboard") if e.HasField("session_log")]
     # TensorBoard drops what it read from this step on, once it meets this mark.
-    assert starts == [101]
+    assert starts == [1, 101]
     steps = [step for step, _ in curve(tmp_path / "run" / "tensorboard", "reward/average")]
     assert steps == [100, 200, 200, 300, 400]
 
@@ -118,7 +118,7 @@ def test_tensorboard_costs_next_to_nothing(scenario: Scenario, tmp_path: Path) -
     board.close()
 
     # An iteration of 65,536 flows takes some 60 ms.
-    assert spent < 0.006
+    assert spent < 0.002
 
 
 @pytest.mark.parametrize("package", ["mlflow", "wandb"])
@@ -136,7 +136,6 @@ def test_a_tracker_that_is_not_installed_is_named(
 def test_mlflow_gets_the_curves_and_settings(scenario: Scenario, tmp_path: Path) -> None:
     mlflow = pytest.importorskip("mlflow")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    pytest.importorskip("mlflow.store.tracking.sqlalchemy_store", exc_type=ImportError)
     folder = begun(scenario, tmp_path / "run", f"tracking.mlflow={uri}")
     interrupted(folder)
 

@@ -146,8 +146,5 @@ def test_panels_have_ids_of_their_own_and_units() -> None:
 
     assert len({panel["id"] for panel in panels}) == len(panels)
     assert all(panel["fieldConfig"]["defaults"]["unit"] for panel in panels)
-    assert all(
-        target["expr"].count("(") == target["expr"].count(")")
-        for p in panels
-        for target in p["targets"]
-    )
+    queries = [target["expr"] for panel in panels for target in panel["targets"]]
+    assert all(query.count("(") == query.count(")") for query in queries)

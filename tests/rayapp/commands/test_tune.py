@@ -1,0 +1,87 @@
+"""``kirl tune`` in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from envs import Scenario
+from rayapp import config
+
+SMALL = (
+    *("--episodes", "1600", "--trials", "3", "--parallel", "2"),
+    *("--set", "ppo.flows_per_iteration=100", "--set", "ppo.epochs=2"),
+)
+
+
+def kirl_tune(scenario: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    words = ["--scenario", str(scenario), "--out", str(out), *more]
+    return subprocess.run(
+        [sys.executable, "-m", "rayapp", "tune", *words],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--over", "kl.begin=[1, 2]"), "begin"),
+        (("--search", "guess"), "--search is 'guess'"),
+        (("--algo", "dqn"), "dqn has no KL term"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_before_anything_is_written(
+    scenario: Scenario, tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    result = kirl_tune(scenario.path, tmp_path / "out", *words)
+
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_sweep_from_the_command_line_and_its_settings_in_kirl_train(
+    scenario: Scenario, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    space = tmp_path / "space.yaml"
+    space.write_text("kl:\n  start: 0.1..3 log\nppo.epochs: 1..4\n")
+
+    result = kirl_tune(
+        scenario.path, out, *SMALL, "--space", str(space), "--search", "random", "--json"
+    )
+
+    assert result.returncode == 0, result.stderr
+    figures = json.loads(result.stdout)
+    assert len(figures["trials"]) == 3
+    assert figures["trials"][0]["state"] == "complete"
+    assert set(figures["test"]) <= {"best", "given"}
+    settings = config.load(out / "best.yaml", (), {})
+    assert settings.episodes == 1600
+    assert figures["kind"] == "synthetic"
+
+    shown = kirl_tune(scenario.path, out, *SMALL, "--space", str(space), "--search", "random")
+
+    assert shown.returncode == 0, shown.stderr
+    assert "as given" in shown.stdout
+    assert "Test split, best" in shown.stdout
+    train = [sys.executable, "-m", "rayapp", "train", "--config", str(out / "best.yaml")]
+    again = subprocess.run(
+        [*train, "--scenario", str(scenario.path), "--out", str(out / "best"), "--json"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert again.returncode == 0, again.stderr
+    # The sweep's own last run is just what this command asks for.
+    assert "complete already" in again.stderr
