@@ -11,6 +11,7 @@ import typer
 from envs import Scenario
 from rayapp import config
 from rayapp.commands import console
+from rayapp.commands.places import DISK, SCENARIO, WORK
 from rayapp.experiments.runs import RunFolder, RunManifest, TrainingResult, begin
 
 FEW_UPDATES = 30
@@ -18,8 +19,11 @@ FEW_UPDATES = 30
 
 
 def train(
-    scenario: Annotated[Path, typer.Option(help="Scenario written by kirl prepare.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted one is resumed.")],
+    scenario: Annotated[Path, typer.Option(**SCENARIO, help="Scenario written by kirl prepare.")],
+    out: Annotated[
+        Path,
+        typer.Option(**WORK, help="Folder of the run; an interrupted one is resumed."),
+    ],
     algo: Annotated[
         str | None,
         typer.Option(
@@ -50,7 +54,10 @@ def train(
     ] = None,
     graph: Annotated[
         Path | None,
-        typer.Option(help="Folder of a knowledge graph to share with other runs (default: own)."),
+        typer.Option(
+            **DISK,
+            help="Folder of a knowledge graph to share with other runs (default: own).",
+        ),
     ] = None,
     lessons: Annotated[
         list[Path] | None,
