@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -22,9 +23,9 @@ from envs.storage import Remote, cache_folder, fetch
 from rayapp.experiments.mirrors import Mirror, claim, mirrored, shown
 from rayapp.experiments.runs import RunFolder
 
-SETTINGS = (
+PPO = (
     *("--episodes", "12000", "--seed", "5", "--set", "ppo.flows_per_iteration=500"),
-    *("--set", "ppo.epochs=2", "--set", "network.hidden=[16]", "--set", "checkpoint_seconds=0.2"),
+    *("--set", "ppo.epochs=2", "--set", "network.hidden=[16]"),
 )
 
 
@@ -155,51 +156,69 @@ def test_a_local_folder_is_left_alone(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["progress.jsonl", "run.json"]
 
 
-def test_a_run_that_lost_its_machine_goes_on_from_the_bucket_to_the_same_policy_and_graph(
-    remote: Remote, scenario: Scenario, tmp_path: Path
-) -> None:
-    stored, out = remote.at("scenario").uri, remote.at("out")
-    rows = ("--synthetic", "2000", "--seed", "1")
-    assert kirl("prepare", *rows, "--out", stored).returncode == 0
-    refused = kirl("prepare", *rows, "--out", stored)
-    assert refused.returncode == 2
-    assert "holds a scenario already" in refused.stderr
-    prepared = fetch(remote.at("scenario"), "manifest.json")
-    train = ("train", "--scenario", stored, *SETTINGS, "--out", out.uri)
+def killed_once_mirrored(train: Sequence[str], out: Remote, episodes: int) -> None:
+    """Starts a training and kills it when the bucket holds a checkpoint after so many flows."""
     process = subprocess.Popen(
         [sys.executable, "-m", "rayapp", *train],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 120
-    while (json.loads(out.read("run.json") or b"{}").get("episodes", 0)) < 2000:
+    deadline = time.monotonic() + 200
+    while json.loads(out.read("run.json") or b"{}").get("episodes", 0) < episodes:
         assert process.poll() is None, "the run ended before it could be stopped"
-        assert time.monotonic() < deadline, "nothing mirrored within two minutes"
+        assert time.monotonic() < deadline, "nothing mirrored in time"
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGKILL)
     process.wait(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def stored(object_store: Store) -> Remote:
+    """A scenario that a process has put into the bucket."""
+    stored = Remote("s3", f"kirl/{uuid.uuid4().hex}/scenario")
+    prepare = ("prepare", "--synthetic", "2000", "--seed", "1", "--out", stored.uri)
+    done = kirl(*prepare)
+    assert done.returncode == 0, done.stderr
+    assert stored.uri in " ".join(done.stdout.split())
+    again = kirl(*prepare)
+    assert again.returncode == 2
+    assert "holds a scenario already" in again.stderr
+    return stored
+
+
+# The first trains without Ray, in seconds; the second keeps a graph.
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param(("--algo", "linucb", "--episodes", "2000000"), id="linucb"),
+        pytest.param(PPO, id="ppo-kg", marks=pytest.mark.slow),
+    ],
+)
+def test_a_run_that_lost_its_machine_goes_on_from_the_bucket_to_the_same_end(
+    remote: Remote, stored: Remote, tmp_path: Path, settings: tuple[str, ...]
+) -> None:
+    out, graph = remote.at("out"), "ppo.epochs=2" in settings
+    train = ("train", *settings, "--set", "checkpoint_seconds=0.1", "--out")
+    remotely = (*train, out.uri, "--scenario", stored.uri)
+    killed_once_mirrored(remotely, out, 1)
     shutil.rmtree(cache_folder(out, "work"))
 
-    done = kirl(*train, "--json")
+    done = kirl(*remotely, "--json")
 
     assert done.returncode == 0, done.stderr
     assert "Resuming after" in done.stderr
     assert json.loads(done.stdout)["run"] == out.uri
-    whole = RunFolder(tmp_path / "whole")
-    local = kirl("train", "--scenario", prepared, *SETTINGS, "--out", whole.path)
-    assert local.returncode == 0, local.stderr
     shutil.rmtree(cache_folder(out, "work"))
-    copy = RunFolder(fetch(out, "run.json"))
+    copy, whole = RunFolder(fetch(out, "run.json")), RunFolder(tmp_path / "whole")
+    prepared = fetch(stored, "manifest.json")
+    local = kirl(*train, whole.path, "--scenario", prepared)
+    assert local.returncode == 0, local.stderr
     assert copy.has_results()
     predicted = copy.scenario().signatures.predicted
-    policies = [run.policy().probabilities(predicted) for run in (copy, whole)]
-    assert np.array_equal(*policies)
-    assert copy.graph().counts().equals(whole.graph().counts())
-    card = kirl("evaluate", "--run", out.uri, "--json")
-    assert json.loads(card.stdout) == json.loads(
-        kirl("evaluate", "--run", whole.path, "--json").stdout
-    )
-    assert "complete already" in kirl(*train).stderr
+    assert np.array_equal(*(run.policy().probabilities(predicted) for run in (copy, whole)))
+    assert not graph or copy.graph().counts().equals(whole.graph().counts())
+    cards = [kirl("evaluate", "--run", run, "--json") for run in (out.uri, whole.path)]
+    assert json.loads(cards[0].stdout) == json.loads(cards[1].stdout)
 
 
 def test_a_shared_graph_cannot_be_in_a_bucket(remote: Remote, scenario: Scenario) -> None:
