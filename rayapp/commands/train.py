@@ -12,6 +12,7 @@ from envs import Scenario
 from rayapp import config
 from rayapp.commands import console
 from rayapp.commands.places import DISK, SCENARIO, WORK
+from rayapp.experiments.mirrors import Mirror, shown
 from rayapp.experiments.runs import RunFolder, RunManifest, TrainingResult, begin
 
 FEW_UPDATES = 30
@@ -89,7 +90,9 @@ def run(settings: config.TrainingSettings, scenario: Path, out: Path, *, as_json
     # Bad input is refused before anything is started.
     manifest = begin(folder, settings, Scenario.load(scenario))
     if manifest.state == "complete" and folder.has_results():
-        console.err.print(f"The run in {out} is complete already; nothing to do.")
+        if mirror := Mirror.of(out):
+            mirror.settle()
+        console.err.print(f"The run in {shown(out)} is complete already; nothing to do.")
     else:
         _warn_of_few_updates(manifest)
         if settings.algo in config.INFUSED:

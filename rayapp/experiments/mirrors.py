@@ -77,6 +77,16 @@ class Mirror:
         self.remote.remove(set(self.remote.names()) - set(states) - {_WORKER})
         self._sent = states
 
+    def settle(self) -> None:
+        """Copies a run that has ended, if that did not succeed when it did.
+
+        Raises:
+            InputError: as :meth:`push`.
+        """
+        # The last of its files to be copied.
+        if self.remote.read(_RUN) != (self.folder / _RUN).read_bytes():
+            self.push()
+
     def try_push(self) -> None:
         """The same, but a store that fails is only told of: there is a next time.
 

@@ -130,6 +130,19 @@ def test_a_store_that_fails_costs_a_warning_and_is_tried_again(
     assert remote.read("progress.jsonl") == b"training"
 
 
+def test_a_run_that_could_not_be_copied_when_it_ended_is_copied_later(remote: Remote) -> None:
+    mirror = Mirror.of(claim(remote))
+    assert mirror
+    run_file(mirror.folder, "complete")
+    mirror.settle()
+    assert remote.read("progress.jsonl") == b"complete"
+
+    remote.remove(["progress.jsonl"])
+    mirror.settle()
+
+    assert remote.read("progress.jsonl") is None
+
+
 def test_of_several_runs_those_that_have_ended_are_copied(remote: Remote) -> None:
     folder = claim(remote)
 
