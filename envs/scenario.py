@@ -51,7 +51,7 @@ DRAWS = 4
 SPLITS = ("train", "test")
 MANIFEST = "manifest.json"
 _CROSS_FITTED = "cross_fitted_"
-_FILES = ("signatures.parquet", "train.parquet", "test.parquet", "detector.skops")
+FILES = ("signatures.parquet", "train.parquet", "test.parquet", "detector.skops")
 
 
 Matching = Literal["fitted", "cross-fitted"]
@@ -265,7 +265,7 @@ class Scenario:
             manifest["fingerprint"] = _fingerprint(
                 catalogue, detector, signatures, train, test, cross_fitted
             )
-            manifest["sha256"] = {name: sha256(folder / name) for name in _FILES}
+            manifest["sha256"] = {name: sha256(folder / name) for name in FILES}
             manifest["manifest_sha256"] = _manifest_sha256(manifest)
             write_json(folder / MANIFEST, manifest)
         return cls(out, manifest, signatures, train, test, cross_fitted)
@@ -278,7 +278,7 @@ class Scenario:
             InputError: not a scenario, of another format, incomplete, or changed.
         """
         manifest = _read_manifest(path)
-        for name in _FILES:
+        for name in FILES:
             if not (path / name).is_file():
                 raise InputError(
                     f"{name} is missing", where=str(path), mend="Run kirl prepare again"
@@ -360,7 +360,7 @@ class Scenario:
         """Puts the same scenario into another folder, by hard links where they can be made."""
         with replacing(folder) as temporary:
             temporary.mkdir()
-            for name in (MANIFEST, *_FILES):
+            for name in (MANIFEST, *FILES):
                 link_or_copy((self.path / name).resolve(), temporary / name)
 
 
@@ -388,7 +388,7 @@ def check_replaceable(out: Path) -> None:
     """Raises :class:`InputError` where writing a scenario to ``out`` would destroy other things."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    if not out.is_dir() or {entry.name for entry in out.iterdir()} - {MANIFEST, *_FILES}:
+    if not out.is_dir() or {entry.name for entry in out.iterdir()} - {MANIFEST, *FILES}:
         raise InputError(
             "exists and holds more than a scenario", where=str(out), mend="Choose another --out"
         )

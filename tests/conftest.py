@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from http.client import HTTPConnection
 from types import ModuleType
 
 import numpy as np
@@ -71,6 +74,44 @@ def flows(make_flows: MakeFlows) -> Flows:
 def scenario(flows: Flows, tmp_path_factory: pytest.TempPathFactory) -> Scenario:
     """A scenario on disk that tests only read."""
     return Scenario.prepare(flows, tmp_path_factory.mktemp("prepared") / "scenario", seed=0)
+
+
+@dataclass(frozen=True)
+class ObjectStore:
+    """A server that speaks S3's language; the environment points to it."""
+
+    url: str
+
+    def create(self, bucket: str) -> None:
+        """Makes a bucket."""
+        self._send(f"/{bucket}", "PUT", b"")
+
+    def lock(self, *, locked: bool) -> None:
+        """From now on checks credentials, of which it knows none, or lets everybody in."""
+        self._send("/moto-api/reset-auth", "POST", b"0" if locked else b"inf")
+
+    def _send(self, path: str, method: str, body: bytes) -> None:
+        wire = HTTPConnection(self.url.removeprefix("http://"), timeout=30)
+        wire.request(method, path, body)
+        assert wire.getresponse().status == 200
+        wire.close()
+
+
+@pytest.fixture(scope="session")
+def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """A server of moto's with an empty bucket named kirl, and a cache of our own."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server.start()
+    store = ObjectStore("http://{}:{}".format(*server.get_host_and_port()))
+    store.create("kirl")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", store.url)
+        patch.setenv("AWS_ACCESS_KEY_ID", "AKIATHEKEY")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "the-secret")
+        patch.setenv("KIRL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield store
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -10,13 +10,14 @@ from rich.table import Table
 
 from envs import FlowSet
 from rayapp.commands import console
+from rayapp.commands.places import RUN
 from rayapp.commands.prepare import read_flows
 from rayapp.experiments.evaluation import Scorecard, evaluate
 from rayapp.experiments.runs import RunFolder
 
 
 def evaluate_run(
-    run: Annotated[Path, typer.Option(help="Folder of a finished run.")],
+    run: Annotated[Path, typer.Option(**RUN, help="Folder of a finished run.")],
     data: Annotated[
         list[Path] | None,
         typer.Option(help="Flows to score instead of the test split, in any form prepare reads."),

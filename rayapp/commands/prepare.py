@@ -14,9 +14,8 @@ from rich.table import Table
 
 from envs import Flows, InputError, Scenario, cicids2017, synthetic
 from envs.division import FOLDS, Wishes
-from envs.files import check_writable
-from envs.scenario import MANIFEST, check_replaceable
-from rayapp.commands import console
+from envs.storage import locate
+from rayapp.commands import console, places
 from rayapp.preparation.memory import TreeMemory
 from rayapp.preparation.sources import Files, Source, Synthetic
 
@@ -36,7 +35,9 @@ EXAMPLE = "Example: kirl prepare --data MachineLearningCVE/ --out scenario"
 
 
 def prepare(
-    out: Annotated[Path, typer.Option(help="Folder to write the scenario to.")],
+    out: Annotated[
+        str, typer.Option(metavar=places.METAVAR, help="Folder to write the scenario to.")
+    ],
     data: Annotated[
         list[Path] | None,
         typer.Option(
@@ -92,13 +93,17 @@ def prepare(
 ) -> None:
     """Split flows 70/30, fit the detector, write signatures and splits as a scenario."""
     wishes = Wishes(seed, honest, cross_fit, sample)
-    _check(data, synthetic_rows, out, wishes, overwrite)
+    wishes.check()
+    _check(data, synthetic_rows)
+    place = locate(out)
+    places.check_vacant(place, overwrite=overwrite)
     begun = time.perf_counter()
-    if engine is Engine.memory:
-        scenario, peak = _in_memory(data, synthetic_rows or 0, out, wishes)
-    else:
-        wishes = replace(wishes, sample=sample or SAMPLE)
-        scenario, peak = _streamed(data, synthetic_rows or 0, out, wishes, address)
+    with places.written(place) as folder:
+        if engine is Engine.memory:
+            scenario, peak = _in_memory(data, synthetic_rows or 0, folder, wishes)
+        else:
+            wishes = replace(wishes, sample=sample or SAMPLE)
+            scenario, peak = _streamed(data, synthetic_rows or 0, folder, wishes, address)
     seconds = time.perf_counter() - begun
     rows = scenario.manifest["source"]["rows_read"]
     console.err.print(
@@ -114,7 +119,7 @@ def prepare(
         }
         console.print_json(scenario.manifest | {"preparation": cost})
     else:
-        show(scenario)
+        show(scenario, out)
 
 
 def _in_memory(
@@ -179,7 +184,7 @@ def generate_flows(rows: int, seed: int) -> Flows:
         return synthetic.generate(rows, seed=seed, progress=reporter)
 
 
-def show(scenario: Scenario) -> None:
+def show(scenario: Scenario, place: str | None = None) -> None:
     """Prints the detection report (the paper's Table V)."""
     manifest: dict[str, Any] = scenario.manifest
     table = Table(title=f"Detection on {manifest['flows']['test']:,} test flows ({scenario.kind})")
@@ -192,25 +197,14 @@ def show(scenario: Scenario) -> None:
     console.out.print(table)
     console.out.print(
         f"{manifest['signatures']:,} signatures from {manifest['flows']['train']:,} training "
-        f"flows, written to {scenario.path}"
+        f"flows, written to {place or scenario.path}"
     )
 
 
-def _check(
-    data: list[Path] | None, rows: int | None, out: Path, wishes: Wishes, overwrite: bool
-) -> None:
-    wishes.check()
+def _check(data: list[Path] | None, rows: int | None) -> None:
     if bool(data) == (rows is not None):
         raise InputError(
             "nothing to prepare" if not data else "both --data and --synthetic are given",
             expected="--data PATH or --synthetic ROWS",
             mend=EXAMPLE,
-        )
-    check_writable(out)
-    check_replaceable(out)
-    if (out / MANIFEST).is_file() and not overwrite:
-        raise InputError(
-            "holds a scenario already",
-            where=str(out),
-            mend="Choose another --out, or add --overwrite to replace it",
         )

@@ -15,7 +15,9 @@ from envs import InputError, Scenario
 from envs.files import check_writable, write_json
 from rayapp.cluster import job
 from rayapp.commands import console
+from rayapp.commands.places import SCENARIO, WORK
 from rayapp.config import parse
+from rayapp.experiments.mirrors import mirrored, shown
 from rayapp.experiments.reproduction.plan import Label
 
 if TYPE_CHECKING:
@@ -41,9 +43,12 @@ _LABELS: dict[Settings, tuple[Label, ...]] = {
 def reproduce(
     scenario: Annotated[
         list[Path],
-        typer.Option(help="Scenario to train on; several are taken as splits of the same flows."),
+        typer.Option(
+            **SCENARIO,
+            help="Scenario to train on; several are taken as splits of the same flows.",
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of page, figures, tables and runs.")],
+    out: Annotated[Path, typer.Option(**WORK, help="Folder of page, figures, tables and runs.")],
     settings: Annotated[Settings, typer.Option(help="Whose settings to train with.")] = (
         Settings.both
     ),
@@ -71,7 +76,7 @@ def reproduce(
     scenarios = [Scenario.load(path) for path in scenario]
     if len({one.fingerprint for one in scenarios}) < len(scenarios):
         raise InputError("the same scenario is given twice", expected="different splits")
-    with _going_on_later():
+    with _going_on_later(), mirrored(out):
         results, figures, page = _reproduce(
             scenarios, out, _LABELS[settings], seeds, advisor, parallel, address, quick=quick
         )
@@ -80,7 +85,7 @@ def reproduce(
         return
     for label in results.labels:
         console.out.print(_table(results, label))
-    console.out.print(f"All tables and figures: {page}")
+    console.out.print(f"All tables and figures: {shown(out)}/{page.name}", soft_wrap=True)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,8 @@ from rayapp import config
 from rayapp.cluster import job
 from rayapp.commands import console
 from rayapp.commands.evaluate import scorecard, scorecard_table
+from rayapp.commands.places import DISK, SCENARIO, WORK
+from rayapp.experiments.mirrors import Mirror, shown
 from rayapp.experiments.runs import RunFolder, RunManifest, TrainingResult, begin
 
 FEW_UPDATES = 30
@@ -20,8 +22,11 @@ FEW_UPDATES = 30
 
 
 def train(
-    scenario: Annotated[Path, typer.Option(help="Scenario written by kirl prepare.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted one is resumed.")],
+    scenario: Annotated[Path, typer.Option(**SCENARIO, help="Scenario written by kirl prepare.")],
+    out: Annotated[
+        Path,
+        typer.Option(**WORK, help="Folder of the run; an interrupted one is resumed."),
+    ],
     algo: Annotated[
         str | None,
         typer.Option(
@@ -52,7 +57,10 @@ def train(
     ] = None,
     graph: Annotated[
         Path | None,
-        typer.Option(help="Folder of a knowledge graph to share with other runs (default: own)."),
+        typer.Option(
+            **DISK,
+            help="Folder of a knowledge graph to share with other runs (default: own).",
+        ),
     ] = None,
     lessons: Annotated[
         list[Path] | None,
@@ -93,7 +101,9 @@ def run(
     # Bad input is refused before anything is started.
     manifest = begin(folder, settings, Scenario.load(scenario))
     if manifest.state == "complete" and folder.has_results():
-        console.err.print(f"The run in {out} is complete already; nothing to do.")
+        if mirror := Mirror.of(out):
+            mirror.settle()
+        console.err.print(f"The run in {shown(out)} is complete already; nothing to do.")
     else:
         _warn_of_few_updates(manifest)
         if settings.algo in config.INFUSED:

@@ -17,7 +17,6 @@ evaluating one never reads its checkpoint.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import shutil
@@ -33,6 +32,8 @@ from envs import InputError, Scenario
 from envs.files import check_writable, replacing, write_json
 from kg_actor import KnowledgeGraph, store
 from rayapp.config import WITHOUT_RAY, TrainingSettings, flat
+from rayapp.experiments.locks import locked
+from rayapp.experiments.mirrors import shown
 from rayapp.rl.saved_policy import Policy, load_policy
 
 FORMAT = 2
@@ -79,7 +80,7 @@ class TrainingResult:
         episodes: flows trained on, over all sessions of the run.
         seconds: time that took, learning, graph and advice included, start-up excluded.
         env_steps_per_second: their ratio.
-        run: the run's folder.
+        run: the run's folder, or the URI that it is mirrored to.
     """
 
     episodes: int
@@ -92,7 +93,7 @@ class TrainingResult:
         """The result of a run as its manifest tells it."""
         rate = manifest.episodes / manifest.seconds if manifest.seconds else 0.0
         seconds = round(manifest.seconds, 3)
-        return cls(manifest.episodes, seconds, round(rate, 1), str(folder))
+        return cls(manifest.episodes, seconds, round(rate, 1), shown(folder))
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able fields."""
@@ -138,7 +139,7 @@ class RunFolder:
         """Whether it is an empty folder, or holds only what an interrupted beginning left."""
         if not self.path.is_dir():
             return False
-        left = {"scenario", "lock"}
+        left = {"scenario", "lock", "mirror.json"}
         names = [entry.name for entry in self.path.iterdir()]
         return all(name in left or name.endswith(".tmp") for name in names)
 
@@ -180,15 +181,7 @@ class RunFolder:
         Raises:
             InputError: another process is training it.
         """
-        with (self.path / "lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise InputError(
-                    "is being trained by another process",
-                    where=str(self.path),
-                    mend="Wait for it, or choose another --out",
-                ) from error
+        with locked(self.path, shown(self.path)):
             yield
 
     def write(self, manifest: RunManifest) -> None:

@@ -18,6 +18,7 @@ from envs.files import replacing
 from rayapp import config
 from rayapp.experiments.bandits.selection import bandit_trainee
 from rayapp.experiments.learners import learner_config
+from rayapp.experiments.mirrors import Mirror
 from rayapp.experiments.runs import ProgressLine, RunFolder, RunManifest, shared_name
 from rayapp.experiments.supervised import SupervisedTrainee
 from rayapp.experiments.tracking import Tracker, trackers
@@ -57,6 +58,8 @@ def train(folder: RunFolder, on_iteration: Listener | None = None) -> RunManifes
         trainee = build_trainee(manifest, folder)
         stack.callback(trainee.stop)
         _Session(folder, manifest, trainee, told).run(manifest.total, on_iteration)
+    if mirror := Mirror.of(folder.path):
+        mirror.push()
     return manifest
 
 
@@ -203,6 +206,7 @@ class _Session:
     ) -> None:
         self._folder, self._manifest, self._trainee = folder, manifest, trainee
         self._told = told
+        self._mirror = Mirror.of(folder.path)
         if manifest.episodes:
             checkpoint = folder.checkpoint(manifest.episodes)
             if not checkpoint.is_dir():
@@ -266,6 +270,8 @@ class _Session:
         self._manifest.seconds = elapsed
         self._folder.write(self._manifest)
         self._folder.forget_checkpoints(except_for=episodes)
+        if self._mirror:
+            self._mirror.try_push()
         self._saved_at = time.perf_counter()
 
     def _finish(self) -> None:

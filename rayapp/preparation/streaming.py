@@ -188,11 +188,13 @@ class _Features:
     starts: NDArray[np.int64]
 
     def begin(self, part: int) -> Callable[[int, Cleaned], NDArray[Any]]:
-        wanted, before = ray.get(self.wanted), int(self.starts[part])
+        wanted: NDArray[np.bool_] = ray.get(self.wanted)
+        before = int(self.starts[part])
 
         def pick(start: int, batch: Cleaned) -> NDArray[Any]:
             first = before + start
-            return batch.features[wanted[first : first + len(batch.labels)]]
+            picked: NDArray[Any] = batch.features[wanted[first : first + len(batch.labels)]]
+            return picked
 
         return pick
 

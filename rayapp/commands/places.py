@@ -1,0 +1,118 @@
+"""Options that take a local folder or a URI, and what becomes of either."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from envs import InputError
+from envs.files import check_writable
+from envs.scenario import FILES, MANIFEST, check_replaceable
+from envs.storage import Remote, fetch, locate, publish
+from rayapp.commands import console
+
+METAVAR = "FOLDER|URI"
+
+
+def _each(convert: Callable[[str], Path]) -> Callable[[Any], Any]:
+    """A callback of an option: for one value, for several, or for none."""
+
+    def callback(given: str | list[str] | None) -> Path | list[Path] | None:
+        if given is None:
+            return None
+        return convert(given) if isinstance(given, str) else [convert(one) for one in given]
+
+    return callback
+
+
+def _stored(seal: str, *unneeded: str) -> Callable[[str], Path]:
+    """A folder to read: a local one as it is, of a remote one a local copy."""
+
+    def stored(text: str) -> Path:
+        place = locate(text)
+        if isinstance(place, Path):
+            return place
+        with console.working(f"Fetching {place.uri}"):
+            return fetch(place, seal, lambda name: name.split("/")[0] in unneeded)
+
+    return stored
+
+
+def _worked(text: str) -> Path:
+    """A folder to work in: a local one as it is, for a remote one the one that mirrors it."""
+    place = locate(text)
+    if isinstance(place, Path):
+        return place
+    # Not above: most commands do without.
+    from rayapp.experiments import mirrors
+
+    with console.working(f"Looking at {place.uri}"):
+        return mirrors.claim(place)
+
+
+def _on_disk(text: str) -> Path:
+    """A folder that must be local, since a database works in it."""
+    place = locate(text)
+    if isinstance(place, Path):
+        return place
+    raise InputError(
+        "a knowledge graph's store works on a local disk only",
+        where=place.uri,
+        expected="a local folder",
+        mend="Give the run a URI instead; its own graph goes there with it",
+    )
+
+
+def _option(convert: Callable[[str], Path], metavar: str) -> dict[str, Any]:
+    # Not a parser: typer would wrap its errors. And not Path: it would take '//' for '/'.
+    return {"parser": str, "callback": _each(convert), "metavar": metavar}
+
+
+SCENARIO = _option(_stored(MANIFEST), METAVAR)
+"""What an option that takes a scenario is made of; so are the next ones."""
+
+RUN = _option(_stored("run.json", "checkpoints"), METAVAR)
+WORK = _option(_worked, METAVAR)
+DISK = _option(_on_disk, "FOLDER")
+
+
+def check_vacant(place: Path | Remote, *, overwrite: bool) -> None:
+    """Finds out whether a scenario can be written to a place.
+
+    Raises:
+        InputError: it cannot be written to, or holds something else, or a scenario already.
+    """
+    if isinstance(place, Path):
+        check_writable(place)
+        check_replaceable(place)
+        sealed, shown = (place / MANIFEST).is_file(), str(place)
+    else:
+        place.check_writable()
+        names, shown = set(place.names()), place.uri
+        sealed = MANIFEST in names
+        if names - {MANIFEST, *FILES}:
+            raise InputError(
+                "exists and holds more than a scenario", where=shown, mend="Choose another --out"
+            )
+    if sealed and not overwrite:
+        raise InputError(
+            "holds a scenario already",
+            where=shown,
+            mend="Choose another --out, or add --overwrite to replace it",
+        )
+
+
+@contextlib.contextmanager
+def written(place: Path | Remote) -> Iterator[Path]:
+    """A local folder to write a scenario to; it is published once the block succeeds."""
+    if isinstance(place, Path):
+        yield place
+        return
+    with tempfile.TemporaryDirectory(prefix="kirl-") as folder:
+        local = Path(folder) / place.name
+        yield local
+        with console.working(f"Writing {place.uri}"):
+            publish(local, place, (MANIFEST, *FILES), MANIFEST)
