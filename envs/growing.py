@@ -19,7 +19,7 @@ from sklearn.tree import DecisionTreeClassifier
 from envs.binned import Binned
 from envs.splitting import Splitter
 
-COUNTED_FROM = 20_000
+COUNTED_FROM = 100_000
 """Flows of a node from which counting is worth its while."""
 
 _LEAF, _UNDEFINED = -1, -2
