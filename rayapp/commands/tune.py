@@ -173,17 +173,18 @@ def _show(outcome: Outcome, out: Path) -> None:
     request = outcome.request
     names = list(request.ranges())
     table = Table(title=f"Reward on held-out training flows ({outcome.kind})")
-    for name in names:
-        table.add_column(name.split(".")[-1])
-    for column in ("flows", "average", "class mean"):
-        table.add_column(column, justify="right")
-    table.add_column("")
+    for column in ("average", "class mean", "flows"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("settings")
     given = config.flat(request.settings.model_dump())
     for one in outcome.tried:
-        values = [_told(one.point.get(name, given[name])) for name in names]
+        values = {name: _told(one.point.get(name, given[name])) for name in names}
+        words = ", ".join(f"{name.split('.')[-1]} {value}" for name, value in values.items())
         scores = [_score(one.average_reward), _score(one.class_mean_reward)]
+        remark = _remark(one, outcome)
+        told = f"{remark}: {words}" if remark else words
         bold = "bold" if one is outcome.best else None
-        table.add_row(*values, f"{one.episodes:,}", *scores, _remark(one, outcome), style=bold)
+        table.add_row(*scores, f"{one.episodes:,}", told, style=bold)
     console.out.print(table)
     gain = outcome.gain
     if outcome.leader.point:

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from envs.files import replacing
 from kg_actor.draw import INK, PAPER
@@ -97,6 +98,8 @@ def _against(
         axes.set_xlim(-0.5, len(searched.choices) - 0.5)
     elif searched.log and all(place > 0 for place in places):
         axes.set_xscale("log")
+        # Between two powers of ten, labels would lie on each other.
+        axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("")
     title = f"{name} (diamond: as given)"
     axes.set_title(title, fontsize=10, color=INK, loc="left", parse_math=False)

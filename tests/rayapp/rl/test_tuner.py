@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import ModuleType
 
+import pytest
 from ray import tune
 
 from envs import Scenario
@@ -12,6 +13,7 @@ from rayapp.rl.algorithm import KnowledgePPO, KnowledgePPOConfig
 from rayapp.rl.schedules import Schedule
 
 
+@pytest.mark.slow
 def test_plain_tune_sweeps_schedules_and_learning_rates(
     ray_local: ModuleType, scenario: Scenario, tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ from envs import InputError, Scenario
 from rayapp import config
 from rayapp.experiments.runs import RunFolder
 from rayapp.experiments.tuning import request as requests
-from rayapp.experiments.tuning import tuning
+from rayapp.experiments.tuning import sweep, tuning
 from rayapp.experiments.tuning.request import Request
 from rayapp.experiments.tuning.space import read_space
 
@@ -65,6 +65,7 @@ def test_an_interrupted_sweep_goes_on_and_leaves_settings_that_train_takes(
         requests.begin(out, small(["kl.start=[0.2, 1.0]"], "grid", seed=1), scenario)
 
 
+@pytest.mark.slow
 def test_a_model_searches_and_bad_trials_are_stopped_early(
     ray_local: ModuleType, scenario: Scenario, tmp_path: Path
 ) -> None:
@@ -87,6 +88,20 @@ def test_a_model_searches_and_bad_trials_are_stopped_early(
     assert states <= {"complete", "stopped early"}
     score = max(one.average_reward for one in outcome.tried if one.state == "complete")
     assert outcome.leader.average_reward == score >= given.average_reward
+
+
+def test_a_model_that_proposes_can_be_put_away_and_goes_on(tmp_path: Path) -> None:
+    request = small(["kl.start=0.1..3 log", "kl.schedule=[constant, linear]"], "model")
+    searcher, later = (sweep._learning_searcher(request) for _ in range(2))
+
+    assert searcher.suggest("first") == {"point": {}}
+    second = searcher.suggest("second")["point"]
+    assert 0.1 <= second["kl.start"] <= 3
+    searcher.save(str(tmp_path / "state"))
+    later.restore(str(tmp_path / "state"))
+
+    assert later.suggest("third")["point"].keys() == second.keys()
+    later.on_trial_complete("second", {"average_reward": 4.9})
 
 
 def test_a_sweep_that_cannot_be_trained_says_why(scenario: Scenario, tmp_path: Path) -> None:
