@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from envs import Scenario, synthetic
 
 
+@pytest.mark.slow
 def test_a_stream_is_prepared_and_tells_what_it_cost(tmp_path: Path) -> None:
     done = subprocess.run(
         [
