@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,32 +62,75 @@ def measure_profile(
     Args:
         scenario: to train on.
         flows: per way.
-        progress: called with flows done and flows in all.
+        progress: called with flows done and flows in all, of the way that lags behind.
     """
     import torch
 
     # As kirl train has it: a second thread costs these small networks more than it brings.
     torch.set_num_threads(1)
     ways = {"rllib's way": RLlibsWay, "the short way": ReferencePPOLearner}
-    found = dict[str, Profile]()
-    for name, learner in ways.items():
-        before = flows * len(found)
-        found[name] = _profiled(
-            scenario, flows, learner, partial(_shifted, progress, before, 2 * flows)
+    with contextlib.ExitStack() as stack:
+        runs = {
+            name: stack.enter_context(_run(scenario, flows, learner))
+            for name, learner in ways.items()
+        }
+        while any(run.unfinished for run in runs.values()):
+            # In turn, so that a busy machine slows both down.
+            for run in runs.values():
+                run.iterate()
+            progress(min(run.flows_done for run in runs.values()), flows)
+        return {name: run.profile() for name, run in runs.items()}
+
+
+class _Run:
+    """One way, iteration by iteration."""
+
+    def __init__(self, algorithm: Any, flows: int) -> None:  # noqa: ANN401
+        self._algorithm, self._flows = algorithm, flows
+        self._seconds: dict[str, float] = dict.fromkeys(_PARTS, 0.0)
+        self._each, self._rewards = list[float](), list[float]()
+        for name in _PARTS:
+            setattr(algorithm, name, _timed(getattr(algorithm, name), self._seconds, name))
+
+    @property
+    def flows_done(self) -> int:
+        """Flows trained on."""
+        return int(self._algorithm.episodes)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether there are flows left."""
+        return self.flows_done < self._flows
+
+    def iterate(self) -> None:
+        """One iteration, if there are flows left."""
+        if not self.unfinished:
+            return
+        if len(self._each) == WARM_UP:
+            self._seconds.update(dict.fromkeys(_PARTS, 0.0))
+        begun = time.perf_counter()
+        self._algorithm.train()
+        self._each.append(time.perf_counter() - begun)
+        self._rewards.append(self._algorithm.summary.average_reward)
+
+    def profile(self) -> Profile:
+        """What it took, without the first iterations."""
+        warm = self._each[WARM_UP:] or self._each
+        parts = {title: 1000 * self._seconds[name] / len(warm) for name, title in _PARTS.items()}
+        total = 1000 * statistics.fmean(warm)
+        return Profile(
+            parts | {REST: total - sum(parts.values())},
+            total,
+            1000 * statistics.median(warm),
+            self.flows_done / sum(self._each),
+            tuple(self._rewards),
         )
-    return found
 
 
-def _shifted(progress: Callable[[int, int], None], before: int, total: int, done: int) -> None:
-    progress(before + done, total)
-
-
-def _profiled(
-    scenario: Path, flows: int, learner: type[ReferencePPOLearner], told: Callable[[int], None]
-) -> Profile:
+@contextlib.contextmanager
+def _run(scenario: Path, flows: int, learner: type[ReferencePPOLearner]) -> Iterator[_Run]:
     from rayapp.rl.algorithm import KnowledgePPOConfig
 
-    seconds: dict[str, float] = dict.fromkeys(_PARTS, 0.0)
     with tempfile.TemporaryDirectory() as folder:
         algorithm = (
             KnowledgePPOConfig()
@@ -98,30 +141,9 @@ def _profiled(
             .build_algo()
         )
         try:
-            for name in _PARTS:
-                setattr(algorithm, name, _timed(getattr(algorithm, name), seconds, name))
-            each, rewards = list[float](), list[float]()
-            while algorithm.episodes < flows:
-                if len(each) == WARM_UP:
-                    seconds.update(dict.fromkeys(_PARTS, 0.0))
-                begun = time.perf_counter()
-                algorithm.train()
-                each.append(time.perf_counter() - begun)
-                rewards.append(algorithm.summary.average_reward)
-                told(min(flows, algorithm.episodes))
-            episodes = algorithm.episodes
+            yield _Run(algorithm, flows)
         finally:
             algorithm.stop()
-    warm = each[WARM_UP:] or each
-    parts = {title: 1000 * seconds[name] / len(warm) for name, title in _PARTS.items()}
-    total = 1000 * statistics.fmean(warm)
-    return Profile(
-        parts | {REST: total - sum(parts.values())},
-        total,
-        1000 * statistics.median(warm),
-        episodes / sum(each),
-        tuple(rewards),
-    )
 
 
 def _timed(method: Callable[..., Any], seconds: dict[str, float], name: str) -> Callable[..., Any]:

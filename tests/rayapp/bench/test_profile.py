@@ -25,7 +25,7 @@ def test_learning_curves_of_the_fast_and_the_plain_path_coincide(
     assert fast[-1] > fast[0] + 2
     # A probability's last bit picks another action for a flow in a million.
     assert np.abs(plain - fast).max() < 0.005
-    assert told[-1] == (2 * 15 * 65_536, 2 * 15 * 65_536)
+    assert told[-1] == (15 * 65_536, 15 * 65_536)
     for one in found.values():
         assert sum(one.parts.values()) == pytest.approx(one.milliseconds)
         assert min(one.parts.values()) > 0
