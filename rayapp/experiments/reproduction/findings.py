@@ -239,9 +239,10 @@ def _when_wrong(given: _Systems, main: _Systems) -> _Told:
     told = verdict(list(below.values())) if parts else "cannot be told"
     if told == "yes":
         why = (
-            "PPO leans on 'Filter Network Traffic', the best action of four of eight classes: "
-            "not listening to the detector pays where the detector is wrong. Advice follows the "
-            "predicted type unless the graph has recorded that the signature errs."
+            "Advice follows the predicted type unless the graph has recorded that the signature "
+            "errs, and so does who is pulled towards it. PPO follows rewards alone, and its habit "
+            "of 'Filter Network Traffic', the best action of four of eight classes, pays where "
+            "the detector is wrong (inferred)."
         )
     elif told == "no":
         why = (
