@@ -113,7 +113,7 @@ class PPOSettings(_Settings):
     value_clip: _Rate = 100.0
     entropy_coefficient: _Share = 0.0
     gradient_clip: _Rate | None = None
-    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.7
+    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
 class DQNSettings(_Settings):
@@ -197,7 +197,7 @@ class KLSettings(_Settings):
     length: _Positive | None = None
     points: tuple[tuple[int, float], ...] = ()
     target: _Rate | None = None
-    reference: Literal["soft", "hard"] = "soft"
+    reference: Literal["soft", "hard"] = "hard"
     temperature: _Rate = 1.0
     smoothing: Annotated[float, Field(gt=0, lt=1)] = 0.01
 

@@ -59,10 +59,10 @@ class KnowledgeConfig(AlgorithmConfig):
         self.advisor_resource: str | None = None
         self.kl_direction: Direction = "reference_to_policy"
         self.kl_schedule: Schedule = Schedule()
-        self.reference: Reference = Reference()
+        self.reference: Reference = Reference("hard")
         self.reference_flows: int = 0
         self.cloning_steps: int = 0
-        self.class_balance: float = 0.7
+        self.class_balance: float = 0.5
         self.feedback_delay: int = 0
         self.drift: Drift | None = None
         self.env_runner_cls = InteractionRunner

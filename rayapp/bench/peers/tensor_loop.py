@@ -22,7 +22,7 @@ from rayapp.rl.stepping import Slice, action_noise, pick_actions
 SETTINGS = ({"flows_per_iteration": 65_536, "epochs": 8},)
 
 CLIP = 0.3
-BALANCE = 0.7
+BALANCE = 0.5
 
 
 class TensorLoop:

@@ -75,7 +75,7 @@ ABLATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("KL(policy to reference), eq. 5", ("kl.direction=policy_to_reference",)),
     ("lambda stays 1", ("kl.schedule=constant",)),
     ("no KL term, advice in the state alone", ("kl.start=0.0",)),
-    ("reference: one action", ("kl.reference=hard",)),
+    ("reference: all probabilities", ("kl.reference=soft",)),
     ("advice by graph reader, no language model", ("advice.advisor=graph-reader",)),
     ("raw state vector", ("network.encoder=raw",)),
 )

@@ -159,6 +159,8 @@ def usual_space(search: Search, settings: TrainingSettings) -> Space:
         "kl.end": Range(low=0.001, high=0.1, log=True),
         "kl.length": Range((None, max(1, total // 2), max(1, total // 4))),
         "kl.direction": Range(("reference_to_policy", "policy_to_reference")),
+        "kl.reference": Range(("hard", "soft")),
+        # Tells among soft ones.
         "kl.temperature": Range(low=0.3, high=2.0, log=True),
         f"{settings.learning_group}.learning_rate": Range(low=1e-3, high=1e-2, log=True),
     }
