@@ -8,6 +8,7 @@ dropped and counted; and anything else that is wrong is an error with its place.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -169,7 +170,12 @@ def stretches(path: Path, size: int) -> list[Stretch]:
     suffix = _suffix(path)
     if suffix == ".csv.gz" or whole <= size:
         return [Stretch(path, size=whole)]
-    starts = group_starts(path, size) if suffix == ".parquet" else list(range(0, whole, size))
+    starts = list(range(0, whole, size))
+    if suffix == ".parquet":
+        # What is wrong with a file is told when its turn to be read has come.
+        starts = [0]
+        with contextlib.suppress(InputError):
+            starts = group_starts(path, size)
     stops: list[int | None] = [*starts[1:], None]
     share = whole // len(starts)
     return [Stretch(path, start, stop, share) for start, stop in zip(starts, stops, strict=True)]

@@ -47,6 +47,7 @@ _CREDENTIALS = {
 _AT_ONCE = 8
 _SECONDS_TO_CONNECT = 10
 _SECONDS_TO_ANSWER = 60
+_SECONDS_OF_RETRIES = 20
 
 
 @dataclass(frozen=True)
@@ -289,7 +290,7 @@ def _each(work: Callable[[str], None], names: Iterable[str]) -> None:
 @cache
 def _filesystem(scheme: str, bucket: str) -> Any:  # noqa: ANN401
     if scheme == "gs":
-        return fs.GcsFileSystem(retry_time_limit=timedelta(seconds=_SECONDS_TO_ANSWER))
+        return fs.GcsFileSystem(retry_time_limit=timedelta(seconds=_SECONDS_OF_RETRIES))
     environment = os.environ
     endpoint = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
     region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
