@@ -58,6 +58,7 @@ def test_the_embedded_models_actor_serves_two_clients_and_survives(ray_local: Mo
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
+@pytest.mark.slow
 def test_the_papers_architecture_is_served_from_files(
     ray_local: ModuleType, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ from envs import Scenario
 from rayapp.bench import advisor_cache
 
 
+@pytest.mark.slow
 def test_every_answer_is_asked_for_shared_or_known(
     ray_local: ModuleType, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:

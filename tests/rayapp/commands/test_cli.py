@@ -107,6 +107,7 @@ def test_a_question_that_cannot_be_answered_is_refused(trained: Path) -> None:
     assert_refused(kirl("graph", "query", trained, "--signature", 99999), "no signature 99999")
 
 
+@pytest.mark.slow
 def test_runs_share_a_graph_and_learn_from_lessons(prepared: Path) -> None:
     (prepared / "lessons.csv").write_text(
         "type,action,reward,weight,provenance\nDoS,Audit,2.5,100,red-team\n"

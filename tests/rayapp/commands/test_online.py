@@ -23,6 +23,7 @@ def kirl_online(scenario: Path, out: Path, *more: str) -> subprocess.CompletedPr
     )
 
 
+@pytest.mark.slow
 def test_all_systems_go_through_both_drifts(scenario: Scenario, tmp_path: Path) -> None:
     where = (scenario.path, tmp_path / "online")
     options = ("--flows", "200000", "--delay", "16384", "--becomes", "Web", "--json")

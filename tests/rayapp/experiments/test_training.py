@@ -71,7 +71,11 @@ def uninterrupted(scenario: Scenario, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.mark.parametrize(
     ("sign", "code"),
-    [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130), (signal.SIGTERM, 130)],
+    [
+        (signal.SIGKILL, -signal.SIGKILL),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+        (signal.SIGTERM, 130),
+    ],
 )
 def test_a_stopped_run_goes_on_to_the_same_policy_and_graph(
     scenario: Scenario, uninterrupted: Path, tmp_path: Path, sign: signal.Signals, code: int

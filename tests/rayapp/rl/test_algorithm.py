@@ -338,6 +338,7 @@ def test_a_forgetful_graph_counts_every_flow_and_believes_the_recent_ones(build:
     assert algorithm.knowledge.counters.seen.sum() == pytest.approx(expected + 200)
 
 
+@pytest.mark.slow
 def test_a_forgetful_run_resumes_as_exactly_as_any_other(build: Build, tmp_path: Path) -> None:
     whole, first, second = (build(half_life=500.0) for _ in range(3))
     first.train()
@@ -347,6 +348,7 @@ def test_a_forgetful_run_resumes_as_exactly_as_any_other(build: Build, tmp_path:
     assert np.array_equal(outcome_of(run(second)).policy, outcome_of(run(whole)).policy)
 
 
+@pytest.mark.slow
 def test_minibatches_resume_as_exactly_as_whole_batches(build: Build, tmp_path: Path) -> None:
     whole, first, second = (build(minibatch=16) for _ in range(3))
     first.train()

@@ -24,6 +24,7 @@ def build(build_small: Callable[..., Any]) -> Callable[..., KnowledgeAPPO]:
     return small
 
 
+@pytest.mark.slow
 def test_the_seed_decides_the_policy_whoever_steps(
     build: Callable[..., KnowledgeAPPO], policy_after: PolicyAfter
 ) -> None:
@@ -36,6 +37,7 @@ def test_the_seed_decides_the_policy_whoever_steps(
     assert not np.array_equal(other, first)
 
 
+@pytest.mark.slow
 def test_a_resumed_training_is_the_uninterrupted_one(
     build: Callable[..., KnowledgeAPPO], policy_after: PolicyAfter, tmp_path: Path
 ) -> None:

@@ -26,6 +26,7 @@ def build(build_small: Callable[..., Any]) -> Callable[..., KnowledgeDQN]:
     return small
 
 
+@pytest.mark.slow
 def test_the_seed_decides_the_policy_whoever_steps(
     build: Callable[..., KnowledgeDQN], policy_after: PolicyAfter
 ) -> None:

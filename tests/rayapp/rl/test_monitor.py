@@ -29,15 +29,16 @@ Samples = dict[tuple[str, str], float]
 """Values by metric and by run, graph or advisor."""
 
 
-def scraped(ray: ModuleType) -> Samples:
-    """What the node's Prometheus endpoint tells of kirl."""
+def scraped(ray: ModuleType, advisor: int) -> Samples:
+    """What the node's Prometheus endpoint tells of kirl, of advisors only that process."""
     port = ray.nodes()[0]["MetricsExportPort"]
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     found: Samples = {}
     for line in text.splitlines():
         sample = re.fullmatch(r"(ray_kirl_\w+)\{(.*)\} (\S+)", line)
-        if sample:
+        process = re.search(r'\bprocess="(\d+)"', sample[2]) if sample else None
+        if sample and (process is None or int(process[1]) == advisor):
             whose = re.search(r'\b(?:run|graph|advisor)="([^"]*)"', sample[2])
             found[sample[1], whose[1] if whose else ""] = float(sample[3])
     return found
@@ -67,8 +68,9 @@ def samples(
         summary = algorithm.summary
         size = graph_actor.ask(algorithm.graph.version.remote())
         assert summary is not None
+        process = graph_actor.ask(advisor.handles[0].process.remote())
         deadline = time.monotonic() + 60
-        while not complete(found := scraped(ray_local), summary.average_reward):
+        while not complete(found := scraped(ray_local, process), summary.average_reward):
             assert time.monotonic() < deadline, f"only {sorted(found)}"
             time.sleep(0.5)
         assert found["ray_kirl_graph_version", "graph:watched"] == size
@@ -87,7 +89,8 @@ def complete(found: Samples, reward: float) -> bool:
     return (
         found.get(("ray_kirl_reward", "watched")) == pytest.approx(reward)
         and found.get(("ray_kirl_graph_merged_flows_total", "graph:watched")) == 600
-        and ("ray_kirl_advisor_cached_total", "graph-reader") in found
+        and found.get(("ray_kirl_advisor_cached_total", "graph-reader")) == len(PAPER.classes)
+        and ("ray_kirl_advisor_prompts_per_second", "graph-reader") in found
     )
 
 

@@ -27,6 +27,7 @@ def small(over: list[str], search: str, trials: int = 3, **more: object) -> Requ
     return Request(settings, read_space(None, over), search, trials, **more)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_goes_on_and_leaves_settings_that_train_takes(
     ray_local: ModuleType, scenario: Scenario, tmp_path: Path
 ) -> None:
