@@ -52,7 +52,10 @@ def reproduce(
     settings: Annotated[Settings, typer.Option(help="Whose settings to train with.")] = (
         Settings.both
     ),
-    seeds: Annotated[int, typer.Option(min=1, max=100, help="Trainings per system.")] = 5,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, max=100, help="Trainings per system (default: 5; with --quick 1)."),
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Short trainings: to see that it works, not to quote.")
     ] = False,
@@ -73,6 +76,7 @@ def reproduce(
     job.check_kept(out)
     check_writable(out)
     parse({"advice": {"advisor": advisor}}, "--advisor")
+    seeds = seeds or (1 if quick else 5)
     scenarios = [Scenario.load(path) for path in scenario]
     if len({one.fingerprint for one in scenarios}) < len(scenarios):
         raise InputError("the same scenario is given twice", expected="different splits")
