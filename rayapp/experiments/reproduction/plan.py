@@ -130,7 +130,7 @@ class Scale:
 
 
 FULL = Scale()
-QUICK = Scale(most=600_000, figure_3=200_000, supervised=20, least=600_000)
+QUICK = Scale(most=600_000, figure_3=200_000, supervised=5, least=600_000)
 
 
 def plan(

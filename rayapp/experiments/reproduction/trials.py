@@ -70,7 +70,7 @@ def place(trials: Sequence[Trial], scenario: Scenario, out: Path) -> list[Placed
 
 
 def run(placed: Sequence[Placed], progress: Progress | None = None, parallel: int = 0) -> None:
-    """Trains what is not finished, each in a process of its own. Ray must be running.
+    """Trains what is not finished, in processes of their own. Ray must be running.
 
     Trials ask one language model, which remembers what it answered to any of them: equal records
     are worded equally, whoever gathered them. All nodes of a cluster must see the folders under
@@ -141,8 +141,9 @@ def _finished(folder: RunFolder) -> bool:
     return folder.manifest().state == "complete" and folder.has_results()
 
 
-# A process per trial: what one leaves in memory does not slow the next.
-@ray.remote(num_cpus=1, max_calls=1)  # type: ignore[untyped-decorator]
+# Starting a process takes longer than a short training; a new one now and then bounds what
+# trials leave in memory.
+@ray.remote(num_cpus=1, max_calls=4)  # type: ignore[untyped-decorator]
 def _train(path: str, models: Models) -> float:
     begun = time.perf_counter()
     folder = RunFolder(Path(path))
