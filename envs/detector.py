@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import precision_recall_fscore_support
-from sklearn.tree import DecisionTreeClassifier
 
 from envs.catalogue import Catalogue
 from envs.errors import InputError
@@ -21,6 +20,10 @@ from envs.flows import FEATURES
 from envs.growing import grow
 from envs.honesty import cross_fitted_nodes
 from envs.signatures import SignatureTable, leaf_classes, leaf_nodes, leaf_rules
+
+if TYPE_CHECKING:
+    # It takes more than a second to import, which most commands do without.
+    from sklearn.tree import DecisionTreeClassifier
 
 _TRUSTED = ["sklearn.tree._tree.Tree"]
 """The one type beyond skops' own defaults that a detector's file may hold."""
@@ -131,6 +134,8 @@ class Detector:
 
 def _check(tree: object) -> None:
     """A tree is walked by compiled code that trusts its node numbers; a file's are not."""
+    from sklearn.tree import DecisionTreeClassifier
+
     if not isinstance(tree, DecisionTreeClassifier):
         raise TypeError("not a decision tree")
     inner = tree.tree_
@@ -154,6 +159,8 @@ def detection_report(
     predicted: NDArray[np.int8], actual: NDArray[np.int8], catalogue: Catalogue
 ) -> dict[str, ClassReport]:
     """Precision, recall, F1 and support of every class that occurs (paper, Table V)."""
+    from sklearn.metrics import precision_recall_fscore_support
+
     present = np.union1d(predicted, actual)
     precision, recall, f1, support = precision_recall_fscore_support(
         actual, predicted, labels=present, zero_division=0.0

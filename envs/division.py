@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
 
 from envs.catalogue import Catalogue
 from envs.errors import InputError
@@ -127,6 +126,9 @@ def split(
     Returns:
         Row numbers of the training and of the test part, each shuffled.
     """
+    # Here, not above: it takes more than a second to import, which most commands do without.
+    from sklearn.model_selection import train_test_split
+
     train, test = train_test_split(
         np.arange(len(actual)), test_size=test_share, stratify=actual, random_state=seed
     )
@@ -173,6 +175,8 @@ def stratified_sample(actual: NDArray[np.int8], size: int, *, seed: int) -> Rows
 
 def _parted(rows: Rows, actual: NDArray[np.int8], share: float, seed: int) -> tuple[Rows, Rows]:
     """Training rows parted into those the detector is fitted on, and those the agent meets."""
+    from sklearn.model_selection import train_test_split
+
     try:
         fit, meet = train_test_split(
             rows, test_size=share, stratify=actual[rows], random_state=seed

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.tree import DecisionTreeClassifier
 
 from envs.binned import Binned
 from envs.splitting import Splitter
+
+if TYPE_CHECKING:
+    # It takes more than a second to import, which most commands do without.
+    from sklearn.tree import DecisionTreeClassifier
 
 COUNTED_FROM = 100_000
 """Flows of a node from which counting is worth its while."""
@@ -40,6 +43,8 @@ def grow(
         seed: decides among equally good splits.
         counted_from: flows of a node from which its split is found by counting.
     """
+    from sklearn.tree import DecisionTreeClassifier
+
     classes, known = np.unique(actual, return_inverse=True)
     if len(features) < counted_from or len(classes) < 2:
         return DecisionTreeClassifier(random_state=seed).fit(features, actual)
@@ -172,6 +177,8 @@ class _Growth:
             children[task.parent] = number
 
     def _subtree(self, rows: NDArray[np.int32]) -> DecisionTreeClassifier:
+        from sklearn.tree import DecisionTreeClassifier
+
         seed = int(self._rng.integers(2**31))
         tree = DecisionTreeClassifier(random_state=seed)
         return tree.fit(self._features[rows], self._actual[rows])

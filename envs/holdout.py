@@ -11,7 +11,6 @@ import hashlib
 from dataclasses import replace
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from envs.bandit import FlowSet
 from envs.errors import InputError
@@ -37,6 +36,8 @@ def hold_out(scenario: Scenario, share: float, seed: int) -> tuple[Scenario, Flo
     """
     if not 0 < share < 1:
         raise InputError(f"the share to hold out is {share:g}", expected="one between 0 and 1")
+    from sklearn.model_selection import train_test_split
+
     signature, actual = scenario.train
     try:
         kept, held = train_test_split(

@@ -13,9 +13,14 @@ with those flows say nothing of the mistakes it will make. Two ways out:
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.tree import DecisionTreeClassifier
+
+if TYPE_CHECKING:
+    # It takes more than a second to import, which most commands do without.
+    from sklearn.tree import DecisionTreeClassifier
 
 
 def cross_fitted_nodes(

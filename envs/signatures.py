@@ -8,11 +8,14 @@ trusted is the mean of a Beta posterior over its record of right and wrong match
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.tree import DecisionTreeClassifier
+
+if TYPE_CHECKING:
+    # It takes more than a second to import, which most commands do without.
+    from sklearn.tree import DecisionTreeClassifier
 
 
 @dataclass(frozen=True)

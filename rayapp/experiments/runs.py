@@ -24,7 +24,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -34,7 +34,10 @@ from kg_actor import KnowledgeGraph, store
 from rayapp.config import WITHOUT_RAY, TrainingSettings, flat
 from rayapp.experiments.locks import locked
 from rayapp.experiments.mirrors import shown
-from rayapp.rl.saved_policy import Policy, load_policy
+
+if TYPE_CHECKING:
+    # It takes torch, which --help and the graph do without.
+    from rayapp.rl.saved_policy import Policy
 
 FORMAT = 2
 
@@ -218,6 +221,8 @@ class RunFolder:
 
     def policy(self) -> Policy:
         """The trained policy; raises :class:`InputError` while training has not finished."""
+        from rayapp.rl.saved_policy import load_policy
+
         return load_policy(self.policy_folder, self.manifest().fingerprint)
 
     def graph(self) -> KnowledgeGraph:

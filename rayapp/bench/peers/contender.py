@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from envs import FlowSet, Scenario
-from rayapp.rl.networks import NetworkSpec
+
+if TYPE_CHECKING:
+    # It takes torch, which --help does without.
+    from rayapp.rl.networks import NetworkSpec
 
 LEARNING_RATE = 3e-3
 HIDDEN = (64, 64)
@@ -66,6 +69,8 @@ def flows_of(scenario: Scenario) -> FlowSet:
 
 def network_of(flows: FlowSet) -> NetworkSpec:
     """The network that all contenders learn with, on the state of eq. 2."""
+    from rayapp.rl.networks import NetworkSpec
+
     return NetworkSpec(
         signatures=len(flows.predicted),
         classes=len(flows.catalogue.classes),

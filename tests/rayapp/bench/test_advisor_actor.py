@@ -48,6 +48,7 @@ def check(speed: ActorSpeed, prompts: int) -> None:
     assert speed.death.asking > 0
 
 
+@pytest.mark.slow
 def test_the_embedded_models_actor_serves_two_clients_and_survives(ray_local: ModuleType) -> None:
     steps: list[tuple[int, int]] = []
 

@@ -40,6 +40,17 @@ def csv_of(path: Path, labels: dict[str, int], seed: int = 0) -> Path:
     return path
 
 
+def test_commands_are_there_before_heavy_libraries_are() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", "import sys, rayapp.__main__; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    heavy = {"ray", "torch", "sklearn", "pandas", "transformers", "matplotlib"}
+    assert not heavy & set(told.stdout.split())
+
+
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli")

@@ -100,7 +100,7 @@ def baseline(ray_local: Any, scenario: Scenario) -> Outcome:  # noqa: ANN401
         return outcome_of(run(build()))
 
 
-@pytest.mark.parametrize("runners", [1, 2])
+@pytest.mark.parametrize("runners", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_any_number_of_runners_gives_the_same_policy_and_graph(
     build: Build, baseline: Outcome, runners: int
 ) -> None:

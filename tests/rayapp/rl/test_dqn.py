@@ -39,7 +39,7 @@ def test_the_seed_decides_the_policy_whoever_steps(
     assert not np.array_equal(other, first)
 
 
-@pytest.mark.parametrize("minibatch", [None, 16])
+@pytest.mark.parametrize("minibatch", [None, pytest.param(16, marks=pytest.mark.slow)])
 def test_a_resumed_training_is_the_uninterrupted_one(
     build: Callable[..., KnowledgeDQN],
     policy_after: PolicyAfter,
