@@ -35,14 +35,14 @@ class InputError(ValueError):
             sentences.append(f"Expected {expected}")
         if mend:
             sentences.append(mend)
-        super().__init__(_printable(". ".join(part.rstrip(".") for part in sentences) + "."))
+        super().__init__(printable(". ".join(part.rstrip(".") for part in sentences) + "."))
 
     def __reduce__(self) -> tuple[object, ...]:
         # Ray carries exceptions between processes; keyword-only arguments need help.
         return (_rebuild, (self.what, self.where, self.expected, self.mend))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Control characters spelled out: what is told may come from hostile files."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 

@@ -3,7 +3,8 @@
 It is the one form in which experience travels: from environment runners to the learner,
 to the knowledge graph, to metrics and evaluation. Within a rollout fragment everything
 else (observation, reward, advantage) follows from these four integer columns, so the
-table loses nothing and stays a few kB however many flows it counts.
+table loses nothing, and its size is bounded by signatures, actions and classes, however many
+flows it counts.
 """
 
 from __future__ import annotations

@@ -20,11 +20,12 @@ from string import Template
 from typing import Any
 
 from envs.catalogue import MISS_REWARD, TOP_REWARD
+from envs.errors import printable
 from envs.files import replacing
 from kg_actor.drawing.elements import elements, ids_of
 from kg_actor.drawing.records import Cell, Record, Table, records
 from kg_actor.drawing.selection import Sketch, around, edges_of, sketch
-from kg_actor.drawing.style import CONFUSED_LINE, FILL, LINE, readable, reward_colour
+from kg_actor.drawing.style import CONFUSED_LINE, FILL, LINE, reward_colour
 from kg_actor.graph import KnowledgeGraph
 from kg_actor.view import ACTION, EARNED, SIGNATURE, TYPE
 
@@ -103,7 +104,7 @@ def _policy(*scripts: str) -> str:
 
 
 def _html(text: str) -> str:
-    return escape(readable(text))
+    return escape(printable(text))
 
 
 def _json(data: dict[str, list[dict[str, Any]]]) -> str:

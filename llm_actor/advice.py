@@ -31,7 +31,8 @@ class AdviceTable:
     Attributes:
         suggestion: A_LLM and R_LLM (eq. 4). R_LLM is the mean reward on record for the
             predicted type and A_LLM, 0 where there is none.
-        log_probabilities: float32 [signatures, actions], the reference policy pi_LLM (eq. 5).
+        log_probabilities: float32 [signatures, actions], the advisor's, from which
+            ``rayapp.rl.reference`` makes the reference policy pi_LLM (eq. 5).
         version: of the graph that the table was made for.
         asked: prompts that the advisor answered since the table before.
         stale: signatures whose advice rests on older records than the graph's.

@@ -14,7 +14,7 @@ from scipy.special import log_softmax
 from llm_actor.prompts import Prompts
 
 FLOOR = 1e-4
-"""Probability that an action filtered out of a prompt keeps in the reference policy."""
+"""Probability that an action filtered out of a prompt keeps in an answer."""
 
 Answers = tuple[NDArray[np.float32], NDArray[np.bool_]]
 """Log-probabilities [prompts, actions], and which rows are the advisor's own."""

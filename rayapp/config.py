@@ -441,7 +441,8 @@ class TrainingSettings(_Settings):
             graph, advice and KL term;
             ``linucb``, ``thompson`` and ``vw`` (Vowpal Wabbit), contextual bandits.
         episodes: flows to train on; exclusive with ``passes``.
-        passes: the same in passes over the training flows (the paper's is 5).
+        passes: the same in passes over the training flows (default 5, the paper's; ``dl``:
+            its epochs).
         matching: ``fitted`` meets the training flows as the detector matches them, and it
             hardly errs on those. ``cross-fitted`` meets them in turn so and as they are
             matched honestly (``kirl prepare --cross-fit``).

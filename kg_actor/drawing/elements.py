@@ -10,6 +10,7 @@ import math
 from collections import defaultdict
 from typing import Any
 
+from envs.errors import printable
 from kg_actor.drawing.columns import in_columns
 from kg_actor.drawing.layout import Layout
 from kg_actor.drawing.rings import on_rings
@@ -19,7 +20,6 @@ from kg_actor.drawing.style import (
     LINE,
     SIGNATURE_RADIUS,
     TYPE_RADIUS,
-    readable,
     reward_colour,
     shares,
     shares_label,
@@ -58,7 +58,7 @@ def _nodes(part: Sketch, layout: Layout) -> list[dict[str, Any]]:
             {
                 "id": ids[name],
                 "kind": data["kind"],
-                "name": readable(str(data["label"])),
+                "name": printable(str(data["label"])),
                 "label": "\n".join(lines),
                 "x": round(x, 1),
                 "y": round(-y, 1),

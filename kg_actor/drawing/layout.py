@@ -7,7 +7,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kg_actor.drawing.style import readable, shorten, wrap
+from envs.errors import printable
+from kg_actor.drawing.style import shorten, wrap
 from kg_actor.view import ACTION
 
 Point = tuple[float, float]
@@ -49,7 +50,7 @@ class Layout:
 
     def lines(self, kind: str, label: str) -> list[str]:
         """A node's label as it is written into the node; an action's may take several lines."""
-        label = shorten(readable(label), _LONGEST)
+        label = shorten(printable(label), _LONGEST)
         return wrap(label, self.action_letters) if kind == ACTION else [label]
 
     def box(self, lines: int) -> Point:

@@ -78,11 +78,6 @@ def wrap(text: str, width: int) -> list[str]:
     return lines
 
 
-def readable(text: str) -> str:
-    """Control characters and the like spelled out, such as those that turn text around."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def shorten(text: str, width: int) -> str:
     """Text of at most ``width`` characters, cut with an ellipsis."""
     return text if len(text) <= width else f"{text[: width - 1].rstrip()}…"

@@ -1,7 +1,6 @@
 """Trains the embedded model on simulated neighbourhoods.
 
-``python -m llm_actor.embedded.train --out DIR`` writes the model and ``evaluation.json``. Three
-losses are added up:
+Three losses are added up:
 
 * divergence of the model's choice among a prompt's labels from the target distribution;
 * error of the reward that each line promises, which linear heads read off the hidden states of
@@ -14,20 +13,20 @@ slowly: one answer per prompt tells little about twenty sums.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import random
 import sys
 import time
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from envs.files import replacing
 from llm_actor.embedded import model as embedded
 from llm_actor.embedded.evaluation import evaluate, held_out, weighed
 from llm_actor.embedded.layout import Layout, Names, Rows, joined
@@ -314,35 +313,38 @@ def say(**values: object) -> None:
     sys.stderr.flush()
 
 
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=1_000_000)
-    parser.add_argument("--batch", type=int, default=2048)
-    parser.add_argument("--minutes", type=float)
-    parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--fast", action="store_true")
-    parser.add_argument("--rows", type=int, default=4096, help="neighbourhoods per shape judged")
-    usual = embedded.Size()
-    for name in ("hidden", "intermediate", "layers", "heads"):
-        parser.add_argument(f"--{name}", type=int, default=getattr(usual, name))
-    options = vars(parser.parse_args())
-    out, judging = options.pop("out"), options.pop("rows")
-    size = embedded.Size(**{key: options.pop(key) for key in vars(usual)})
-    plan, vocabulary = Plan(**options), Vocabulary(build())
+def train_and_judge(
+    out: Path,
+    plan: Plan,
+    size: embedded.Size,
+    rows: int,
+    judging: AbstractContextManager[Any] | None = None,
+) -> dict[str, Any]:
+    """Trains a model, judges it on neighbourhoods held out, and writes both.
+
+    A training that is interrupted ends early, and is judged and written all the same.
+
+    Args:
+        out: new folder of the model and ``evaluation.json``.
+        plan: how to train.
+        size: of the model.
+        rows: neighbourhoods per shape to judge on.
+        judging: entered while the model is judged.
+
+    Returns:
+        What ``evaluation.json`` holds.
+    """
+    vocabulary = Vocabulary(build())
     torch.backends.cuda.matmul.allow_tf32 = True
     model = train(plan, vocabulary, size)
+    # Small differences between rewards are judged in full precision.
     torch.backends.cuda.matmul.allow_tf32 = False
-    embedded.save(model, vocabulary, out)
-    # What is shipped are the rounded weights, so those are judged.
-    judged = evaluate(model.float().eval(), vocabulary, plan.device, judging)
-    result = {"plan": options, "size": vars(size), **judged}
-    (out / "evaluation.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    sys.stdout.write(json.dumps(result) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    with replacing(out) as temporary:
+        embedded.save(model, vocabulary, temporary)
+        with judging or nullcontext():
+            # The rounded weights that were written, not those that were trained.
+            judged = evaluate(model.float().eval(), vocabulary, plan.device, rows)
+        result = {"plan": asdict(plan), "size": asdict(size), **judged}
+        text = json.dumps(result, indent=2) + "\n"
+        (temporary / "evaluation.json").write_text(text, encoding="utf-8")
+    return result

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 
 from envs import FEATURES, PAPER, Flows, Scenario, cicids2017, synthetic
-from rayapp.commands.console import peak_memory
+from rayapp.preparation.memory import own_peak
 
 ROWS = 2_827_876
 """Rows of CICIDS2017 that the paper keeps (Table I)."""
@@ -116,7 +116,7 @@ def _prepare(csv: Path, out: Path) -> PrepareSpeed:
         len(flows) / seconds["reading"],
         len(scenario.train[0]) / seconds["fitting"],
         sum(seconds.values()),
-        peak_memory(),
+        own_peak() / 2**30,
         len(scenario.signatures),
         sum(row["f1"] for row in detection) / len(detection),
     )

@@ -20,11 +20,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from envs import Scenario
-from rayapp.bench.memory import tree_memory
 from rayapp.bench.peers.contender import Setting, flows_of
 from rayapp.bench.peers.lap import CONTENDERS, Lap, Limits, settings_of
 from rayapp.experiments.convergence import SHARE
 from rayapp.experiments.evaluation import evaluate
+from rayapp.preparation.memory import tree_memory
 
 BUDGET = 9_900_000
 """The paper's training: 5 passes over 1.98 M flows (section IV)."""
@@ -229,7 +229,7 @@ def _watched(order: str, printed: Path) -> float:
     ):
         try:
             while process.poll() is None:
-                held = max(held, tree_memory(process.pid) or 0.0)
+                held = max(held, (tree_memory(process.pid) or 0) / 2**30)
                 _wait(process)
         except BaseException:
             # It ends Ray on its way out.

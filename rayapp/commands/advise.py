@@ -77,7 +77,7 @@ class Advice:
         prompt: the text that it reads.
         records: those that the prompt was made from.
         prompts: the one prompt.
-        probabilities: float64 [actions], of the reference policy.
+        probabilities: float64 [actions], the advisor's.
         promised: float32 [actions], expected reward by the records that the prompt tells.
     """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -17,7 +16,7 @@ from scipy.special import log_softmax
 
 from envs import Catalogue, InputError
 from envs.catalogue import MOST_CLASSES, Mitigation, TrafficClass
-from envs.files import check_writable, replacing
+from envs.files import check_writable
 from llm_actor import Advisor, Prompts
 from llm_actor.advisor import ask
 from llm_actor.selection import AdvisorSpec, Kind, build
@@ -36,9 +35,7 @@ from rayapp.commands.advise import (
 from rayapp.commands.graph import AsJson
 
 if TYPE_CHECKING:
-    from llm_actor.embedded.model import Size
     from llm_actor.embedded.simulation import Neighbourhoods
-    from llm_actor.embedded.train import Plan
     from llm_actor.embedded.vocabulary import Vocabulary
 
 app = typer.Typer(help="Compare advisors, and train the small one.", no_args_is_help=True)
@@ -188,13 +185,13 @@ def train(
     """Train the small language model on simulated neighbourhoods, and judge it."""
     _check_new(out)
     from llm_actor.embedded.model import Size
-    from llm_actor.embedded.train import Plan
+    from llm_actor.embedded.train import Plan, train_and_judge
     from llm_actor.model_files import ModelSource
 
     place = ModelSource(str(out), device=device).where().type
     limit = MINUTES if minutes is None and steps is None else minutes
     plan = Plan(steps or 1_000_000, batch, limit, rate=2e-3, seed=seed, device=place)
-    result = _trained(out, plan, Size(), neighbourhoods)
+    result = train_and_judge(out, plan, Size(), neighbourhoods, console.working("Judging"))
     shown = ("alone", "misled", "silent", "kl")
     console.out.print(
         f"Written to {out}: " + ", ".join(f"{key} {result[key]}" for key in shown), soft_wrap=True
@@ -394,32 +391,6 @@ def _check_new(out: Path) -> None:
             where=str(out),
             mend="Give --out a new folder; a trained model is never replaced",
         )
-
-
-def _trained(out: Path, plan: Plan, size: Size, judging: int) -> dict[str, Any]:
-    """Trains, judges and writes; ends early, and still writes, when interrupted."""
-    import torch
-
-    from llm_actor.embedded.evaluation import evaluate
-    from llm_actor.embedded.model import save
-    from llm_actor.embedded.train import train
-    from llm_actor.embedded.vocabulary import Vocabulary
-    from llm_actor.embedded.vocabulary import build as build_tokenizer
-
-    vocabulary = Vocabulary(build_tokenizer())
-    torch.backends.cuda.matmul.allow_tf32 = True
-    model = train(plan, vocabulary, size)
-    # Small differences between rewards are judged in full precision.
-    torch.backends.cuda.matmul.allow_tf32 = False
-    with replacing(out) as temporary:
-        save(model, vocabulary, temporary)
-        with console.working("Judging"):
-            # The rounded weights that were written, not those that were trained.
-            judged = evaluate(model.float().eval(), vocabulary, plan.device, judging)
-        result = {"plan": asdict(plan), "size": asdict(size), **judged}
-        text = json.dumps(result, indent=2) + "\n"
-        (temporary / "evaluation.json").write_text(text, encoding="utf-8")
-    return result
 
 
 for _name, _command, _example in (

@@ -67,7 +67,3 @@ def _show_chaos(found: Chaos) -> None:
         table.add_row(kind, f"{one.kills:,}", f"{one.recoveries:,}", *shown)
     console.out.print(table)
     show_figures(None, {name: value for name, value in asdict(found).items() if name != "by_kind"})
-
-
-def _ms(seconds: float) -> str:
-    return f"{1000 * seconds:,.2f} ms"

@@ -6,7 +6,6 @@ import contextlib
 import json
 import logging
 import os
-import resource
 import secrets
 import signal
 import socket
@@ -129,13 +128,6 @@ def working(title: str) -> Iterator[None]:
         err.print(f"{title} ...")
         yield
     err.print(f"{title}: {time.perf_counter() - begun:.1f} s")
-
-
-def peak_memory() -> float:
-    """Largest resident memory of this process so far, in GiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Kilobytes everywhere but on macOS.
-    return peak / (2**30 if sys.platform == "darwin" else 2**20)
 
 
 def warn_of_template(spec: AdvisorSpec) -> None:

@@ -12,6 +12,7 @@ from envs.files import check_writable
 from rayapp import config
 from rayapp.commands import console, train
 from rayapp.commands.evaluate import scorecard, scorecard_table
+from rayapp.commands.places import LOCAL
 from rayapp.commands.prepare import generate_flows
 from rayapp.commands.prepare import show as show_detection
 from rayapp.experiments import graphs
@@ -24,7 +25,9 @@ ADVICE = ("advice.advisor=embedded", "advice.wait=true")
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for scenario, runs and page.")] = Path("demo"),
+    out: Annotated[Path, typer.Option(**LOCAL, help="Folder for scenario, runs and page.")] = Path(
+        "demo"
+    ),
     rows: Annotated[int, typer.Option(help="Synthetic flows.")] = 300_000,
     episodes: Annotated[int, typer.Option(help="Flows to train each algorithm on.")] = 4_000_000,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of everything.")] = 0,

@@ -14,7 +14,7 @@ from envs.drift import Drift, busiest_attack_signature
 from envs.files import check_writable, write_json
 from rayapp.cluster import job
 from rayapp.commands import console
-from rayapp.commands.places import SCENARIO
+from rayapp.commands.places import LOCAL, SCENARIO
 
 if TYPE_CHECKING:
     from rayapp.experiments.online import Outcome
@@ -29,7 +29,7 @@ def online(
         Path,
         typer.Option(**SCENARIO, help="Scenario whose training flows are the stream."),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of runs, picture and figures.")],
+    out: Annotated[Path, typer.Option(**LOCAL, help="Folder of runs, picture and figures.")],
     flows: Annotated[int, typer.Option(min=1, help="Length of the stream.")] = 4_000_000,
     at: Annotated[
         int | None, typer.Option(min=1, help="Flows before the drift (default: half of them).")

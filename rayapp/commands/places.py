@@ -53,17 +53,16 @@ def _worked(text: str) -> Path:
         return mirrors.claim(place)
 
 
-def _on_disk(text: str) -> Path:
-    """A folder that must be local, since a database works in it."""
-    place = locate(text)
-    if isinstance(place, Path):
-        return place
-    raise InputError(
-        "a knowledge graph's store works on a local disk only",
-        where=place.uri,
-        expected="a local folder",
-        mend="Give the run a URI instead; its own graph goes there with it",
-    )
+def _local(what: str, mend: str | None = None) -> Callable[[str], Path]:
+    """A folder that must be local."""
+
+    def local(text: str) -> Path:
+        place = locate(text)
+        if isinstance(place, Path):
+            return place
+        raise InputError(what, where=place.uri, expected="a local folder", mend=mend)
+
+    return local
 
 
 def _option(convert: Callable[[str], Path], metavar: str) -> dict[str, Any]:
@@ -76,7 +75,14 @@ SCENARIO = _option(_stored(MANIFEST), METAVAR)
 
 RUN = _option(_stored("run.json", "checkpoints"), METAVAR)
 WORK = _option(_worked, METAVAR)
-DISK = _option(_on_disk, "FOLDER")
+DISK = _option(
+    _local(
+        "a knowledge graph's store works on a local disk only",
+        "Give the run a URI instead; its own graph goes there with it",
+    ),
+    "FOLDER",
+)
+LOCAL = _option(_local("this command writes to a local folder only"), "FOLDER")
 
 
 def check_vacant(place: Path | Remote, *, overwrite: bool) -> None:

@@ -16,7 +16,7 @@ from envs import Flows, InputError, Scenario, cicids2017, synthetic
 from envs.division import FOLDS, Wishes
 from envs.storage import locate
 from rayapp.commands import console, places
-from rayapp.preparation.memory import TreeMemory
+from rayapp.preparation.memory import TreeMemory, own_peak
 from rayapp.preparation.sources import Files, Source, Synthetic
 
 SAMPLE = 2_000_000
@@ -136,7 +136,7 @@ def _in_memory(
         sample=wishes.sample,
         stage=console.working,
     )
-    return scenario, console.peak_memory() * 2**30
+    return scenario, own_peak()
 
 
 def _streamed(

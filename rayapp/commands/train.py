@@ -42,7 +42,10 @@ def train(
     ] = None,
     episodes: Annotated[int | None, typer.Option(help="Flows to train on.")] = None,
     passes: Annotated[
-        float | None, typer.Option(help="The same, in passes over the training flows (default 5).")
+        float | None,
+        typer.Option(
+            help="The same, in passes over the training flows (default 5; dl: supervised.epochs)."
+        ),
     ] = None,
     runners: Annotated[
         int | None, typer.Option(help="Remote environment runners; 0 (default) steps in here.")

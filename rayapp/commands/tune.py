@@ -13,6 +13,7 @@ from rich.table import Table
 from envs import InputError, Scenario
 from rayapp import config
 from rayapp.commands import console
+from rayapp.commands.places import LOCAL, SCENARIO
 from rayapp.commands.train import FEW_UPDATES
 from rayapp.experiments.tuning import space
 from rayapp.experiments.tuning.outcome import Metric, Tried
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
 
 
 def tune(
-    scenario: Annotated[Path, typer.Option(help="Scenario written by kirl prepare.")],
-    out: Annotated[Path, typer.Option(help="Folder of the sweep; an interrupted one goes on.")],
+    scenario: Annotated[Path, typer.Option(**SCENARIO, help="Scenario written by kirl prepare.")],
+    out: Annotated[
+        Path, typer.Option(**LOCAL, help="Folder of the sweep; an interrupted one goes on.")
+    ],
     trials: Annotated[
         int, typer.Option(min=2, max=10_000, help="Trainings; a grid has as many as points.")
     ] = 12,

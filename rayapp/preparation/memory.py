@@ -49,13 +49,25 @@ class TreeMemory:
     @property
     def peak(self) -> int:
         """Bytes so far."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        # Kilobytes everywhere but on macOS.
-        return self._others + peak * (1 if sys.platform == "darwin" else 1024)
+        return self._others + own_peak()
 
     def _watch(self) -> None:
         while not self._stop.wait(_SECONDS):
-            self._others = max(self._others, sum(map(_share, descendants(os.getpid()))))
+            self._others = max(self._others, sum(map(share, descendants(os.getpid()))))
+
+
+def own_peak() -> int:
+    """Largest resident memory of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Kilobytes everywhere but on macOS.
+    return peak * (1 if sys.platform == "darwin" else 1024)
+
+
+def tree_memory(process: int) -> int | None:
+    """Bytes that a process and its descendants hold now; ``None`` where the system says nothing."""
+    if not (_PROC / "self" / "smaps_rollup").is_file():
+        return None
+    return sum(map(share, [process, *descendants(process)]))
 
 
 def descendants(process: int) -> list[int]:
@@ -81,7 +93,7 @@ def _parents() -> Iterator[tuple[int, int]]:
                 yield int(entry.name), int(after.split()[1])
 
 
-def _share(process: int) -> int:
+def share(process: int) -> int:
     """A process's share of all memory that it has mapped, in bytes."""
     with contextlib.suppress(OSError):
         for line in (_PROC / str(process) / "smaps_rollup").read_text().splitlines():

@@ -116,7 +116,7 @@ class KnowledgeInfused(Algorithm):
         return self._weights()
 
     def setup(self, config: Any) -> None:  # noqa: ANN401
-        """Loads the scenario, starts the graph actor, then RLlib's own parts."""
+        """Sets up RLlib's own parts, then loads the scenario, starts graph and advisor."""
         super().setup(config)
         own = self.config
         # Drawn per algorithm: two that are built from one configuration are two runs.

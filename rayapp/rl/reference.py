@@ -26,7 +26,7 @@ class Reference:
             and eq. 5 stays finite.
     """
 
-    kind: Literal["soft", "hard"] = "soft"
+    kind: Literal["soft", "hard"] = "hard"
     temperature: float = 1.0
     smoothing: float = 0.01
 

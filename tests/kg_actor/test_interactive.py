@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envs import PAPER, Catalogue, InputError, InteractionTable
+from envs.errors import printable
 from kg_actor import KnowledgeGraph, MergeKey
-from kg_actor.drawing.style import readable
 from kg_actor.interactive import write_page
 from kg_actor.lessons import Lesson
 
@@ -227,7 +227,7 @@ def test_hostile_names_change_no_markup(
 
     assert markup(odd) == markup(plain)
     assert odd.scripts[1:] == plain.scripts[1:]
-    assert {readable(name), readable(f"{name}!")} <= {
+    assert {printable(name), printable(f"{name}!")} <= {
         node["name"] for node in odd.elements["nodes"]
     }
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rayapp.bench.peers.contender import Contender, Setting, Stretch, Work
-from rayapp.commands.console import peak_memory
+from rayapp.preparation.memory import own_peak
 
 CONTENDERS = {
     "kirl ppo-kg": "kirl:ppo_kg",
@@ -104,7 +104,7 @@ def run(name: str, work: Work, limits: Limits) -> Lap:
     finally:
         contender.stop()
     seconds, met = reached or (None, None)
-    return Lap(flows, elapsed, started - begun, peak_memory(), seconds, met, stretch.reward)
+    return Lap(flows, elapsed, started - begun, own_peak() / 2**30, seconds, met, stretch.reward)
 
 
 def _module(name: str) -> Any:  # noqa: ANN401

@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3 import PPO
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
@@ -125,6 +126,8 @@ class StableBaselines:
                 "activation_fn": nn.Tanh,
             },
         )
+        # Its own would make a folder in /tmp per training.
+        self._model.set_logger(Logger(folder=None, output_formats=[]))
 
     def train(self) -> Stretch:
         """One rollout, and learning from it."""

@@ -115,6 +115,7 @@ class Scale:
         most: flows that no training goes beyond; ``None`` sets no limit.
         figure_3: flows of Fig. 3's trainings.
         supervised: epochs of DL.
+        least: flows of a main training at the least, so that small scenarios get more passes.
     """
 
     passes: float = paper.PASSES

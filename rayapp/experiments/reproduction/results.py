@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from envs import Scenario
 from kg_actor import to_networkx
 from rayapp.experiments.convergence import Convergence, reached
@@ -215,16 +213,6 @@ def _result(one: Placed, scenario: Scenario, bound: Score) -> TrialResult:
 def _graph_size(one: Placed) -> GraphSize:
     view = to_networkx(one.folder.graph())
     return GraphSize(view.number_of_nodes(), view.number_of_edges())
-
-
-def mean_curve(trials: Sequence[TrialResult]) -> list[tuple[int, float]]:
-    """Average training reward by flows, averaged over trials with the same iterations."""
-    length = min(len(trial.lines) for trial in trials)
-    flows = [line.episodes for line in trials[0].lines[:length]]
-    rewards = np.mean(
-        [[line.average_reward for line in trial.lines[:length]] for trial in trials], axis=0
-    )
-    return list(zip(flows, map(float, rewards), strict=True))
 
 
 def _json(estimate: Estimate | None) -> dict[str, Any] | None:

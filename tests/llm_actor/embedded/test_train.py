@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,16 @@ from llm_actor import Prompts
 from llm_actor.embedded import train as training
 from llm_actor.embedded.evaluation import held_out
 from llm_actor.embedded.model import Size, new, save
-from llm_actor.embedded.train import LEVELS, Plan, Promises, Source, level, losses, train
+from llm_actor.embedded.train import (
+    LEVELS,
+    Plan,
+    Promises,
+    Source,
+    level,
+    losses,
+    train,
+    train_and_judge,
+)
 from llm_actor.embedded.vocabulary import Vocabulary, build
 from llm_actor.labels import labels
 from llm_actor.model_files import ModelSource
@@ -139,15 +146,7 @@ def test_shapes_widen() -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("embedded") / "model"
-    arguments = ["--out", str(out), "--steps", "2", "--batch", "8", "--device", "cpu"]
-    arguments += ["--hidden", "32", "--intermediate", "48", "--layers", "2", "--heads", "2"]
-    arguments += ["--rows", "32"]
-    subprocess.run(
-        [sys.executable, "-m", "llm_actor.embedded.train", *arguments],
-        check=True,
-        timeout=300,
-        capture_output=True,
-    )
+    train_and_judge(out, Plan(2, 8, None, rate=2e-3, seed=0, device="cpu"), SIZE, 32)
     return out
 
 
@@ -162,7 +161,7 @@ def test_the_folder_loads_with_plain_transformers_and_without_the_heads(folder: 
     assert tokenizer("[C]")["input_ids"] == [VOCABULARY.labels[2]]
 
 
-def test_the_command_writes_its_evaluation(folder: Path) -> None:
+def test_its_evaluation_is_written_beside_it(folder: Path) -> None:
     report = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
 
     assert report["plan"]["steps"] == 2

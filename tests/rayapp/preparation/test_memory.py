@@ -14,18 +14,20 @@ HELD = 300 * 2**20
 # A process of its own: that of the tests has a Ray below it.
 MEASURED = f"""
 import os, subprocess, sys, time
-from rayapp.preparation.memory import TreeMemory, descendants
+from rayapp.preparation.memory import TreeMemory, descendants, tree_memory
 
 hold = "held = bytearray({HELD}); print(flush=True); input()"
 child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {{hold!r}}])"
 with TreeMemory() as memory:
     before = memory.peak
+    alone = tree_memory(os.getpid())
     process = subprocess.Popen(
         [sys.executable, "-c", child], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     process.stdout.readline()
     assert len(descendants(os.getpid())) == 2
     time.sleep(0.6)
+    assert tree_memory(os.getpid()) - alone >= {HELD}
     process.communicate(b"\\n")
 assert memory.whole
 print(memory.peak - before)
