@@ -78,7 +78,8 @@ def _names(wanted: list[str] | None) -> tuple[str, ...]:
                 f"{name} is not installed",
                 where="kirl bench train",
                 expected="the peers that kirl is compared with",
-                mend="pip install 'kirl[bench]', or name others with --contender",
+                mend="In kirl's folder: pip install -c constraints.txt -e '.[bench]'. "
+                "Or name others with --contender",
             )
     return names
 

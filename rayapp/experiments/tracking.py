@@ -202,7 +202,7 @@ def _imported(package: str) -> Any:  # noqa: ANN401
     except ImportError as error:
         raise InputError(
             f"tracking.{package} is set, and {package} is not installed",
-            mend=f"pip install 'kirl[{package}]'",
+            mend=f"In kirl's folder: pip install -c constraints.txt -e '.[{package}]'",
         ) from error
 
 

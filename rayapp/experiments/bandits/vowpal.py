@@ -34,7 +34,7 @@ def check_installed() -> None:
             "Vowpal Wabbit is not installed",
             where="--algo vw",
             expected="the Python package vowpalwabbit, part of kirl's bench extra",
-            mend="pip install 'kirl[bench]', or pip install vowpalwabbit",
+            mend="In kirl's folder: pip install -c constraints.txt -e '.[bench]'",
         )
 
 

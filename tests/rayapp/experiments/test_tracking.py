@@ -14,7 +14,7 @@ from tensorboardX.proto.event_pb2 import Event
 from envs import InputError, Scenario
 from rayapp import config
 from rayapp.experiments.runs import RunFolder, RunManifest, begin
-from rayapp.experiments.tracking import TensorBoard, scalars
+from rayapp.experiments.tracking import scalars
 from rayapp.experiments.training import train
 
 BANDIT = ("ppo.flows_per_iteration=100", "bandit.flows_per_update=50", "checkpoint_seconds=0.001")
@@ -105,22 +105,6 @@ def test_tensorboard_can_be_left_out(scenario: Scenario, tmp_path: Path) -> None
     assert not (tmp_path / "run" / "tensorboard").exists()
 
 
-def test_tensorboard_costs_next_to_nothing(scenario: Scenario, tmp_path: Path) -> None:
-    folder = begun(scenario, tmp_path / "run")
-    train(folder)
-    line = folder.progress()[-1]
-    board = TensorBoard(tmp_path / "board", folder.manifest())
-
-    spent = time.process_time()
-    for _ in range(100):
-        board.log(line)
-    spent = (time.process_time() - spent) / 100
-    board.close()
-
-    # An iteration of 65,536 flows takes some 60 ms.
-    assert spent < 0.002
-
-
 @pytest.mark.parametrize("package", ["mlflow", "wandb"])
 def test_a_tracker_that_is_not_installed_is_named(
     scenario: Scenario, tmp_path: Path, package: str, monkeypatch: pytest.MonkeyPatch
@@ -129,7 +113,7 @@ def test_a_tracker_that_is_not_installed_is_named(
     # As Python has it where a package is not there.
     monkeypatch.setitem(sys.modules, package, None)
 
-    with pytest.raises(InputError, match=rf"{package} is not installed.*kirl\[{package}\]"):
+    with pytest.raises(InputError, match=rf"{package} is not installed.*-e '.\[{package}\]'"):
         train(folder)
 
 
