@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from envs import InputError, InteractionTable, Scenario
 from kg_actor import GraphSpec, Keyed, MergeKey, snapshot, store
-from kg_actor.actor import start, stop
+from kg_actor.client import start
 from kg_actor.lesson_files import read_lessons
 from kg_actor.store import GraphStore
 from rayapp.commands.graph import app
@@ -318,9 +318,9 @@ def test_a_live_graph_wants_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def live(ray_local: ModuleType, spec: GraphSpec, mine: Path) -> Iterator[str]:
-    handle = start("live-1", spec, mine / "graph")
-    yield "graph:live-1"
-    stop(handle, "live-1")
+    graph = start("live-1", spec, mine / "graph")
+    yield graph.name
+    graph.stop("live-1")
 
 
 def test_a_live_graph_is_asked_and_taught(live: str, mine: Path, tmp_path: Path) -> None:
