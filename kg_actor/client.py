@@ -1,8 +1,8 @@
 """A live graph as those who use it see it: one object, however many actors it is cut into.
 
-Beside :mod:`kg_actor.actor` the only module of this package that knows Ray. Changes go to all
-shards at once and count when all of them have them on disk. A shard's actor that dies is started
-again by Ray, which repeats its calls; the others need not know.
+Beside :mod:`kg_actor.actor`, which is what runs inside an actor, the only module of this package
+that knows Ray. A merge goes to all shards at once and counts when all of them have it on disk. A
+shard's actor that dies is started again by Ray, which repeats its calls; the others need not know.
 """
 
 from __future__ import annotations
@@ -118,11 +118,8 @@ class GraphClient:
         return max(versions)
 
     def counts(self) -> GraphCounts:
-        """The graph's counts as they are now."""
-        parts: list[GraphCounts] = ask([handle.counts.remote() for handle in self.handles])
-        if len({part.version for part in parts}) == 1:
-            return joined_counts(parts)
-        return self.state().counts
+        """The graph's counts as they are now: a merge under way may be in some shards only."""
+        return joined_counts(ask([handle.counts.remote() for handle in self.handles]))
 
     def states(self) -> tuple[GraphState, ...]:
         """Everything that each shard holds, all with the same merges.
@@ -316,8 +313,8 @@ def find(name: str) -> GraphClient:
         )
     shard = SHARD_NAME.fullmatch(next(iter(there)).removeprefix(f"{name}/"))
     places = [f"{name}/{i}-of-{shard[2]}" for i in range(int(shard[2]))] if shard else [name]
-    for missing in [place for place in places if place not in there]:
-        raise InputError("a shard of the live graph is missing", where=missing, mend="Ask again")
+    if missing := [place for place in places if place not in there]:
+        raise InputError("a shard of the live graph is missing", where=missing[0], mend="Ask again")
     handles = tuple(ray.get_actor(place, namespace=NAMESPACE) for place in places)
     specs = ask([handle.spec.remote() for handle in handles])
     return GraphClient(name, joined_spec(specs), handles)

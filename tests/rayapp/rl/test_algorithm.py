@@ -15,7 +15,9 @@ import pytest
 import ray
 
 from envs import PAPER, BetaPrior, InputError, InteractionTable, Scenario
-from kg_actor import GraphCounts, Lesson, records_of, snapshot
+from kg_actor import GraphCounts, Keyed, Lesson, MergeKey, records_of, snapshot
+from kg_actor.actor import ask
+from kg_actor.sharding import split
 from llm_actor import GraphReader, Prompts, compose
 from llm_actor.selection import AdvisorSpec
 from rayapp.rl.algorithm import KnowledgePPO, KnowledgePPOConfig
@@ -200,6 +202,10 @@ def test_a_graph_in_shards_changes_neither_policy_advice_nor_counts(
     ):
         assert np.array_equal(ours, theirs) or ours == theirs
     first.train()
+    # Its driver dies while the next merge has come to one shard alone.
+    late = [Keyed(MergeKey("cut", 99, 0), InteractionTable.tally([0], [0], [0]))]
+    part = split(late, first.graph.spec, first.graph.shards)[0]
+    ask(first.graph.handles[0].merge.remote(part))
     first.stop()
 
     second = build(**where)
