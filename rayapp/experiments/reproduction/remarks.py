@@ -162,11 +162,13 @@ def on_correct_actions(results: Results, label: Label) -> str:
 def on_convergence(results: Results) -> str:
     """Under the table of flows and seconds."""
     return (
-        "Counted is the first iteration whose training reward, exploration included, is 99 % of "
-        "what acting on the predicted class earns on the training flows; the median over trials, "
-        "one that never gets there counting as later than all. The class mean is harder, since "
+        "Counted is the first time that the latest 65,536 flows or more earned, exploration "
+        "included, 99 % of what acting on the predicted class earns on the training flows, with "
+        "all classes among them for the class mean; the median over trials, one that never gets "
+        "there counting as later than all. The class mean is harder, since "
         "each rare class weighs as much as Benign. LLM-KG trains no network: its curve is the "
-        "graph filling up. An epoch of DL is one iteration, evaluated without exploration. "
+        "graph filling up; of PPO-KG-PT's, what the model decides before cloning does not count. "
+        "An epoch of DL is one iteration, evaluated without exploration. "
         "Seconds include graph and advice; trainings ran side by side and share one language "
         "model, which answers at once what any of them asked before. The paper gives no such "
         "figures."
