@@ -9,7 +9,7 @@ from rayapp.experiments.reproduction.figures import correct_actions
 from rayapp.experiments.reproduction.plan import SYSTEMS, Label
 from rayapp.experiments.reproduction.results import Results
 from rayapp.experiments.reproduction.single import one_action
-from rayapp.experiments.reproduction.systems import shown
+from rayapp.experiments.reproduction.systems import SETTINGS, shown
 from rayapp.experiments.wording import joined, percent, reward_text, times
 
 NEAR = 0.1
@@ -204,11 +204,17 @@ def on_costs(costs: Costs) -> str:
     )
 
 
-def on_ablation(results: Results) -> str:
+def on_ablation(results: Results, label: Label) -> str:
     """Under the ablations."""
-    trials = len(results.of("kirl", "main")["ppo-kg"].trials)
+    trials = len(results.of(label, "main")["ppo-kg"].trials)
+    what = (
+        "with one ingredient changed at a time"
+        if label == "kirl"
+        else "with what may keep it from learning taken out: a gradient that vanishes once the "
+        "policy has saturated (KL(policy to reference)), and raw counts as its state"
+    )
     return (
-        f"PPO-KG in kirl settings with one ingredient changed at a time, over "
+        f"PPO-KG in {SETTINGS[label]} {what}, over "
         f"{times(trials, 'trial')}. A difference in bold has an interval that leaves out 0"
         + (
             "; with so few trials an interval is too short to be taken at its word."

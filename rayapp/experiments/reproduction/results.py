@@ -132,6 +132,11 @@ class Results:
             if (own, its) == (label, part)
         }
 
+    def lines_of(self, label: Label, name: str) -> tuple[ProgressLine, ...]:
+        """Iterations of a main system's first trial; none if it was not trained."""
+        system = self.of(label, "main").get(name)
+        return system.trials[0].lines if system else ()
+
     @property
     def labels(self) -> tuple[Label, ...]:
         """Whose settings were run."""
