@@ -551,7 +551,9 @@ def parse(data: Mapping[str, Any], where: str) -> TrainingSettings:
         place = ".".join(str(part) for part in first["loc"])
         unknown = first["type"] == "extra_forbidden"
         raise InputError(
-            f"{place}: {first['msg']}" + _given(first),
+            f"{place}: {first['msg']}" + _given(first)
+            if place
+            else first["msg"].removeprefix("Value error, "),
             where=where,
             expected=f"one of {_known_fields(first['loc'])}" if unknown else None,
             mend="kirl train --help shows all settings",
