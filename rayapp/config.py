@@ -102,6 +102,7 @@ class PPOSettings(_Settings):
         gradient_clip: largest global norm of the gradient; ``None`` does not clip.
         class_balance: what a flow counts in the loss: (flows of the most frequent true class /
             flows of its own) to this power. 0 counts all flows alike, 1 all classes.
+        class_weight_limit: what a flow counts at the most, in flows of the most frequent class.
     """
 
     flows_per_iteration: _Positive = 65_536
@@ -113,7 +114,8 @@ class PPOSettings(_Settings):
     value_clip: _Rate = 100.0
     entropy_coefficient: _Share = 0.0
     gradient_clip: _Rate | None = None
-    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.5
+    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.7
+    class_weight_limit: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 20.0
 
 
 class DQNSettings(_Settings):
@@ -129,7 +131,7 @@ class DQNSettings(_Settings):
         learning_rate: of Adam.
         loss: of the difference between Q-value and reward, ``huber`` or ``mse``.
         gradient_clip: largest global norm of the gradient; ``None`` does not clip.
-        class_balance: as ``ppo.class_balance``.
+        class_balance, class_weight_limit: as of ``ppo``.
     """
 
     flows_per_iteration: _Positive = 65_536
@@ -140,7 +142,8 @@ class DQNSettings(_Settings):
     learning_rate: _Rate = 3e-3
     loss: Literal["huber", "mse"] = "huber"
     gradient_clip: _Rate | None = None
-    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.5
+    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.7
+    class_weight_limit: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 20.0
 
 
 class APPOSettings(_Settings):
@@ -157,7 +160,7 @@ class APPOSettings(_Settings):
         value_coefficient: weight of the value loss.
         entropy_coefficient: weight of the entropy bonus.
         gradient_clip: largest global norm of the gradient; ``None`` does not clip.
-        class_balance: as ``ppo.class_balance``.
+        class_balance, class_weight_limit: as of ``ppo``.
     """
 
     flows_per_iteration: _Positive = 65_536
@@ -170,7 +173,8 @@ class APPOSettings(_Settings):
     value_coefficient: _Share = 1.0
     entropy_coefficient: _Share = 0.0
     gradient_clip: _Rate | None = None
-    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.5
+    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.7
+    class_weight_limit: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 20.0
 
 
 class KLSettings(_Settings):
@@ -490,6 +494,17 @@ class TrainingSettings(_Settings):
     graph: GraphSettings = GraphSettings()
     tracking: TrackingSettings = TrackingSettings()
 
+    @model_validator(mode="after")
+    def _check(self) -> TrainingSettings:
+        streaming = self.online != OnlineSettings()
+        if streaming and self.algo in WITHOUT_RAY:
+            raise ValueError(f"late feedback and drift (online.*) are not for {self.algo}")
+        if self.algo == "ppo-kg-pt" and self.online.delay >= self.cloning.flows:
+            raise ValueError(
+                "online.delay must be below cloning.flows: nothing is known yet when cloning begins"
+            )
+        return self
+
     @property
     def learning(self) -> PPOSettings | DQNSettings | APPOSettings:
         """The group of settings that the algorithm learns by."""
@@ -554,7 +569,9 @@ def parse(data: Mapping[str, Any], where: str) -> TrainingSettings:
         place = ".".join(str(part) for part in first["loc"])
         unknown = first["type"] == "extra_forbidden"
         raise InputError(
-            f"{place}: {first['msg']}" + _given(first),
+            f"{place}: {first['msg']}" + _given(first)
+            if place
+            else first["msg"].removeprefix("Value error, "),
             where=where,
             expected=f"one of {_known_fields(first['loc'])}" if unknown else None,
             mend="kirl train --help shows all settings",

@@ -147,6 +147,7 @@ def infused_config(settings: config.TrainingSettings, scenario: Path) -> Knowled
             reference_flows=_reference_flows(settings),
             cloning_steps=settings.cloning.steps if settings.algo == "ppo-kg-pt" else 0,
             class_balance=settings.learning.class_balance,
+            class_weight_limit=settings.learning.class_weight_limit,
         )
         .online(
             feedback_delay=settings.online.delay,

@@ -63,7 +63,8 @@ class KnowledgeConfig(AlgorithmConfig):
         self.reference: Reference = Reference("hard")
         self.reference_flows: int = 0
         self.cloning_steps: int = 0
-        self.class_balance: float = 0.5
+        self.class_balance: float = 0.7
+        self.class_weight_limit: float = 20.0
         self.feedback_delay: int = 0
         self.drift: Drift | None = None
         self.env_runner_cls = InteractionRunner
@@ -147,6 +148,7 @@ class KnowledgeConfig(AlgorithmConfig):
         reference_flows: int | None = None,
         cloning_steps: int | None = None,
         class_balance: float | None = None,
+        class_weight_limit: float | None = None,
     ) -> Self:
         """Sets graph, advice and KL term; what is ``None`` stays as it is.
 
@@ -181,6 +183,8 @@ class KnowledgeConfig(AlgorithmConfig):
             cloning_steps: gradient steps after those flows in which the policy clones the
                 reference (the paper's PPO-KG-PT).
             class_balance: 0 lets every flow count alike in the loss, 1 every true class.
+            class_weight_limit: what a flow of a rare class counts at the most, in flows of the
+                most frequent one.
         """
         given = {
             "run_name": run_name,
@@ -205,6 +209,7 @@ class KnowledgeConfig(AlgorithmConfig):
             "reference_flows": reference_flows,
             "cloning_steps": cloning_steps,
             "class_balance": class_balance,
+            "class_weight_limit": class_weight_limit,
         }
         for name, value in given.items():
             if value is not None:

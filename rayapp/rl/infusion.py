@@ -392,7 +392,11 @@ class KnowledgeInfused(Algorithm):
     def _update(self, sampled: Sampled) -> dict[str, Any]:
         table = sampled.table
         power = self.config.class_balance
-        balanced = balance(self._flows_met + table.flows_by_class(len(self._flows_met)), power)
+        balanced = balance(
+            self._flows_met + table.flows_by_class(len(self._flows_met)),
+            power,
+            self.config.class_weight_limit,
+        )
         experience = self._experience(table)
         rows = counted_rows(
             experience,

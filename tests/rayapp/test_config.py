@@ -71,11 +71,34 @@ def test_episodes_and_passes_at_once_are_refused() -> None:
         ("ppo.epochs=[", "not readable"),
         ("graph.shards=0", r"graph\.shards: .*greater than or equal to 1"),
         ("graph.shards=257", r"graph\.shards: .*less than or equal to 256"),
+        ("ppo.class_weight_limit=0.5", r"ppo\.class_weight_limit: .*greater than or equal to 1"),
     ],
 )
 def test_a_bad_setting_is_named(assignment: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         config.load(None, ["algo=ppo", assignment], {})
+
+
+@pytest.mark.parametrize("algo", ["dl", "linucb", "thompson", "vw"])
+@pytest.mark.parametrize(
+    "setting", ["online.delay=10", "online.drift={at: 5, becomes: DoS, traffic: Web}"]
+)
+def test_late_feedback_and_drift_are_refused_where_nothing_would_heed_them(
+    algo: str, setting: str
+) -> None:
+    with pytest.raises(
+        InputError, match=f"settings: late feedback and drift .* are not for {algo}"
+    ) as told:
+        config.load(None, [setting], {"algo": algo})
+    assert "given" not in str(told.value)
+
+
+def test_cloning_needs_feedback_by_then() -> None:
+    late = ["online.delay=1000", "cloning.flows=1000"]
+
+    with pytest.raises(InputError, match=r"online\.delay must be below cloning\.flows"):
+        config.load(None, late, {"algo": "ppo-kg-pt"})
+    config.load(None, late, {"algo": "ppo-kg"})
 
 
 @pytest.mark.parametrize(

@@ -519,3 +519,55 @@ def test_more_than_one_learner_is_refused(scenario: Scenario) -> None:
 
 def test_one_runner_more_than_flows_gets_nothing_to_do() -> None:
     assert [piece.count for piece in slices(0, 2, 3)] == [1, 1]
+
+
+def test_before_cloning_the_advisor_acts_and_then_the_policy_is_its_likeness(
+    build: Build, tmp_path: Path
+) -> None:
+    def begin() -> KnowledgePPO:
+        return build(reference_flows=1_000, cloning_steps=200, kl_schedule=Schedule("constant", 0))
+
+    algorithm = begin()
+    untouched = algorithm.saved_policy().probabilities(algorithm.scenario.signatures.predicted)
+    algorithm.train()
+    # 600 flows of the advisor's: the graph has them, and the policy has learnt nothing.
+    assert algorithm.by_reference
+    assert counts_of(algorithm).signature_actual.sum() == 600
+    policy = algorithm.saved_policy().probabilities(algorithm.scenario.signatures.predicted)
+    assert np.array_equal(policy.argmax(axis=1), untouched.argmax(axis=1))
+    path = algorithm.save_to_path(str(tmp_path / "checkpoint"))
+    algorithm.train()
+
+    assert algorithm.episodes == 1_000
+    assert not algorithm.by_reference
+    seen = counts_of(algorithm).signature_actual.sum(axis=1) > 0
+    predicted = algorithm.scenario.signatures.predicted
+    cloned = algorithm.saved_policy().probabilities(predicted)[seen]
+    advised = np.exp(algorithm.knowledge.reference_logp[seen])
+    assert (cloned.argmax(axis=1) == advised.argmax(axis=1)).mean() > 0.95
+
+    resumed = begin()
+    resumed.restore_from_path(path)
+    resumed.train()
+    again = resumed.saved_policy().probabilities(predicted)[seen]
+    assert np.array_equal(again, cloned)
+
+
+def test_the_advisor_alone_is_a_policy_that_no_network_learns(build: Build) -> None:
+    algorithm = run(build(reference_flows=2_000))
+
+    predicted = algorithm.scenario.signatures.predicted
+    acting = algorithm.saved_policy().probabilities(predicted)
+    assert np.allclose(acting, np.exp(algorithm.knowledge.reference_logp))
+    assert counts_of(algorithm).signature_actual.sum() == 2_000
+
+
+def test_a_limit_on_the_weights_of_rare_classes_reaches_the_learner(build: Build) -> None:
+    unbalanced, limited, balanced = (
+        outcome_of(run(build(class_balance=balance, class_weight_limit=limit))).policy
+        for balance, limit in ((0.0, 20.0), (1.0, 1.0), (1.0, 20.0))
+    )
+
+    # A limit of 1 leaves no flow more weight than another.
+    assert np.array_equal(unbalanced, limited)
+    assert not np.array_equal(unbalanced, balanced)
