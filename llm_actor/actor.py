@@ -8,22 +8,27 @@ an answer depends on its prompt alone, so a repeated call does no harm.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-import threading
+import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import blake2b
 from typing import Any, Literal
 
 import numpy as np
 import ray
 from numpy.typing import NDArray
+from ray.exceptions import ActorDiedError
 from ray.util.metrics import Counter, Gauge, Histogram
 
 from envs import PAPER, InputError
 from kg_actor.actor import NAMESPACE, ask, growth
 from llm_actor.advisor import Advisor
-from llm_actor.batching import Batcher, Limits
+from llm_actor.attempts import Attempts
+from llm_actor.batching import Batcher, Limits, prompt_keys
 from llm_actor.circuit import State
 from llm_actor.meter import Load
 from llm_actor.placement import Need, Place, no_gpu, placed
@@ -35,6 +40,11 @@ SECONDS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]
 
 SIZES = [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0]
 """Boundaries of the exported histogram of batch sizes."""
+
+SECONDS_BETWEEN_WORDS = 10.0
+"""While a GPU is waited for."""
+
+_log = logging.getLogger(__name__)
 
 COUNTS = ("answered", "outcomes", "problems")
 """Counters that an advisor may have."""
@@ -61,6 +71,8 @@ class Health:
             ``outcomes`` and ``problems``, and with the name ``endpoint`` an endpoint's requests
             made again (``retried``) and how often it was left alone (``openings``).
         circuit: state of an endpoint's circuit breaker; ``None`` for other advisors.
+        revision: :attr:`AdvisorSpec.revision_key` when it was loaded; ``None`` before.
+        token_budget: most tokens of a model's batch now; it shrinks with the memory.
     """
 
     advisor: str
@@ -73,6 +85,8 @@ class Health:
     device: str | None
     counts: Mapping[str, Mapping[str, int]]
     circuit: State | None
+    revision: str | None
+    token_budget: int | None
 
 
 class AdvisorServer:
@@ -87,6 +101,7 @@ class AdvisorServer:
         self._batcher: Batcher | None = None
         self._loading: asyncio.Task[Batcher] | None = None
         self._problem: str | None = None
+        self._revision: str | None = None
 
     async def log_probabilities(self, prompts: Prompts) -> NDArray[np.float32]:
         """See :meth:`Batcher.ask`; raises :class:`InputError` where loading does."""
@@ -110,6 +125,8 @@ class AdvisorServer:
             getattr(advisor, "device", None),
             _counts(advisor),
             getattr(advisor, "circuit", None),
+            self._revision,
+            getattr(advisor, "token_budget", None),
         )
 
     async def process(self) -> int:
@@ -121,7 +138,7 @@ class AdvisorServer:
         return self._spec
 
     async def revision(self) -> str:
-        """See :attr:`AdvisorSpec.revision_key`, by the files of this machine."""
+        """See :attr:`AdvisorSpec.revision_key`, by the files of this machine as they are now."""
         return await asyncio.to_thread(lambda: self._spec.revision_key)
 
     async def _ready(self) -> Batcher:
@@ -134,7 +151,7 @@ class AdvisorServer:
 
     async def _load(self) -> Batcher:
         try:
-            advisor = await asyncio.to_thread(_warm, self._spec, self._place)
+            self._revision, advisor = await asyncio.to_thread(_loaded, self._spec, self._place)
         except Exception as error:
             self._problem, self._loading = str(error), None
             raise
@@ -155,10 +172,21 @@ def _cpus() -> int:
     return max(1, int(sum(found)))
 
 
-def _warm(spec: AdvisorSpec, place: Place) -> Advisor:
-    """Builds the advisor; a model of this process answers some prompts, so as to be warm."""
+def _loaded(spec: AdvisorSpec, place: Place) -> tuple[str, Advisor]:
+    """The advisor, and its revision key from before its files were read."""
     if not spec.holds_model:
-        return build(spec)
+        return spec.revision_key, build(spec)
+    attempts = Attempts(ray.get_runtime_context().get_actor_id() or f"process-{os.getpid()}")
+    attempts.begin(spec.name)
+    try:
+        return spec.revision_key, _warm(spec, place)
+    finally:
+        # Not when the process is killed.
+        attempts.end()
+
+
+def _warm(spec: AdvisorSpec, place: Place) -> Advisor:
+    """Builds an advisor with a model; it answers some prompts, so as to be warm."""
     if spec.device == "auto" and not place.gpus:
         # A machine may show its GPUs to processes that Ray gave none.
         spec = replace(spec, device="cpu")
@@ -196,7 +224,6 @@ class Exporter:
         self._joined = made(Counter, "joined", "Prompts equal to one that was being asked")
         self._asked = made(Counter, "asked", "Prompts that went to the advisor")
         self._failures = made(Counter, "failures", "Requests that failed")
-        self._fallbacks = made(Counter, "fallbacks", "Prompts that a fallback answered")
         self._tokens = made(Counter, "tokens", "Tokens of prompts that a model read")
         self._speed = made(Gauge, "prompts_per_second", "Of the last batch")
         self._token_speed = made(Gauge, "tokens_per_second", "Of prompts in the last batch")
@@ -234,8 +261,6 @@ class Exporter:
     ) -> None:
         """See :class:`llm_actor.meter.Watcher`."""
         self._asked.inc(prompts)
-        if fallbacks:
-            self._fallbacks.inc(fallbacks)
         if tokens:
             self._tokens.inc(tokens)
         self._size.observe(prompts)
@@ -247,17 +272,19 @@ class Exporter:
 class RemoteAdvisor:
     """Advisors elsewhere, as one :class:`llm_actor.advisor.Advisor`; usable from any thread.
 
+    Equal prompts go to the same replica, whoever asks them, so that its cache answers the second
+    time. Different ones spread evenly, as their hashes do. What a replica that is gone for good
+    would have answered goes to the others.
+
     Args:
-        handles: replicas of one advisor.
+        handles: replicas of one advisor, in the same order wherever they are used.
     """
 
     def __init__(self, handles: Sequence[Any]) -> None:
         self.handles = tuple(handles)
-        self._lock = threading.Lock()
-        self._outstanding: list[dict[Any, int]] = [{} for _ in self.handles]
+        self._live = tuple(range(len(self.handles)))
 
     def __reduce__(self) -> tuple[object, ...]:
-        # What one process has outstanding is no business of another's.
         return (RemoteAdvisor, (self.handles,))
 
     @property
@@ -267,37 +294,103 @@ class RemoteAdvisor:
         return spec.name
 
     def log_probabilities(self, prompts: Prompts) -> NDArray[np.float32]:
-        """Waits for the answer, see :class:`llm_actor.advisor.Advisor`; all replicas work at it.
+        """Waits for the answer, see :class:`llm_actor.advisor.Advisor`.
 
         Raises:
             InputError: the advisor cannot be loaded, or cannot tell these prompts.
+            ActorDiedError: no replica is left.
         """
-        parts = max(1, min(len(self.handles), len(prompts)))
-        rows = np.array_split(np.arange(len(prompts)), parts)
-        return np.concatenate(ask([self.submit(prompts.take(part)) for part in rows]))
+        return self.submit(prompts).result()
 
-    def submit(self, prompts: Prompts) -> Any:  # noqa: ANN401 (a reference to the answer)
-        """Asks without waiting; :func:`kg_actor.actor.ask` waits for what this returns.
+    def submit(self, prompts: Prompts) -> Asked:
+        """Asks without waiting."""
+        return Asked(self, prompts)
 
-        It goes to the replica with the fewest prompts outstanding from here.
-        """
-        with self._lock:
-            for outstanding in self._outstanding:
-                if outstanding:
-                    refs = list(outstanding)
-                    done, _ = ray.wait(refs, num_returns=len(refs), timeout=0, fetch_local=False)
-                    for ref in done:
-                        del outstanding[ref]
-            loads = [sum(outstanding.values()) for outstanding in self._outstanding]
-            least = loads.index(min(loads))
-            ref = self.handles[least].log_probabilities.remote(prompts)
-            self._outstanding[least][ref] = len(prompts)
-            return ref
+    def parts(self, prompts: Prompts, rows: NDArray[np.intp]) -> list[Part]:
+        """Sends some of the prompts to the replicas that answer them."""
+        # With a single replica there is nothing to choose.
+        chosen = [self._live[0]] * len(rows)
+        if len(self._live) > 1:
+            chosen = routed(prompt_keys(prompts.take(rows)), self._live)
+        places = np.array(chosen, np.intp)
+        parts = []
+        for replica in dict.fromkeys(chosen or [self._live[0]]):
+            own = rows[places == replica]
+            answer = self.handles[replica].log_probabilities.remote(prompts.take(own))
+            parts.append(Part(replica, own, answer))
+        return parts
+
+    def lost(self, replica: int) -> bool:
+        """A replica is gone for good; whether others are left."""
+        rest = tuple(one for one in self._live if one != replica)
+        # The last one stays, so that whoever asks it hears why.
+        self._live = rest or self._live
+        return bool(rest)
 
     def stop(self) -> None:
         """Ends the replicas, whoever else uses them."""
         for handle in self.handles:
             ray.kill(handle)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Prompts that one replica was asked.
+
+    Attributes:
+        replica: its number.
+        rows: of the prompts, int [prompts].
+        answer: reference to float32 [prompts, actions].
+    """
+
+    replica: int
+    rows: NDArray[np.intp]
+    answer: Any
+
+
+class Asked:
+    """Prompts on their way, to one replica or to several.
+
+    Args:
+        advisor: whose replicas.
+        prompts: what they are asked.
+    """
+
+    def __init__(self, advisor: RemoteAdvisor, prompts: Prompts) -> None:
+        self._advisor, self._prompts = advisor, prompts
+        self._parts = advisor.parts(prompts, np.arange(len(prompts)))
+
+    def result(self) -> NDArray[np.float32]:
+        """Waits for all answers, float32 [prompts, actions].
+
+        Raises:
+            InputError: the advisor cannot be loaded, or cannot tell these prompts.
+            ActorDiedError: no replica is left.
+        """
+        told = np.zeros(self._prompts.candidates.shape, np.float32)
+        waiting = list(self._parts)
+        while waiting:
+            part = waiting.pop(0)
+            try:
+                told[part.rows] = ask(part.answer)
+            except ActorDiedError:
+                if not self._advisor.lost(part.replica):
+                    raise
+                waiting += self._advisor.parts(self._prompts, part.rows)
+        return told
+
+
+def routed(keys: Sequence[bytes], replicas: Sequence[int]) -> list[int]:
+    """The replica that answers each prompt: of all, the one whose hash with its key is highest.
+
+    Rendezvous hashing (Thaler and Ravishankar, 1998): when a replica goes, only its own prompts
+    move, and they spread over all others.
+    """
+
+    def weight(key: bytes, replica: int) -> bytes:
+        return blake2b(key, digest_size=8, salt=replica.to_bytes(8, "big")).digest()
+
+    return [max(replicas, key=partial(weight, key)) for key in keys]
 
 
 def start(
@@ -353,16 +446,43 @@ def start(
             "lifetime": "detached" if name else None,
         }
         actor_class: Any = ray.remote(AdvisorServer)
+        _say_where(spec, place, more.replicas)
         handles = [
             handle
             or actor_class.options(name=each, **options).remote(spec, place, limits or Limits())
             for each, handle in zip(names, handles, strict=True)
         ]
+        if place.gpus:
+            _wait_for_gpus(handles, spec)
     if name:
         # Another driver may have taken the name between looking and starting.
         for each, handle in zip(names, handles, strict=True):
             _check_same(each, handle, spec, require_gpu)
     return RemoteAdvisor(handles)
+
+
+def _say_where(spec: AdvisorSpec, place: Place, replicas: int) -> None:
+    device = f"on {place.gpus:g} GPU" if place.gpus else "on CPU"
+    many = f", in {replicas} actors" if replicas > 1 else ""
+    _log.info("%s runs %s%s: %s", spec.name, device, many, place.reason)
+
+
+def _wait_for_gpus(handles: Sequence[Any], spec: AdvisorSpec) -> None:
+    """Returns once every replica has its GPU; says every ten seconds that it waits."""
+    waiting = [handle.process.remote() for handle in handles]
+    begun = time.monotonic()
+    while waiting:
+        ready, waiting = ray.wait(
+            waiting, num_returns=len(waiting), timeout=SECONDS_BETWEEN_WORDS, fetch_local=False
+        )
+        if waiting:
+            _log.info(
+                "Waiting since %.0f s for a GPU for %s; of %g in the cluster %g are free",
+                time.monotonic() - begun,
+                spec.name,
+                ray.cluster_resources().get("GPU", 0.0),
+                ray.available_resources().get("GPU", 0.0),
+            )
 
 
 def _resources() -> tuple[dict[str, float], dict[str, float]]:
@@ -390,4 +510,11 @@ def _check_same(name: str, handle: Any, spec: AdvisorSpec, require_gpu: bool) ->
             f"is already another advisor ({health.advisor}), or one with other options",
             where=name,
             mend="Use another name, or stop that one first",
+        )
+    # By the files where the actor is: this machine may have none of them.
+    if health.revision not in (None, ask(handle.revision.remote())):
+        raise InputError(
+            f"answers with an older state of {health.advisor}: its files have changed since",
+            where=name,
+            mend="Stop it first, so that the model is loaded anew, or use another name",
         )

@@ -294,6 +294,8 @@ class AdviceSettings(_Settings):
         offline: never ask the hub.
         mode: ``score`` weighs every candidate, ``generate`` lets the model write an answer.
         template: file of the prompt template.
+        token_budget: most tokens of a model's batch, padding included; ``None`` suits the device.
+            It is halved where the memory does not suffice.
         require_gpu: refuse to run a language model without one.
         accelerator: Ray's name of the GPU's type, such as ``H100``; without such a GPU a
             language model runs on CPU, or is refused (``require_gpu``).
@@ -320,6 +322,7 @@ class AdviceSettings(_Settings):
     offline: bool = _ADVISOR.offline
     mode: Literal["score", "generate"] = _ADVISOR.mode
     template: _FilePath | None = _ADVISOR.template
+    token_budget: _Positive | None = _ADVISOR.token_budget
     require_gpu: bool = _NEED.require_gpu
     accelerator: str | None = _NEED.accelerator
     resource: str | None = _NEED.resource

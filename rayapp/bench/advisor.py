@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from llm_actor.budget import batches
 from llm_actor.embedded import vocabulary
 from llm_actor.model_files import ModelSource
-from llm_actor.scoring import Question, Scorer, batches
+from llm_actor.scoring import Question, Scorer
 
 if TYPE_CHECKING:
     from llm_actor.advisor import Advisor

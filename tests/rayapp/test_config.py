@@ -114,9 +114,9 @@ def test_advice_has_the_defaults_of_the_advisors_themselves() -> None:
 
     assert settings.spec() == AdvisorSpec()
     assert settings.need() == Need()
-    # All of an endpoint's fields can be set.
+    # All of an endpoint's fields can be set, and what a model may hold at a time.
     chosen = {"timeout_seconds": 3.0, "retries": 0, "concurrency": 2}
-    chosen |= {"circuit_failures": 1, "circuit_cooldown": 0.5}
+    chosen |= {"circuit_failures": 1, "circuit_cooldown": 0.5, "token_budget": 512}
     advice = config.load(
         None, [f"advice.{name}={value}" for name, value in chosen.items()], {}
     ).advice
