@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import ray
@@ -395,44 +395,37 @@ def routed(keys: Sequence[bytes], replicas: Sequence[int]) -> list[int]:
 
 def start(
     spec: AdvisorSpec,
+    need: Need | None = None,
     *,
     name: str | None = None,
-    gpus: Literal["auto"] | float = "auto",
-    accelerator: str | None = None,
-    require_gpu: bool = False,
-    resource: str | None = None,
     cpus: float = 0,
-    replicas: int = 1,
     limits: Limits | None = None,
 ) -> RemoteAdvisor:
     """Starts an advisor's actors, or finds them by their name.
 
     Args:
         spec: which advisor.
+        need: where the actors run, and how many there are.
         name: under which several drivers share it on purpose; it outlives them, until
             :meth:`RemoteAdvisor.stop`, and this waits until it is there. Without a name it
             ends with what is returned here.
-        gpus: see :class:`llm_actor.placement.Need`, as for the next two and ``replicas``.
-        accelerator: the GPU's type.
-        require_gpu: refuse at once rather than wait or run on CPU.
-        resource: a custom resource of Ray's that the actors' nodes have.
         cpus: that Ray keeps for each replica; none by default, since callers mostly wait.
-        replicas: how many actors.
         limits: of batches and cache; an actor that is found keeps its own.
 
     Raises:
         InputError: no GPU although one is required, fewer free ones than replicas, no node with
-            the resource, or an advisor of that name is another one.
+            the resource, or an advisor of that name is another one, or one whose model's files
+            have changed since it was loaded.
     """
-    need = Need(gpus, accelerator, require_gpu, resource, replicas)
+    need = need or Need()
     first = f"advisor:{name or f'{spec.name}-{uuid.uuid4().hex[:8]}'}"
-    names = [first, *(f"{first}:{replica}" for replica in range(1, replicas))]
+    names = [first, *(f"{first}:{replica}" for replica in range(1, need.replicas))]
     found = {each: handle for each in names if (handle := _running(each)) is not None}
     for each, handle in found.items():
-        _check_same(each, handle, spec, require_gpu)
+        _check_same(each, handle, spec, need.require_gpu)
     handles = [found.get(each) for each in names]
-    if len(found) < replicas:
-        more = replace(need, replicas=replicas - len(found))
+    if len(found) < need.replicas:
+        more = replace(need, replicas=need.replicas - len(found))
         place = placed(spec, more, *_resources())
         options = {
             "namespace": NAMESPACE,
@@ -457,7 +450,7 @@ def start(
     if name:
         # Another driver may have taken the name between looking and starting.
         for each, handle in zip(names, handles, strict=True):
-            _check_same(each, handle, spec, require_gpu)
+            _check_same(each, handle, spec, need.require_gpu)
     return RemoteAdvisor(handles)
 
 
@@ -472,7 +465,7 @@ def _wait_for_gpus(handles: Sequence[Any], spec: AdvisorSpec) -> None:
     waiting = [handle.process.remote() for handle in handles]
     begun = time.monotonic()
     while waiting:
-        ready, waiting = ray.wait(
+        _, waiting = ray.wait(
             waiting, num_returns=len(waiting), timeout=SECONDS_BETWEEN_WORDS, fetch_local=False
         )
         if waiting:

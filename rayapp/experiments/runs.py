@@ -31,6 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from envs import InputError, Scenario
 from envs.files import check_writable, replacing, write_json
 from kg_actor import KnowledgeGraph, store
+from llm_actor.circuit import State as CircuitState
 from rayapp.config import WITHOUT_RAY, TrainingSettings, flat
 from rayapp.experiments.locks import locked
 from rayapp.experiments.mirrors import shown
@@ -116,6 +117,8 @@ class ProgressLine:
     prompts_asked: int
     learner: dict[str, float] = field(default_factory=dict)
     advice_age: int = 0
+    fallbacks: int = 0
+    circuit: CircuitState | None = None
 
 
 class RunFolder:

@@ -25,7 +25,7 @@ from llm_actor.actor import AdvisorServer, Health, RemoteAdvisor, routed, start
 from llm_actor.attempts import Attempts
 from llm_actor.batching import Limits, joined, prompt_keys
 from llm_actor.meter import Load
-from llm_actor.placement import Place
+from llm_actor.placement import Need, Place
 from llm_actor.selection import AdvisorSpec, build
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -61,8 +61,8 @@ def started(ray_local: ModuleType) -> Iterator[Start]:
     """Starts advisors and ends them with the tests."""
     advisors: list[RemoteAdvisor] = []
 
-    def begin(spec: AdvisorSpec, **options: object) -> RemoteAdvisor:
-        advisors.append(start(spec, **options))  # type: ignore[arg-type]
+    def begin(spec: AdvisorSpec, *need: Need, **options: object) -> RemoteAdvisor:
+        advisors.append(start(spec, *need, **options))  # type: ignore[arg-type]
         return advisors[-1]
 
     yield begin
@@ -191,7 +191,7 @@ def test_a_required_gpu_is_refused_at_once_where_there_is_none(started: Start) -
     begun = time.perf_counter()
 
     with pytest.raises(InputError, match=r"a GPU is required, but the cluster has no GPU.*CPU"):
-        started(AdvisorSpec("transformers", model="any"), require_gpu=True)
+        started(AdvisorSpec("transformers", model="any"), Need(require_gpu=True))
 
     assert time.perf_counter() - begun < 5
 
@@ -200,7 +200,7 @@ def test_a_resource_that_no_node_has_is_refused_at_once(started: Start) -> None:
     begun = time.perf_counter()
 
     with pytest.raises(InputError, match="no node of the cluster has the resource 'llm_node'"):
-        started(AdvisorSpec("embedded"), resource="llm_node")
+        started(AdvisorSpec("embedded"), Need(resource="llm_node"))
 
     assert time.perf_counter() - begun < 5
 
@@ -290,7 +290,7 @@ def test_equal_prompts_go_to_the_same_replica_and_different_ones_to_both(
     ray_local: ModuleType, started: Start
 ) -> None:
     """Two processes ask the same prompts in different requests; no replica answers one twice."""
-    pair = started(AdvisorSpec(), replicas=2)
+    pair = started(AdvisorSpec(), Need(replicas=2))
     asked = spread(200)
 
     @ray_local.remote(num_cpus=0)
@@ -312,7 +312,7 @@ def test_equal_prompts_go_to_the_same_replica_and_different_ones_to_both(
 def test_what_a_lost_replica_would_have_answered_goes_to_the_other(
     ray_local: ModuleType, started: Start
 ) -> None:
-    pair = start(AdvisorSpec(), replicas=2)
+    pair = start(AdvisorSpec(), Need(replicas=2))
     asked, later = spread(60), spread(120).take(range(60, 120))
     pair.log_probabilities(asked)
     before = loads_of(pair)[0]
@@ -344,7 +344,7 @@ def test_it_is_said_where_an_advisor_runs_and_why(
 ) -> None:
     with caplog.at_level(logging.INFO, "llm_actor"):
         started(AdvisorSpec("embedded"))
-        started(AdvisorSpec("embedded", device="cpu"), replicas=2)
+        started(AdvisorSpec("embedded", device="cpu"), Need(replicas=2))
 
     assert caplog.messages == [
         "embedded runs on CPU: the cluster has no GPU",
@@ -385,6 +385,6 @@ def test_a_model_whose_loading_ends_its_process_is_not_loaded_for_ever(
     monkeypatch.setattr(actor, "AdvisorServer", Doomed)
     advisor = start(AdvisorSpec())
 
-    with pytest.raises(InputError, match="ended 3 times while it was loading.*smaller model"):
+    with pytest.raises(InputError, match=r"ended 3 times while it was loading.*smaller model"):
         advisor.log_probabilities(prompts_of([1]))
     advisor.stop()

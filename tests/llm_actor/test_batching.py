@@ -395,8 +395,13 @@ def test_the_load_tells_what_happened() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{"max_prompts": 0}, {"max_wait_seconds": float("nan")}, {"cache_size": -1},
-     {"max_batch_tokens": 0}]
+    "bad",
+    [
+        {"max_prompts": 0},
+        {"max_wait_seconds": float("nan")},
+        {"cache_size": -1},
+        {"max_batch_tokens": 0},
+    ],
 )
 def test_limits_that_nothing_fits_into_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="limits"):
