@@ -376,21 +376,17 @@ def _records_line(records: Neighbourhood) -> str:
 
 def _candidate_table(answer: Advice) -> Table:
     table = Table(
-        caption=f"reference: policy that the KL term holds to, kl.reference={answer.reference.kind}; "
+        caption="reference: policy that the KL term holds to, "
+        f"kl.reference={answer.reference.kind}; "
         "mean reward: on record under the predicted type; "
         "promised: expected, with the types that the signature was confused with weighed in"
     )
-    for name in (
-        "label",
-        "action",
-        "probability",
-        "",
-        "reference",
-        "mean reward",
-        "flows",
-        "promised",
-    ):
-        table.add_column(name, justify="left" if name in {"label", "action", ""} else "right")
+    table.add_column("label")
+    table.add_column("action")
+    table.add_column("probability", justify="right")
+    table.add_column("")
+    for name in ("reference", "mean reward", "flows", "promised"):
+        table.add_column(name, justify="right")
     places = list(enumerate(answer.candidates))
     for place, action in sorted(places, key=lambda each: -answer.probabilities[each[1]]):
         record, share = answer.record(action), float(answer.probabilities[action])

@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from envs import InputError
 from llm_actor import GraphReader, Prompts
 from llm_actor.advisor import with_floor
+from llm_actor.selection import EMBEDDED
 from rayapp.commands.advisor import (
     ALONE,
     MOST_PROMPTS,
@@ -187,6 +188,18 @@ def test_what_was_trained_can_be_compared(tmp_path: Path) -> None:
     assert (out / "model.safetensors").stat().st_size < 10e6
     assert compared["advisors"][0]["name"] == "model"
     assert compared["advisors"][0]["answered"] == 1
+
+
+def test_models_of_one_kind_are_compared_side_by_side() -> None:
+    asking = ("eval", "--advisor", "transformers", "--neighbourhoods", 1, "--device", "cpu")
+    told = json.loads(
+        run(*asking, "--offline", "--model", EMBEDDED, "--model", f"{EMBEDDED}/.", "--json").stdout
+    )
+
+    first, second = told["advisors"]
+    assert first["name"] == f"transformers {EMBEDDED}"
+    assert second["name"] == f"transformers {EMBEDDED}/."
+    assert first["overall"] == second["overall"] > 0.9
 
 
 @pytest.mark.parametrize("file", [True, False], ids=["file", "folder"])
