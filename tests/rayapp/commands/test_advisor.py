@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from envs import InputError
 from llm_actor import GraphReader, Prompts
 from llm_actor.advisor import with_floor
-from llm_actor.selection import EMBEDDED
+from llm_actor.selection import EMBEDDED, AdvisorSpec, build
 from rayapp.commands.advisor import (
     ALONE,
     MOST_PROMPTS,
@@ -147,6 +147,25 @@ def test_the_model_that_ships_reads_what_it_has_never_seen() -> None:
     assert 0 < model["latency_p50"] <= model["latency_p99"]
     assert 0 < model["calibration_error"] < 0.2
     assert "by construction" in told["remark"]
+
+
+@pytest.mark.slow
+def test_the_model_that_ships_keeps_what_its_card_says() -> None:
+    """On a few thousand neighbourhoods that neither its training nor its evaluation has drawn."""
+    figures = examine(build(AdvisorSpec("embedded")), list(draw_exams(256, seed=20_261)))
+
+    assert figures.alone is not None
+    assert figures.alone >= 0.98
+    assert figures.misled is not None
+    assert figures.misled >= 0.95
+
+
+def test_the_shipped_evaluation_is_of_the_shipped_weights() -> None:
+    told = json.loads((EMBEDDED / "evaluation.json").read_text(encoding="utf-8"))
+    weights = (EMBEDDED / "model.safetensors").read_bytes()
+
+    assert told["weights_sha256"] == hashlib.sha256(weights).hexdigest()
+    assert told["neighbourhoods"] == 13 * 4096
 
 
 def test_the_comparison_is_a_table_for_people() -> None:
