@@ -14,8 +14,6 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -33,6 +31,7 @@ from llm_actor.circuit import State
 from llm_actor.meter import Load
 from llm_actor.placement import Need, Place, no_gpu, placed
 from llm_actor.prompts import Prompts
+from llm_actor.routing import routed
 from llm_actor.selection import AdvisorSpec, build
 
 SECONDS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]
@@ -290,7 +289,7 @@ class RemoteAdvisor:
     @property
     def name(self) -> str:
         """The name of the advisor that answers."""
-        spec: AdvisorSpec = ask(self.handles[0].spec.remote())
+        spec: AdvisorSpec = ask(self.handles[self._live[0]].spec.remote())
         return spec.name
 
     def log_probabilities(self, prompts: Prompts) -> NDArray[np.float32]:
@@ -308,13 +307,14 @@ class RemoteAdvisor:
 
     def parts(self, prompts: Prompts, rows: NDArray[np.intp]) -> list[Part]:
         """Sends some of the prompts to the replicas that answer them."""
-        # With a single replica there is nothing to choose.
-        chosen = [self._live[0]] * len(rows)
-        if len(self._live) > 1:
-            chosen = routed(prompt_keys(prompts.take(rows)), self._live)
+        # Another thread may find out meanwhile that one is lost.
+        live = self._live
+        chosen = [live[0]] * len(rows)
+        if len(live) > 1:
+            chosen = routed(prompt_keys(prompts.take(rows)), live)
         places = np.array(chosen, np.intp)
         parts = []
-        for replica in dict.fromkeys(chosen or [self._live[0]]):
+        for replica in dict.fromkeys(chosen or live[:1]):
             own = rows[places == replica]
             answer = self.handles[replica].log_probabilities.remote(prompts.take(own))
             parts.append(Part(replica, own, answer))
@@ -378,19 +378,6 @@ class Asked:
                     raise
                 waiting += self._advisor.parts(self._prompts, part.rows)
         return told
-
-
-def routed(keys: Sequence[bytes], replicas: Sequence[int]) -> list[int]:
-    """The replica that answers each prompt: of all, the one whose hash with its key is highest.
-
-    Rendezvous hashing (Thaler and Ravishankar, 1998): when a replica goes, only its own prompts
-    move, and they spread over all others.
-    """
-
-    def weight(key: bytes, replica: int) -> bytes:
-        return blake2b(key, digest_size=8, salt=replica.to_bytes(8, "big")).digest()
-
-    return [max(replicas, key=partial(weight, key)) for key in keys]
 
 
 def start(

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from envs import PAPER, InputError
 from kg_actor.actor import ask
 from llm_actor import GraphReader, Prompts, actor
-from llm_actor.actor import AdvisorServer, Health, RemoteAdvisor, routed, start
+from llm_actor.actor import AdvisorServer, Health, RemoteAdvisor, start
 from llm_actor.attempts import Attempts
-from llm_actor.batching import Limits, joined, prompt_keys
+from llm_actor.batching import Limits, joined
 from llm_actor.meter import Load
 from llm_actor.placement import Need, Place
 from llm_actor.selection import AdvisorSpec, build
@@ -328,15 +328,6 @@ def test_what_a_lost_replica_would_have_answered_goes_to_the_other(
     ray_local.kill(pair.handles[0])
     with pytest.raises(ray_local.exceptions.ActorDiedError):
         pair.log_probabilities(asked)
-
-
-def test_a_prompt_moves_only_when_its_replica_is_lost() -> None:
-    keys = prompt_keys(spread(300))
-
-    three, two = routed(keys, (0, 1, 2)), routed(keys, (0, 2))
-
-    assert all(after == before for before, after in zip(three, two, strict=True) if before != 1)
-    assert min(three.count(replica) for replica in (0, 1, 2)) > 70
 
 
 def test_it_is_said_where_an_advisor_runs_and_why(
