@@ -457,7 +457,7 @@ def _wait_for_gpus(handles: Sequence[Any], spec: AdvisorSpec) -> None:
         )
         if waiting:
             _log.info(
-                "Waiting since %.0f s for a GPU for %s; of %g in the cluster %g are free",
+                "Waiting since %.0f s for %s to start on a GPU; of %g in the cluster %g are free",
                 time.monotonic() - begun,
                 spec.name,
                 ray.cluster_resources().get("GPU", 0.0),

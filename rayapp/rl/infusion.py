@@ -450,7 +450,7 @@ class KnowledgeInfused(Algorithm):
             prompts_asked=self.advised.asked if self.advised else 0,
             advice_age=self.advised.age if self.advised else 0,
             fallbacks=self.advised.fallbacks if self.advised else 0,
-            circuit=self._desk.circuit,
+            circuit=self._desk.circuit if self.advised else None,
             results=numbers(results),
         )
 

@@ -66,6 +66,11 @@ def told() -> dict[str, Any]:
     return found
 
 
+def places_of(told: dict[str, Any]) -> list[str]:
+    """What was said of where actors run. A slow machine makes the first one wait, too."""
+    return [line for line in told["said"] if " runs on " in line]
+
+
 @pytest.mark.slow
 def test_an_actor_gets_the_free_gpu_from_ray_and_answers(told: dict[str, Any]) -> None:
     first = told["health"][0]
@@ -76,7 +81,7 @@ def test_an_actor_gets_the_free_gpu_from_ray_and_answers(told: dict[str, Any]) -
     # PyTorch finds no GPU here, whatever Ray was told.
     assert first["device"] == "cpu"
     assert told["sum"] == pytest.approx(1, abs=1e-4)
-    assert told["said"][0] == "embedded runs on 1 GPU: as many are free"
+    assert places_of(told)[0] == "embedded runs on 1 GPU: as many are free"
 
 
 @pytest.mark.slow
@@ -84,7 +89,7 @@ def test_without_a_free_gpu_it_runs_on_cpu_and_says_why(told: dict[str, Any]) ->
     second = told["health"][1]
 
     assert (second["place"]["gpus"], second["gpus"]) == (0, [])
-    assert told["said"][1] == "embedded runs on CPU: no node has a free GPU"
+    assert places_of(told)[1] == "embedded runs on CPU: no node has a free GPU"
 
 
 @pytest.mark.slow
@@ -94,7 +99,8 @@ def test_a_gpu_that_is_asked_for_by_number_is_waited_for_and_it_is_said(
     third = told["health"][2]
 
     assert (third["place"]["gpus"], third["gpus"]) == (1, ["0"])
-    assert told["said"][2] == "embedded runs on 1 GPU: as many were asked for"
-    waits = told["said"][3:]
+    last = "embedded runs on 1 GPU: as many were asked for"
+    assert places_of(told)[2] == last
+    waits = told["said"][told["said"].index(last) + 1 :]
     assert len(waits) >= 2
-    assert all("s for a GPU for embedded; of 1 in the cluster 0 are free" in each for each in waits)
+    assert all(" s for embedded to start on a GPU; of 1 in the cluster" in each for each in waits)
