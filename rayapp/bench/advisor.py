@@ -163,8 +163,8 @@ def measure_embedded(
     ways: list[_Timed] = [
         ("scoring, batched", len(asked), lambda: scoring.log_probabilities(asked)),
         ("scoring, one at a time", len(few), lambda: _one_by_one(scoring, few)),
-        ("generating, batched", len(some), lambda: writing.log_probabilities(some)),
-        ("generating, one at a time", len(few), lambda: _one_by_one(writing, few)),
+        ("generating a label, batched", len(some), lambda: writing.log_probabilities(some)),
+        ("generating a label, one at a time", len(few), lambda: _one_by_one(writing, few)),
     ]
     for advisor in (scoring, writing):
         advisor.log_probabilities(few)
@@ -174,7 +174,8 @@ def measure_embedded(
     return EmbeddedSpeed(
         config="embedded",
         ratios={
-            f"scoring to generating, {how}": speed[f"scoring, {how}"] / speed[f"generating, {how}"]
+            f"scoring to generating a label, {how}": speed[f"scoring, {how}"]
+            / speed[f"generating a label, {how}"]
             for how in ("batched", "one at a time")
         }
         | {

@@ -64,12 +64,12 @@ def test_the_embedded_model_is_measured_in_four_ways() -> None:
     assert {name: way["prompts"] for name, way in ways.items()} == {
         "scoring, batched": 6,
         "scoring, one at a time": 3,
-        "generating, batched": 3,
-        "generating, one at a time": 3,
+        "generating a label, batched": 3,
+        "generating a label, one at a time": 3,
     }
-    assert speed["ratios"]["scoring to generating, one at a time"] == pytest.approx(
+    assert speed["ratios"]["scoring to generating a label, one at a time"] == pytest.approx(
         ways["scoring, one at a time"]["prompts_per_second"]
-        / ways["generating, one at a time"]["prompts_per_second"]
+        / ways["generating a label, one at a time"]["prompts_per_second"]
     )
     assert 0 < speed["clear"] <= 6
     assert speed["agreement"] > 0.5
