@@ -106,7 +106,7 @@ def test_two_clients_at_once_share_a_batch_and_a_repeated_question_the_cache(
     first, second = prompts_of([0, 1, 2]), prompts_of([2, 1, 3])
     # Both processes need a while to start; only then the clock decides.
     ask([client.remote(reader, prompts_of([7]), 0) for _ in range(2)])
-    before, at = load_of(reader), time.time() + 0.3
+    before, at = load_of(reader), time.time() + 1.0
 
     found = ask([client.remote(reader, each, at) for each in (first, second)])
 
