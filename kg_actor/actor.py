@@ -1,6 +1,7 @@
-"""The graph as a named Ray actor: the only owner of its store.
+"""The graph, or a shard of it, as a named Ray actor: the only owner of its store.
 
-The only module of this package that knows Ray. Names are ``graph:<name>`` in the namespace
+This module and :mod:`kg_actor.client`, which callers use, are the only ones of this package that
+know Ray. Names are ``graph:<name>``, or ``graph:<name>/0-of-2`` and so on, in the namespace
 ``kirl``, so a dashboard or a second process can find a graph. When the actor's process
 dies, Ray starts it again and repeats the calls it was at; the store makes a repeated merge
 harmless.
@@ -14,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,6 +34,9 @@ from kg_actor.spec import GraphSpec
 from kg_actor.store import GraphStore
 
 NAMESPACE = "kirl"
+
+PREFIX = "graph:"
+"""What the name of a graph's actor begins with."""
 
 LOCK_SECONDS = 30.0
 """How long a store may stay locked by a process that is just dying."""
@@ -72,7 +77,9 @@ class Exporter:
 
     def merged(self, flows: int, seconds: float) -> None:
         """A merge is on disk."""
-        self._merged.inc(flows)
+        # A shard may own none of an iteration's flows, and Ray refuses to count 0.
+        if flows:
+            self._merged.inc(flows)
         self._seconds.observe(seconds)
 
     def grown(self, size: GraphStats) -> None:
@@ -154,6 +161,11 @@ class GraphServer:
         self._store().teach(lessons)
 
     @ray.method(concurrency_group=CHANGES)
+    def relearn(self, lessons: Sequence[Lesson], version: int = 0) -> None:
+        """See :meth:`KnowledgeGraph.replace_lessons`."""
+        self._store().relearn(lessons, version)
+
+    @ray.method(concurrency_group=CHANGES)
     def withdraw(self, provenance: str) -> int:
         """See :meth:`KnowledgeGraph.withdraw`."""
         return self._store().withdraw(provenance)
@@ -181,6 +193,12 @@ class GraphServer:
         """The graph's version."""
         with self._store().graph() as graph:
             return graph.version
+
+    @ray.method(concurrency_group=QUESTIONS)
+    def lessons(self) -> tuple[int, tuple[Lesson, ...]]:
+        """The graph's version, and what it was taught."""
+        with self._store().graph() as graph:
+            return graph.version, graph.lessons
 
     @ray.method(concurrency_group=QUESTIONS)
     def counts(self) -> GraphCounts:
@@ -229,48 +247,66 @@ class GraphServer:
             return self._opened
 
 
-def start(
-    run: str,
-    spec: GraphSpec,
-    folder: Path,
-    *,
-    shared: str | None = None,
-    resource: str | None = None,
-) -> Any:  # noqa: ANN401 (Ray's handles have their methods only at run time)
-    """The graph actor of a run: found by its name, or started.
+@dataclass(frozen=True)
+class Place:
+    """An actor that is to be found by its name, or started.
+
+    Attributes:
+        name: ``graph:`` and the name of the run, or of the graph that runs share; for a shard
+            its own name behind that.
+        folder: of its store.
+        spec: what it is about.
+        shared: whether it outlives its driver.
+        resource: a custom resource of Ray's; it runs on a node that has it and sees the folder.
+    """
+
+    name: str
+    folder: Path
+    spec: GraphSpec
+    shared: bool = False
+    resource: str | None = None
+
+    def begin(self) -> Any:  # noqa: ANN401 (Ray's handles have their methods only at run time)
+        """The actor's handle, not waited for; where it is the first, the actor ends with it.
+
+        Raises:
+            InputError: no node has the resource.
+        """
+        actor_class = ray.remote(concurrency_groups={CHANGES: 1, QUESTIONS: 2})(GraphServer)
+        options = actor_class.options(
+            name=self.name,
+            namespace=NAMESPACE,
+            get_if_exists=True,
+            num_cpus=0,
+            max_restarts=-1,
+            max_task_retries=-1,
+            lifetime="detached" if self.shared else None,
+            **_place(self.resource),
+        )
+        return options.remote(str(self.folder.absolute()), self.spec)
+
+
+def start(run: str, place: Place, begun: Any = None) -> Any:  # noqa: ANN401
+    """The actor of a graph or a shard: found by its name, or started.
 
     It asks for no CPU: it works only while learner and runners wait or compute elsewhere.
     It stays on the driver's machine, where its store is, unless it is sent elsewhere.
 
     Args:
         run: the run that will use it.
-        spec: what the graph is about.
-        folder: of its store.
-        shared: name of a graph that several runs share on purpose; it outlives this driver.
-        resource: a custom resource of Ray's; it runs on a node that has it and sees the folder.
+        place: its name and all it needs.
+        begun: its handle by :meth:`Place.begin`, where that has been asked for before.
 
     Raises:
         InputError: the store cannot be used, no node has the resource, or an actor of that name
             serves another scenario's graph.
     """
-    actor_class = ray.remote(concurrency_groups={CHANGES: 1, QUESTIONS: 2})(GraphServer)
-    name = f"graph:{shared or run}"
-    options = actor_class.options(
-        name=name,
-        namespace=NAMESPACE,
-        get_if_exists=True,
-        num_cpus=0,
-        max_restarts=-1,
-        max_task_retries=-1,
-        lifetime="detached" if shared else None,
-        **_place(resource),
-    )
     for _ in range(ATTEMPTS):
-        handle: Any = options.remote(str(folder.absolute()), spec)
+        handle, begun = begun or place.begin(), None
         try:
             found, where = ask(handle.attach.remote(run))
-            spec.check_same(found, name)
-            _check_folder(name, where, folder)
+            place.spec.check_same(found, place.name)
+            _check_folder(place.name, where, place.folder)
         except ActorDiedError:
             # The one that was found was just ending with its last user.
             time.sleep(1)
@@ -279,7 +315,7 @@ def start(
             stop(handle, run)
             raise
         return handle
-    raise InputError("its actor cannot be started", where=name, mend="Look into Ray's logs")
+    raise InputError("its actor cannot be started", where=place.name, mend="Look into Ray's logs")
 
 
 def _place(resource: str | None) -> dict[str, Any]:
@@ -315,12 +351,12 @@ def _check_folder(name: str, found: str, wanted: Path) -> None:
 
 
 def names() -> list[str]:
-    """The names of all live graphs of this cluster."""
+    """The names of all live actors of graphs on this cluster, each shard's among them."""
     found = ray.util.list_named_actors(all_namespaces=True)
     return sorted(
         actor["name"]
         for actor in found
-        if actor["namespace"] == NAMESPACE and actor["name"].startswith("graph:")
+        if actor["namespace"] == NAMESPACE and actor["name"].startswith(PREFIX)
     )
 
 

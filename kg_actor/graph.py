@@ -249,7 +249,7 @@ class KnowledgeGraph:
             if keyed.key in new:
                 known = new[keyed.key].digest
             if known is None:
-                self._check(keyed.table)
+                check_table(keyed.table, len(self.predicted), self.catalogue)
                 new[keyed.key] = keyed
             elif known != keyed.digest:
                 run, iteration, runner = keyed.key
@@ -275,13 +275,16 @@ class KnowledgeGraph:
     def teach(self, lessons: Iterable[Lesson]) -> None:
         """Adds prior experience; a lesson on the same edge by the same source is replaced.
 
+        Teaching again what was taught changes nothing and is no new version.
+
         Raises:
             ValueError: a lesson names a type or action that the catalogue does not have;
                 nothing is taught then.
         """
         known = {lesson.key: lesson for lesson in self._lessons}
         given = {lesson.key: lesson for lesson in lessons}
-        self._set_lessons(tuple((known | given).values()), list(given.values()))
+        new = [lesson for key, lesson in given.items() if known.get(key) != lesson]
+        self._set_lessons(tuple((known | given).values()), new)
 
     def withdraw(self, provenance: str) -> int:
         """Takes back all that one source taught; everything else stays as it is.
@@ -293,10 +296,19 @@ class KnowledgeGraph:
         self._set_lessons(kept, gone)
         return len(gone)
 
-    def replace_lessons(self, lessons: Sequence[Lesson]) -> None:
-        """Makes these all that was taught; a new version if they differ from what was."""
+    def replace_lessons(self, lessons: Sequence[Lesson], version: int = 0) -> None:
+        """Makes these all that was taught; a new version if they differ from what was.
+
+        Args:
+            lessons: all of them.
+            version: that the graph has at least afterwards.
+
+        Raises:
+            ValueError: as :meth:`teach`.
+        """
         before, after = set(self._lessons), set(lessons)
         self._set_lessons(tuple(lessons), sorted(before ^ after, key=lambda each: each.key))
+        self._version = max(self._version, version)
 
     def counts(self) -> GraphCounts:
         """A copy of the graph as it is now."""
@@ -408,19 +420,20 @@ class KnowledgeGraph:
             self._signature_actual.astype(np.float64), self._type_action.astype(np.float64)
         )
 
-    def _check(self, table: InteractionTable) -> None:
-        if not len(table):
-            return
-        classes, actions = len(self.catalogue.classes), len(self.catalogue.actions)
-        for name, column, size in (
-            ("signature", table.signature, len(self.predicted)),
-            ("action", table.action, actions),
-            ("actual", table.actual, classes),
-        ):
-            if column.min() < 0 or column.max() >= size:
-                raise ValueError(f"{name} must be in 0 .. {size - 1}")
-        if table.count.min() < 1:
-            raise ValueError("every count must be at least 1")
+
+def check_table(table: InteractionTable, signatures: int, catalogue: Catalogue) -> None:
+    """Raises ``ValueError`` for a table that a graph of so many signatures cannot count."""
+    if not len(table):
+        return
+    for name, column, size in (
+        ("signature", table.signature, signatures),
+        ("action", table.action, len(catalogue.actions)),
+        ("actual", table.actual, len(catalogue.classes)),
+    ):
+        if column.min() < 0 or column.max() >= size:
+            raise ValueError(f"{name} must be in 0 .. {size - 1}")
+    if table.count.min() < 1:
+        raise ValueError("every count must be at least 1")
 
 
 def counters_of(counts: GraphCounts, predicted: NDArray[np.int8], prior: BetaPrior) -> Counters:

@@ -33,6 +33,7 @@ from kg_actor.spec import GraphSpec
 
 FORMAT = 1
 
+_ABOUT = "graph.json"
 _TABLES = ("signatures", "signature_actual", "type_action", "merged", "lessons")
 _SIGNATURE_ACTUAL = ("signature", "actual")
 _TYPE_ACTION = ("predicted", "action", "actual")
@@ -91,7 +92,7 @@ def save(state: GraphState, spec: GraphSpec, folder: Path) -> None:
             "spec": spec.to_json(),
             "sha256": {name: sha256(temporary / f"{name}.parquet") for name in _TABLES},
         }
-        (temporary / "graph.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
+        (temporary / _ABOUT).write_text(json.dumps(about) + "\n", encoding="utf-8")
 
 
 def load(folder: Path) -> tuple[GraphState, GraphSpec]:
@@ -129,11 +130,18 @@ def _most_rows(spec: GraphSpec) -> dict[str, int]:
     }
 
 
+def exists(folder: Path) -> bool:
+    """Whether there is a snapshot in a folder."""
+    return (folder / _ABOUT).is_file()
+
+
 def newest(run: Path) -> Path | None:
-    """The latest snapshot among a run's checkpoints, if there is any."""
+    """The latest snapshot among a run's checkpoints, of a graph or of its shards, if any."""
     # Half-written ones have hidden names.
-    found = [path.parent for path in run.glob("checkpoints/[!.]*/graph/graph.json")]
-    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+    found = list(run.glob("checkpoints/[!.]*/graph"))
+    whole = [path for path in found if exists(path)]
+    parted = [path for path in found if any(path.glob(f"*-of-*/{_ABOUT}"))]
+    return max(whole + parted, key=lambda path: path.stat().st_mtime, default=None)
 
 
 _HEADER, _BYTES_PER_ROW = 2**20, 1_000
@@ -143,7 +151,7 @@ _MEND = "Take another snapshot, or train the run again"
 
 
 def _about(folder: Path) -> dict[str, Any]:
-    path = folder / "graph.json"
+    path = folder / _ABOUT
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

@@ -22,6 +22,9 @@ KINDS = ("cicids2017", "synthetic")
 
 MOST_SIGNATURES = 10_000_000
 
+SHARD_NAME = re.compile(r"(0|[1-9]\d{0,3})-of-([1-9]\d{0,3})")
+"""What a shard of a graph is called, and its folder, and its place in a list of names."""
+
 
 @dataclass(frozen=True)
 class GraphSpec:
@@ -34,6 +37,8 @@ class GraphSpec:
         catalogue: classes, actions, rewards.
         prior: of the signatures' confidence.
         half_life: of forgetting, in flows; ``None`` never forgets.
+        shard: which part of the graph this is (``0-of-2``); ``None`` for all of it. The ids of
+            a part's signatures begin at 0.
     """
 
     fingerprint: str
@@ -42,6 +47,7 @@ class GraphSpec:
     catalogue: Catalogue
     prior: BetaPrior
     half_life: float | None = None
+    shard: str | None = None
 
     @classmethod
     def of(
@@ -78,6 +84,13 @@ class GraphSpec:
                 expected=f"a graph of scenario {self.fingerprint[:12]}",
                 mend="Use the scenario it was learnt on, or another place for the graph",
             )
+        if other.shard != self.shard or len(other.predicted) != len(self.predicted):
+            raise InputError(
+                f"is {other._part()}",
+                where=where,
+                expected=self._part(),
+                mend="Put back what belongs there; the shards of a graph are never exchanged",
+            )
         for name, found, wanted in (
             ("the prior", other.prior, self.prior),
             ("the half-life", other.half_life, self.half_life),
@@ -90,9 +103,14 @@ class GraphSpec:
                     mend="Use the graph's own settings, or another place for the graph",
                 )
 
+    def _part(self) -> str:
+        which = f"shard {self.shard}" if self.shard else "a whole graph"
+        return f"{which} of {len(self.predicted):,} signatures"
+
     def to_json(self) -> dict[str, Any]:
-        """JSON-able fields."""
+        """JSON-able fields; a whole graph's do not speak of shards."""
         return {
+            **({"shard": self.shard} if self.shard else {}),
             "fingerprint": self.fingerprint,
             "kind": self.kind,
             "predicted": self.predicted.tolist(),
@@ -129,7 +147,17 @@ class GraphSpec:
             catalogue,
             BetaPrior(*prior),
             None if half_life is None else float(half_life),
+            _shard(data.get("shard")),
         )
+
+
+def _shard(text: Any) -> str | None:  # noqa: ANN401 (from a file)
+    if text is None:
+        return None
+    found = SHARD_NAME.fullmatch(text)
+    if not found or not int(found[1]) < int(found[2]):
+        raise ValueError("the shard is none")
+    return str(text)
 
 
 def _hexadecimal(text: Any) -> str:  # noqa: ANN401 (from a file)

@@ -43,7 +43,7 @@ from kg_actor.graph import (
     MergeKey,
 )
 from kg_actor.lessons import Lesson
-from kg_actor.spec import GraphSpec
+from kg_actor.spec import SHARD_NAME, GraphSpec
 
 FILE = "graph.sqlite"
 FORMAT = 1
@@ -68,6 +68,9 @@ _SCHEMA = (
 
 Execute = Callable[..., Any]
 _Result = TypeVar("_Result")
+
+_NEVER = 2**62
+"""A version that no graph reaches."""
 
 _LARGEST_CELL = 2**28
 """Bytes of a cell; the state of ten million signatures takes less."""
@@ -170,6 +173,10 @@ class GraphStore:
     def withdraw(self, provenance: str) -> int:
         """Takes back what one source taught; see :meth:`KnowledgeGraph.withdraw`."""
         return self._change(lambda graph: graph.withdraw(provenance))
+
+    def relearn(self, lessons: Sequence[Lesson], version: int = 0) -> None:
+        """Makes these all that was taught; see :meth:`KnowledgeGraph.replace_lessons`."""
+        self._change(lambda graph: graph.replace_lessons(lessons, version))
 
     def restore(self, state: GraphState, run: str) -> None:
         """Goes back to a run's checkpoint.
@@ -310,22 +317,29 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def set_aside(folder: Path) -> Path | None:
-    """Renames a store's folder out of the way, in one step.
+    """Renames the folder of a store, or of shards' stores, out of the way, in one step.
 
     Args:
-        folder: of the store, :func:`locked`.
+        folder: all stores in it are :func:`locked`.
 
     Returns:
         Its new name; ``None`` if there was no store.
+
+    Raises:
+        InputError: it cannot be renamed.
     """
-    if not exists(folder):
+    if not (exists(folder) or any(folder.glob(f"*/{FILE}"))):
         return None
     with _problems(folder):
         return folder.rename(folder.with_name(f"{folder.name}-before-{uuid.uuid4().hex[:8]}"))
 
 
-def read(folder: Path) -> tuple[KnowledgeGraph, GraphSpec]:
+def read(folder: Path, before: int | None = None) -> tuple[KnowledgeGraph, GraphSpec]:
     """The graph in a store, whether or not somebody is writing it.
+
+    Args:
+        folder: of the store.
+        before: a version; the graph without it and all later ones. Its lessons are today's.
 
     Raises:
         InputError: there is none, or it is damaged.
@@ -333,7 +347,7 @@ def read(folder: Path) -> tuple[KnowledgeGraph, GraphSpec]:
     with _distrusting(folder), contextlib.closing(_reader(folder)) as connection:
         connection.execute("BEGIN")  # one version, whoever merges meanwhile
         spec = _spec(connection, folder)
-        return _rebuilt(connection, spec), spec
+        return _rebuilt(connection, spec, before), spec
 
 
 @dataclass(frozen=True)
@@ -382,19 +396,22 @@ def _all_changed(graph: KnowledgeGraph, version: int) -> KnowledgeGraph:
     return graph
 
 
-def _rebuilt(connection: sqlite3.Connection, spec: GraphSpec) -> KnowledgeGraph:
-    """The graph by its latest base and all that was merged since."""
+def _rebuilt(
+    connection: sqlite3.Connection, spec: GraphSpec, end: int | None = None
+) -> KnowledgeGraph:
+    """The graph by its latest base and all that was merged since, before version ``end``."""
     graph = spec.new_graph()
+    end = _NEVER if end is None else end
     base = connection.execute(
-        "SELECT state, digest FROM bases ORDER BY version DESC LIMIT 1"
+        "SELECT state, digest FROM bases WHERE version < ? ORDER BY version DESC LIMIT 1", (end,)
     ).fetchone()
     empty = (graph.counts(), graph.changes())
     counts, changes = _base(base, empty[0]) if base else empty
-    merged = _merged(connection)
+    merged = {key: entry for key, entry in _merged(connection).items() if entry.version < end}
     before = {key: entry for key, entry in merged.items() if entry.version <= counts.version}
     graph.restore(GraphState(counts, changes, before, _lessons(connection)))
     for version, group in itertools.groupby(
-        _journal(connection, counts.version), key=lambda row: row[0]
+        _journal(connection, counts.version, end), key=lambda row: row[0]
     ):
         tables = [Keyed(key, table) for _, key, table in group]
         if any(merged[keyed.key].digest != keyed.digest for keyed in tables):
@@ -429,12 +446,12 @@ def _lessons(connection: sqlite3.Connection) -> tuple[Lesson, ...]:
 
 
 def _journal(
-    connection: sqlite3.Connection, after: int
+    connection: sqlite3.Connection, after: int, end: int = _NEVER
 ) -> Iterator[tuple[int, MergeKey, InteractionTable]]:
     rows = connection.execute(
         "SELECT version, run, iteration, runner, flows, interactions FROM merges"
-        " WHERE version > ? AND interactions IS NOT NULL ORDER BY version, id",
-        (after,),
+        " WHERE version > ? AND version < ? AND interactions IS NOT NULL ORDER BY version, id",
+        (after, end),
     )
     for version, run, iteration, runner, flows, data in rows:
         yield version, MergeKey(run, iteration, runner), unpack_table(data, flows)
@@ -603,8 +620,10 @@ def _explained(folder: Path, error: sqlite3.DatabaseError) -> InputError:
 
 
 def _damaged(folder: Path, what: str) -> InputError:
-    offer = snapshot.newest(folder.parent)
+    # A shard's folder is in that of its graph.
+    run = folder.parent.parent if SHARD_NAME.fullmatch(folder.name) else folder.parent
+    offer = snapshot.newest(run)
     mend = "Put a copy of the folder in its place, or begin with a new graph"
     if offer:
-        mend = f"Go back to the last good snapshot, {offer}: kirl graph restore {folder.parent}"
+        mend = f"Go back to the last good snapshot, {offer}: kirl graph restore {run}"
     return InputError(f"is damaged ({what})", where=str(folder / FILE), mend=mend)

@@ -104,6 +104,7 @@ class PPOSettings(_Settings):
         gradient_clip: largest global norm of the gradient; ``None`` does not clip.
         class_balance: what a flow counts in the loss: (flows of the most frequent true class /
             flows of its own) to this power. 0 counts all flows alike, 1 all classes.
+        class_weight_limit: what a flow counts at the most, in flows of the most frequent class.
     """
 
     flows_per_iteration: _Positive = 65_536
@@ -115,7 +116,8 @@ class PPOSettings(_Settings):
     value_clip: _Rate = 100.0
     entropy_coefficient: _Share = 0.0
     gradient_clip: _Rate | None = None
-    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.5
+    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.7
+    class_weight_limit: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 20.0
 
 
 class DQNSettings(_Settings):
@@ -131,7 +133,7 @@ class DQNSettings(_Settings):
         learning_rate: of Adam.
         loss: of the difference between Q-value and reward, ``huber`` or ``mse``.
         gradient_clip: largest global norm of the gradient; ``None`` does not clip.
-        class_balance: as ``ppo.class_balance``.
+        class_balance, class_weight_limit: as of ``ppo``.
     """
 
     flows_per_iteration: _Positive = 65_536
@@ -142,7 +144,8 @@ class DQNSettings(_Settings):
     learning_rate: _Rate = 3e-3
     loss: Literal["huber", "mse"] = "huber"
     gradient_clip: _Rate | None = None
-    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.5
+    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.7
+    class_weight_limit: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 20.0
 
 
 class APPOSettings(_Settings):
@@ -159,7 +162,7 @@ class APPOSettings(_Settings):
         value_coefficient: weight of the value loss.
         entropy_coefficient: weight of the entropy bonus.
         gradient_clip: largest global norm of the gradient; ``None`` does not clip.
-        class_balance: as ``ppo.class_balance``.
+        class_balance, class_weight_limit: as of ``ppo``.
     """
 
     flows_per_iteration: _Positive = 65_536
@@ -172,7 +175,8 @@ class APPOSettings(_Settings):
     value_coefficient: _Share = 1.0
     entropy_coefficient: _Share = 0.0
     gradient_clip: _Rate | None = None
-    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.5
+    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.7
+    class_weight_limit: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 20.0
 
 
 class KLSettings(_Settings):
@@ -373,15 +377,33 @@ class GraphSettings(_Settings):
         lessons: files of prior experience (``kirl graph import --help``), taught at the start.
         half_life: flows after which a flow counts half in confidence and rewards; ``None``
             never forgets, and a forgetting graph depends on the order of its merges.
-        resource: name of a custom resource of Ray's; the graph's actor runs on a node that has
-            it, which must see the run's folder under the same path. ``None`` keeps it on the
+        resource: name of a custom resource of Ray's; the graph's actors run on nodes that have
+            it, which must see the run's folder under the same path. ``None`` keeps them on the
             node of the command, or of the job's driver.
+        shards: actors that the graph is cut into by ranges of signatures, each with a store of
+            its own. What is learnt stays the same. Neither ``shared`` nor ``half_life`` goes
+            with more than one.
     """
 
     shared: _FilePath | None = None
     lessons: tuple[_FilePath, ...] = ()
     half_life: _Rate | None = None
     resource: str | None = None
+    shards: Annotated[int, Field(ge=1, le=256, strict=True)] = 1
+
+    @model_validator(mode="after")
+    def _check(self) -> GraphSettings:
+        if self.shards > 1 and self.shared is not None:
+            raise ValueError(
+                "a graph in shards is one run's own: runs that merge at the same time could do "
+                "so in another order in each shard; leave graph.shards or graph.shared out"
+            )
+        if self.shards > 1 and self.half_life is not None:
+            raise ValueError(
+                "a graph in shards does not forget: how much fades is known from all flows of an "
+                "iteration; leave graph.shards or graph.half_life out"
+            )
+        return self
 
     def read_lessons(self, catalogue: Catalogue) -> tuple[Lesson, ...]:
         """All files' lessons; raises :class:`InputError` for one that cannot be used."""
@@ -493,6 +515,17 @@ class TrainingSettings(_Settings):
     graph: GraphSettings = GraphSettings()
     tracking: TrackingSettings = TrackingSettings()
 
+    @model_validator(mode="after")
+    def _check(self) -> TrainingSettings:
+        streaming = self.online != OnlineSettings()
+        if streaming and self.algo in WITHOUT_RAY:
+            raise ValueError(f"late feedback and drift (online.*) are not for {self.algo}")
+        if self.algo == "ppo-kg-pt" and self.online.delay >= self.cloning.flows:
+            raise ValueError(
+                "online.delay must be below cloning.flows: nothing is known yet when cloning begins"
+            )
+        return self
+
     @property
     def learning(self) -> PPOSettings | DQNSettings | APPOSettings:
         """The group of settings that the algorithm learns by."""
@@ -557,7 +590,9 @@ def parse(data: Mapping[str, Any], where: str) -> TrainingSettings:
         place = ".".join(str(part) for part in first["loc"])
         unknown = first["type"] == "extra_forbidden"
         raise InputError(
-            f"{place}: {first['msg']}" + _given(first),
+            f"{place}: {first['msg']}" + _given(first)
+            if place
+            else first["msg"].removeprefix("Value error, "),
             where=where,
             expected=f"one of {_known_fields(first['loc'])}" if unknown else None,
             mend="kirl train --help shows all settings",

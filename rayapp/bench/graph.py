@@ -7,6 +7,7 @@ process while a real training merges into it.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import statistics
 import tempfile
@@ -14,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,10 @@ from numpy.typing import NDArray
 from envs import PAPER, BetaPrior, InteractionTable
 from kg_actor import GraphSpec, Keyed, MergeKey, neighbourhoods
 from kg_actor.store import GraphStore
+
+if TYPE_CHECKING:
+    # It takes Ray, which measuring the store does without.
+    from kg_actor.client import GraphClient
 
 FLOWS = 65_536
 """Flows of a table: an iteration of ``kirl train``."""
@@ -158,6 +163,62 @@ def _seconds_per_merge(
     return (time.perf_counter() - begun) / MERGES
 
 
+SHARDS = (1, 2, 4)
+
+
+@dataclass(frozen=True)
+class Sharded:
+    """A graph of the largest size, cut into actors.
+
+    Attributes:
+        shards: how many.
+        merge_seconds: of one durable merge of an iteration's table through all of them, until
+            the joined counts are there; a median.
+    """
+
+    shards: int
+    merge_seconds: float
+
+
+def measure_shards(progress: Progress) -> tuple[Sharded, ...]:
+    """Merges the same tables into a graph in each number of shards, by turns. Ray must run.
+
+    Args:
+        progress: called with rounds done and rounds in all.
+    """
+    from kg_actor import client
+
+    signatures = SIGNATURES[-1]
+    spec, rng = spec_of(signatures), np.random.default_rng(signatures)
+    batches = [table_of(spec, FLOWS, rng) for _ in range(4)]
+    seconds: dict[int, list[float]] = {number: [] for number in SHARDS}
+    with contextlib.ExitStack() as stack:
+        graphs: dict[int, GraphClient] = {}
+        for number in SHARDS:
+            run = f"bench-{number}"
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            graphs[number] = client.start(run, spec, folder, shards=number)
+            stack.callback(graphs[number].stop, run)
+        # The first round opens stores and warms up, and does not count.
+        for round_ in range(ROUNDS + 1):
+            for number, graph in graphs.items():
+                taken = _seconds_per_live_merge(graph, batches, round_)
+                if round_:
+                    seconds[number].append(taken)
+            progress(round_ + 1, ROUNDS + 1)
+    return tuple(Sharded(number, statistics.median(taken)) for number, taken in seconds.items())
+
+
+def _seconds_per_live_merge(
+    graph: GraphClient, batches: list[InteractionTable], round_: int
+) -> float:
+    begun = time.perf_counter()
+    for number in range(MERGES):
+        key = MergeKey("bench", round_ * MERGES + number, 0)
+        graph.merge([Keyed(key, batches[number % len(batches)])]).counts()
+    return (time.perf_counter() - begun) / MERGES
+
+
 @dataclass(frozen=True)
 class RemoteSpeed:
     """What a question costs over the wire, in seconds.
@@ -229,19 +290,17 @@ PAUSE_SECONDS = 0.002
 class _Asker:
     """Asks for one signature's neighbourhood after another, from a process of its own."""
 
-    def __init__(self, graph: Any, signatures: int) -> None:  # noqa: ANN401
+    def __init__(self, graph: GraphClient, signatures: int) -> None:
         self._graph, self._signatures = graph, signatures
         self._stopped = False
 
     def ask(self, questions: int | None) -> NDArray[np.float64]:
         """Seconds that each question took; asks until stopped if no number is given."""
-        import ray
-
         rng, seconds = np.random.default_rng(0), list[float]()
         while len(seconds) < questions if questions else not self._stopped:
             signature = int(rng.integers(self._signatures))
             begun = time.perf_counter()
-            ray.get(self._graph.neighbourhood.remote(signature))
+            self._graph.neighbourhood(signature)
             seconds.append(time.perf_counter() - begun)
             time.sleep(PAUSE_SECONDS)
         return np.array(seconds)

@@ -16,9 +16,9 @@ from envs.files import check_writable, write_json
 from rayapp.cluster import job
 from rayapp.commands import console
 from rayapp.commands.places import SCENARIO, WORK
-from rayapp.config import parse
+from rayapp.config import load
 from rayapp.experiments.mirrors import mirrored, shown
-from rayapp.experiments.reproduction.plan import Label
+from rayapp.experiments.reproduction.plan import Label, Request
 
 if TYPE_CHECKING:
     # Reading results takes torch and Ray, which --help does without.
@@ -62,6 +62,14 @@ def reproduce(
     advisor: Annotated[
         str, typer.Option(metavar="NAME", help="Language model of the knowledge-infused systems.")
     ] = "embedded",
+    advice: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="advice.KEY=VALUE",
+            help="A setting of the language model, such as advice.model or advice.url; repeatable.",
+        ),
+    ] = None,
     parallel: Annotated[
         int, typer.Option(min=0, max=1024, help="Trainings at a time; 0 is one per processor.")
     ] = 0,
@@ -75,14 +83,24 @@ def reproduce(
     """
     job.check_kept(out)
     check_writable(out)
-    parse({"advice": {"advisor": advisor}}, "--advisor")
+    advice = advice or []
+    _check_advice(advisor, advice)
     seeds = seeds or (1 if quick else 5)
     scenarios = [Scenario.load(path) for path in scenario]
     if len({one.fingerprint for one in scenarios}) < len(scenarios):
         raise InputError("the same scenario is given twice", expected="different splits")
     with _going_on_later(), mirrored(out):
         results, figures, page = _reproduce(
-            scenarios, out, _LABELS[settings], seeds, advisor, parallel, address, quick=quick
+            scenarios,
+            out,
+            Request(
+                labels=_LABELS[settings],
+                seeds=seeds,
+                quick=quick,
+                advice=(f"advice.advisor={advisor}", *advice),
+                parallel=parallel,
+            ),
+            address,
         )
     if as_json:
         console.print_json(figures)
@@ -90,6 +108,19 @@ def reproduce(
     for label in results.labels:
         console.out.print(_table(results, label))
     console.out.print(f"All tables and figures: {shown(out)}/{page.name}", soft_wrap=True)
+
+
+def _check_advice(advisor: str, assignments: Sequence[str]) -> None:
+    """Refuses settings that are none of the language model's, and a model that cannot be asked."""
+    for assignment in assignments:
+        if not assignment.startswith("advice."):
+            raise InputError(
+                f"--set {assignment!r} is no setting of the language model",
+                expected="advice.KEY=VALUE; all else follows from --settings",
+                mend="kirl train --help shows all settings",
+            )
+    given = [*assignments, f"advice.advisor={advisor}"]
+    load(None, given, {}).advice.spec()
 
 
 @contextlib.contextmanager
@@ -103,32 +134,22 @@ def _going_on_later() -> Iterator[None]:
 
 
 def _reproduce(
-    scenarios: Sequence[Scenario],
-    out: Path,
-    labels: tuple[Label, ...],
-    seeds: int,
-    advisor: str,
-    parallel: int,
-    address: str | None,
-    *,
-    quick: bool,
+    scenarios: Sequence[Scenario], out: Path, request: Request, address: str | None
 ) -> tuple[Results, dict[str, Any], Path]:
     """Trains what is missing; writes and returns the results, also as JSON, and the page."""
     with console.ray_session(address) as dashboard:
         from rayapp.experiments.reproduction import reproduction
 
-        request = reproduction.Request(
-            labels=labels, seeds=seeds, quick=quick, advisor=advisor, parallel=parallel
-        )
         with console.Reporter("Training", "flows") as reporter:
             results, costs = reproduction.run(scenarios, out, request, reporter.show)
-        figures = results.to_json() | {"costs": costs.to_json(), "quick": quick}
+        figures = results.to_json() | {"costs": costs.to_json(), "quick": request.quick}
         write_json(out / "results.json", figures)
-        console.publish(dashboard, lambda: _summary(results, out, quick=quick))
+        console.publish(dashboard, lambda: _summary(results, out, quick=request.quick))
     with console.working("Drawing the page"):
         from rayapp.experiments.reproduction.page import write_page
 
-        return results, figures, write_page(out, results, costs, quick=quick)
+        page = write_page(out, results, costs, quick=request.quick, advice=request.advice[1:])
+        return results, figures, page
 
 
 def _summary(results: Results, out: Path, *, quick: bool) -> dict[str, Any]:

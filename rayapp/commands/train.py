@@ -86,7 +86,9 @@ def train(
     settings = config.load(settings_file, [*(assignments or []), *advice], options)
     given = {"shared": graph, "lessons": tuple(lessons) if lessons else None}
     update = {name: value for name, value in given.items() if value is not None}
-    settings = settings.model_copy(update={"graph": settings.graph.model_copy(update=update)})
+    if update:
+        data = settings.model_dump()
+        settings = config.parse({**data, "graph": {**data["graph"], **update}}, "settings")
     run(settings, scenario, out, as_json=as_json, address=address)
 
 

@@ -6,15 +6,18 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from envs import InputError, Scenario
-from kg_actor import GraphSpec, KnowledgeGraph, Lesson, snapshot, store
-from kg_actor.history import confidence_of
+from kg_actor import GraphSpec, KnowledgeGraph, Lesson, folders, snapshot
 from kg_actor.queries import ConfidencePoint
 from kg_actor.store import GraphStore
 from rayapp import config
 from rayapp.experiments.runs import RunFolder
+
+if TYPE_CHECKING:
+    # It takes Ray, which files do without.
+    from kg_actor.client import GraphClient
 
 LIVE = "graph:"
 """What the name of a live graph's actor begins with."""
@@ -33,8 +36,8 @@ class GraphSource:
         graph: a copy, as it was when it was read.
         spec: what it is about.
         rules: the readable condition of each signature, where a run or scenario tells it.
-        folder: of its store, where there is one.
-        handle: of its actor, where it is live.
+        folder: where it is kept, if it is a store.
+        live: the graph itself, where it is live.
     """
 
     name: str
@@ -42,7 +45,7 @@ class GraphSource:
     spec: GraphSpec
     rules: tuple[str, ...] | None = None
     folder: Path | None = None
-    handle: Any = None
+    live: GraphClient | None = None
 
     @property
     def note(self) -> str | None:
@@ -59,11 +62,8 @@ class GraphSource:
         """
         with as_input_error(self.name):
             self.graph.check_signature(signature)
-        if self.handle is not None:
-            from kg_actor import actor
-
-            points: list[ConfidencePoint] = actor.ask(self.handle.history.remote(signature))
-            return points
+        if self.live is not None:
+            return self.live.history(signature)
         if self.folder is None:
             raise InputError(
                 "a snapshot has no history",
@@ -71,30 +71,23 @@ class GraphSource:
                 expected="a run, a graph's folder or a live graph",
                 mend="Ask the run that the snapshot was taken from",
             )
-        return confidence_of(self.folder, signature)
+        return folders.confidence_of(self.folder, self.spec, signature)
 
     def teach(self, lessons: Sequence[Lesson]) -> None:
         """Teaches the graph at its source; raises :class:`InputError` where that cannot be."""
-        if self.handle is not None:
-            from kg_actor import actor
-
-            actor.ask(self.handle.teach.remote(list(lessons)))
-            return
-        with self._writer() as opened:
-            opened.teach(lessons)
+        if self.live is not None:
+            self.live.teach(lessons)
+        else:
+            folders.teach(self._changed(), self.spec, lessons)
 
     def withdraw(self, provenance: str) -> int:
         """Withdraws a source's lessons there; returns how many."""
-        if self.handle is not None:
-            from kg_actor import actor
+        if self.live is not None:
+            return self.live.withdraw(provenance)
+        return folders.withdraw(self._changed(), self.spec, provenance)
 
-            number: int = actor.ask(self.handle.withdraw.remote(provenance))
-            return number
-        with self._writer() as opened:
-            return opened.withdraw(provenance)
-
-    @contextlib.contextmanager
-    def _writer(self) -> Iterator[GraphStore]:
+    def _changed(self) -> Path:
+        """Its folder, to be written to."""
         if self.folder is None:
             raise InputError(
                 "a snapshot is never changed",
@@ -102,8 +95,7 @@ class GraphSource:
                 expected="a run, a graph's folder or a live graph",
                 mend="Teach the run that the snapshot was taken from",
             )
-        with contextlib.closing(GraphStore.open(self.folder, self.spec)) as opened:
-            yield opened
+        return self.folder
 
 
 def find(name: str) -> GraphSource:
@@ -121,16 +113,13 @@ def find(name: str) -> GraphSource:
     run = RunFolder(path)
     if run.exists():
         rules = run.scenario().signatures.rule
-        graph, spec = store.read(run.graph_folder)
+        graph, spec = folders.read(run.graph_folder)
         return GraphSource(name, graph, spec, rules, run.graph_folder)
-    if store.exists(path):
-        graph, spec = store.read(path)
+    if folders.has_store(path):
+        graph, spec = folders.read(path)
         return GraphSource(name, graph, spec, folder=path)
-    if (path / "graph.json").is_file():
-        state, spec = snapshot.load(path)
-        graph = spec.new_graph()
-        graph.restore(state)
-        return GraphSource(name, graph, spec)
+    if folders.has_snapshot(path):
+        return GraphSource(name, *folders.load_whole(path))
     raise InputError("holds no knowledge graph", where=name, expected=EXPECTED, mend="Check it")
 
 
@@ -151,7 +140,8 @@ def restore(run: RunFolder, folder: Path | None = None) -> tuple[Path, Path | No
         The snapshot, and where the graph that was there is now, if there was one.
 
     Raises:
-        InputError: there is no snapshot, it is another scenario's, or the graph is in use.
+        InputError: there is no snapshot, it is another scenario's or cut otherwise, or the graph
+            is in use.
     """
     manifest = run.manifest()
     found = folder or snapshot.newest(run.path)
@@ -161,36 +151,28 @@ def restore(run: RunFolder, folder: Path | None = None) -> tuple[Path, Path | No
             where=str(run.path),
             mend="Train the run again; its first checkpoint holds the first snapshot",
         )
-    state, spec = snapshot.load(found)
+    states, specs = folders.load(found)
     prior = config.beta_prior(manifest.settings.prior)
     half_life = manifest.settings.graph.half_life
-    expected = replace(spec, fingerprint=manifest.fingerprint, prior=prior, half_life=half_life)
-    expected.check_same(spec, str(found))
-    with store.locked(run.graph_folder):
-        aside = store.set_aside(run.graph_folder)
-    with contextlib.closing(GraphStore.open(run.graph_folder, spec)) as opened:
-        opened.restore(state, manifest.name)
-    return found, aside
+    for spec in specs:
+        expected = replace(spec, fingerprint=manifest.fingerprint, prior=prior, half_life=half_life)
+        expected.check_same(spec, str(found))
+    shards = manifest.settings.graph.shards
+    if len(specs) != shards:
+        raise InputError(
+            f"holds a graph in {len(specs)} shard(s)",
+            where=str(found),
+            expected=f"{shards}, as in the run's settings",
+            mend="Take one of the run's own snapshots",
+        )
+    return found, folders.restore(states, specs, run.graph_folder, manifest.name)
 
 
 def _live(name: str) -> GraphSource:
-    import ray
+    from kg_actor import client
 
-    from kg_actor import actor
-
-    try:
-        handle = ray.get_actor(name, namespace=actor.NAMESPACE)
-    except ValueError as error:
-        raise InputError(
-            "no such live graph on this cluster",
-            where=name,
-            expected=f"one of {', '.join(actor.names()) or 'none: no training is running'}",
-            mend="Check the name and --address",
-        ) from error
-    spec, state = actor.ask([handle.spec.remote(), handle.state.remote()])
-    graph = spec.new_graph()
-    graph.restore(state)
-    return GraphSource(name, graph, spec, handle=handle)
+    live = client.find(name)
+    return GraphSource(name, live.graph(), live.spec, live=live)
 
 
 @contextlib.contextmanager

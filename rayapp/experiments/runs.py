@@ -30,7 +30,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from envs import InputError, Scenario
 from envs.files import check_writable, replacing, write_json
-from kg_actor import KnowledgeGraph, store
+from kg_actor import KnowledgeGraph, folders, store
+from kg_actor.sharding import shards_of
 from llm_actor.circuit import State as CircuitState
 from rayapp.config import WITHOUT_RAY, TrainingSettings, flat
 from rayapp.experiments.locks import locked
@@ -50,7 +51,8 @@ class RunManifest(BaseModel):
 
     Attributes:
         format: of this file.
-        name: the run's name; its graph actor is called ``graph:<name>``.
+        name: the run's name; its graph's actor is called ``graph:<name>``, or those of its
+            shards ``graph:<name>/0-of-2`` and so on.
         settings: with ``episodes`` resolved.
         fingerprint: of the scenario.
         kind: ``cicids2017`` or ``synthetic``.
@@ -134,7 +136,7 @@ class RunFolder:
 
     @property
     def graph_folder(self) -> Path:
-        """Folder of the graph's store: the run's own, or the one it shares."""
+        """Folder of the graph: the run's own, or the one it shares."""
         return self.manifest().settings.graph.shared or self.path / "graph"
 
     def exists(self) -> bool:
@@ -196,8 +198,17 @@ class RunFolder:
 
     def has_results(self) -> bool:
         """Whether a finished run's policy is there, and its graph if it keeps one."""
-        graphless = self.manifest().settings.algo in WITHOUT_RAY
-        return self.policy_folder.is_dir() and (graphless or store.exists(self.graph_folder))
+        manifest = self.manifest()
+        return self.policy_folder.is_dir() and (
+            manifest.settings.algo in WITHOUT_RAY
+            or all(map(store.exists, self._graph_stores(manifest)))
+        )
+
+    def _graph_stores(self, manifest: RunManifest) -> list[Path]:
+        number = manifest.settings.graph.shards
+        if number == 1:
+            return [self.graph_folder]
+        return [self.graph_folder / f"{shard}-of-{number}" for shard in range(number)]
 
     def checkpoint(self, episodes: int) -> Path:
         """Folder of the checkpoint taken after so many flows."""
@@ -230,7 +241,7 @@ class RunFolder:
 
     def graph(self) -> KnowledgeGraph:
         """The knowledge graph as it is now; a training that goes on is not disturbed."""
-        graph, spec = store.read(self.graph_folder)
+        graph, spec = folders.read(self.graph_folder)
         expected = self.manifest().fingerprint
         if spec.fingerprint != expected:
             raise InputError(
@@ -309,6 +320,8 @@ def begin(folder: RunFolder, settings: TrainingSettings, scenario: Scenario) -> 
     # What cannot be used is said before anything is written.
     settings.advice.spec()
     settings.graph.read_lessons(scenario.catalogue)
+    if settings.algo not in WITHOUT_RAY:
+        shards_of(len(scenario.signatures), settings.graph.shards)
     if settings.algo == "vw":
         # Not above: it brings RLlib in, which reading a run does without.
         from rayapp.experiments.bandits.vowpal import check_installed

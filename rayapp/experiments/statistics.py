@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 
@@ -19,7 +21,7 @@ class Estimate:
         mean: of the values.
         low, high: percentile bootstrap interval of the mean at 95 %; the mean itself where
             there is one value. With a handful of trials such an interval is rather too short.
-        values: one per trial.
+        values: one per trial, or per group of trials.
     """
 
     mean: float
@@ -41,3 +43,22 @@ class Estimate:
         tail = (1 - LEVEL) / 2
         low, high = np.quantile(sample[picks].mean(axis=1), [tail, 1 - tail])
         return cls(float(sample.mean()), float(low), float(high), tuple(map(float, values)))
+
+    @classmethod
+    def grouped(cls, values: Sequence[float], groups: Sequence[str]) -> Estimate:
+        """The estimate of trials that come in groups, such as several seeds per split of flows.
+
+        Trials of one group share their flows, so groups are resampled, each by its mean; trials of
+        a single group are resampled one by one.
+
+        Args:
+            values: one per trial.
+            groups: the group of each.
+
+        Raises:
+            ValueError: there are none.
+        """
+        members: dict[str, list[float]] = defaultdict(list)
+        for value, group in zip(values, groups, strict=True):
+            members[group].append(value)
+        return cls.of(values if len(members) < 2 else [fmean(some) for some in members.values()])

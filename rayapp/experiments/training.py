@@ -130,6 +130,7 @@ def infused_config(settings: config.TrainingSettings, scenario: Path) -> Knowled
             matching=settings.matching,
         )
         .knowledge(
+            graph_shards=settings.graph.shards,
             half_life=settings.graph.half_life,
             total_env_steps=settings.total_episodes(0),
             prior=config.beta_prior(settings.prior),
@@ -144,6 +145,7 @@ def infused_config(settings: config.TrainingSettings, scenario: Path) -> Knowled
             reference_flows=_reference_flows(settings),
             cloning_steps=settings.cloning.steps if settings.algo == "ppo-kg-pt" else 0,
             class_balance=settings.learning.class_balance,
+            class_weight_limit=settings.learning.class_weight_limit,
         )
         .online(
             feedback_delay=settings.online.delay,

@@ -46,6 +46,7 @@ class KnowledgeConfig(AlgorithmConfig):
         self.graph_folder: str | None = None
         self.shared_graph: str | None = None
         self.graph_resource: str | None = None
+        self.graph_shards: int = 1
         self.half_life: float | None = None
         self.lessons: tuple[Lesson, ...] = ()
         self.total_env_steps: int = 1_000_000
@@ -62,7 +63,8 @@ class KnowledgeConfig(AlgorithmConfig):
         self.reference: Reference = Reference("hard")
         self.reference_flows: int = 0
         self.cloning_steps: int = 0
-        self.class_balance: float = 0.5
+        self.class_balance: float = 0.7
+        self.class_weight_limit: float = 20.0
         self.feedback_delay: int = 0
         self.drift: Drift | None = None
         self.env_runner_cls = InteractionRunner
@@ -128,6 +130,7 @@ class KnowledgeConfig(AlgorithmConfig):
         graph_folder: str | Path | None = None,
         shared_graph: str | None = None,
         graph_resource: str | None = None,
+        graph_shards: int | None = None,
         half_life: float | None = None,
         lessons: Sequence[Lesson] | None = None,
         total_env_steps: int | None = None,
@@ -143,6 +146,7 @@ class KnowledgeConfig(AlgorithmConfig):
         reference_flows: int | None = None,
         cloning_steps: int | None = None,
         class_balance: float | None = None,
+        class_weight_limit: float | None = None,
     ) -> Self:
         """Sets graph, advice and KL term; what is ``None`` stays as it is.
 
@@ -154,6 +158,8 @@ class KnowledgeConfig(AlgorithmConfig):
                 same name and folder. It needs a ``graph_folder``.
             graph_resource: custom resource of Ray's; its actor runs on a node that has it, and
                 sees ``graph_folder`` there. By default it stays on the driver's node.
+            graph_shards: actors that the graph is cut into by ranges of signatures; what is
+                learnt stays the same. Not with a ``shared_graph`` or a ``half_life``.
             half_life: flows after which a flow counts half in confidence and rewards.
             lessons: prior experience to teach the graph before the first flow.
             total_env_steps: flows the training is meant to last; schedules refer to it.
@@ -173,12 +179,15 @@ class KnowledgeConfig(AlgorithmConfig):
             cloning_steps: gradient steps after those flows in which the policy clones the
                 reference (the paper's PPO-KG-PT).
             class_balance: 0 lets every flow count alike in the loss, 1 every true class.
+            class_weight_limit: what a flow of a rare class counts at the most, in flows of the
+                most frequent one.
         """
         given = {
             "run_name": run_name,
             "graph_folder": None if graph_folder is None else str(graph_folder),
             "shared_graph": shared_graph,
             "graph_resource": graph_resource,
+            "graph_shards": graph_shards,
             "half_life": half_life,
             "lessons": None if lessons is None else tuple(lessons),
             "total_env_steps": total_env_steps,
@@ -194,6 +203,7 @@ class KnowledgeConfig(AlgorithmConfig):
             "reference_flows": reference_flows,
             "cloning_steps": cloning_steps,
             "class_balance": class_balance,
+            "class_weight_limit": class_weight_limit,
         }
         for name, value in given.items():
             if value is not None:
@@ -214,13 +224,16 @@ class KnowledgeConfig(AlgorithmConfig):
         """RLlib's checks, and this algorithm's own.
 
         Raises:
-            ValueError: no scenario, or more learners than the counted batch can be split over.
+            ValueError: no scenario, more learners than the counted batch can be split over, or a
+                graph in shards that is shared or forgets.
         """
         super().validate()
         if not self.scenario_path:
             self._value_error("Set a scenario: config.scenario(path).")
         if self.shared_graph and not self.graph_folder:
             self._value_error("A shared graph needs a graph_folder that all runs know.")
+        if self.graph_shards > 1 and (self.shared_graph or self.half_life is not None):
+            self._value_error("A graph in shards is neither shared nor forgets.")
         if (self.reference_flows or self.cloning_steps) and not self.infuse:
             self._value_error("Without knowledge infusion there is no reference policy.")
         if self.num_learners > 1:

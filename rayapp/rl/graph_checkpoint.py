@@ -1,4 +1,7 @@
-"""The knowledge graph as a component of an RLlib checkpoint: a folder of Parquet tables."""
+"""The knowledge graph as a component of an RLlib checkpoint: a folder of Parquet tables.
+
+A graph in shards has one such folder per shard.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from typing import Any
 from pyarrow import fs
 from ray.rllib.utils.checkpoints import Checkpointable
 
-from kg_actor import GraphSpec, GraphState, snapshot
-from kg_actor import actor as graph_actor
+from kg_actor import GraphState, folders
+from kg_actor.client import GraphClient
 
 COMPONENT_GRAPH = "graph"
 _STATE = "state"
@@ -22,12 +25,11 @@ class GraphCheckpoint(Checkpointable):
 
     Args:
         run: the run whose later merges are dropped when it goes back to a checkpoint.
-        spec: what the graph must be about.
-        handle: gives the graph's actor as it is then.
+        graph: gives the graph as it is then; what it is about must be what a snapshot is about.
     """
 
-    def __init__(self, run: str, spec: GraphSpec, handle: Callable[[], Any]) -> None:
-        self._run, self._spec, self._handle = run, spec, handle
+    def __init__(self, run: str, graph: Callable[[], GraphClient]) -> None:
+        self._run, self._graph = run, graph
 
     def get_state(
         self,
@@ -36,17 +38,16 @@ class GraphCheckpoint(Checkpointable):
         not_components: str | Collection[str] | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> dict[str, Any]:
-        """Everything the graph holds."""
-        return {_STATE: graph_actor.ask(self._handle().state.remote())}
+        """Everything that each of the graph's shards holds."""
+        return {_STATE: self._graph().states()}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restores the graph; see :meth:`kg_actor.store.GraphStore.restore`."""
-        graph: GraphState = state[_STATE]
-        graph_actor.ask(self._handle().restore.remote(graph, self._run))
+        self._graph().restore(state[_STATE], self._run)
 
     def get_ctor_args_and_kwargs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """What the constructor was given."""
-        return (self._run, self._spec, self._handle), {}
+        return (self._run, self._graph), {}
 
     def save_to_path(
         self,
@@ -57,15 +58,16 @@ class GraphCheckpoint(Checkpointable):
         use_msgpack: bool = False,
     ) -> str:
         """Writes the snapshot's tables, and no pickle, to ``path``."""
-        graph: GraphState = (state or self.get_state())[_STATE]
+        states: tuple[GraphState, ...] = (state or self.get_state())[_STATE]
+        specs = self._graph().specs
         if path is None:
             path = tempfile.mkdtemp(prefix="kirl-graph-")
         if _is_local(filesystem):
-            snapshot.save(graph, self._spec, Path(path))
+            folders.save(states, specs, Path(path))
             return str(path)
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder) / COMPONENT_GRAPH
-            snapshot.save(graph, self._spec, local)
+            folders.save(states, specs, local)
             fs.copy_files(str(local), str(path), destination_filesystem=filesystem)
         return str(path)
 
@@ -90,9 +92,12 @@ class GraphCheckpoint(Checkpointable):
             self._restore(Path(folder))
 
     def _restore(self, folder: Path) -> None:
-        state, spec = snapshot.load(folder)
-        self._spec.check_same(spec, str(folder))
-        self.set_state({_STATE: state})
+        states, specs = folders.load(folder)
+        graph = self._graph()
+        if len(specs) == len(graph.specs):
+            for expected, spec in zip(graph.specs, specs, strict=True):
+                expected.check_same(spec, str(folder))
+        self.set_state({_STATE: states})
 
 
 def _is_local(filesystem: fs.FileSystem | None) -> bool:

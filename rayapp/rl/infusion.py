@@ -47,7 +47,8 @@ from kg_actor import (
     counters_of,
     records_of,
 )
-from kg_actor import actor as graph_actor
+from kg_actor import client as graph_client
+from kg_actor.client import GraphClient, Merging
 from llm_actor import AdviceDesk, AdviceTable, Advisor
 from llm_actor import actor as advisor_actor
 from llm_actor.selection import AdvisorSpec, build
@@ -136,7 +137,7 @@ class KnowledgeInfused(Algorithm):
         try:
             self._set_up_knowledge()
         except BaseException:
-            graph_actor.stop(self.graph, self.run_name)
+            self.graph.stop(self.run_name)
             raise
 
     def _put_flows(self) -> None:
@@ -149,8 +150,8 @@ class KnowledgeInfused(Algorithm):
     def _set_up_knowledge(self) -> None:
         own = self.config
         if own.lessons:
-            graph_actor.ask(self.graph.teach.remote(own.lessons))
-        self._graph_checkpoint = GraphCheckpoint(self.run_name, self._spec, lambda: self.graph)
+            self.graph.teach(own.lessons)
+        self._graph_checkpoint = GraphCheckpoint(self.run_name, lambda: self.graph)
         self._advisor = self._started(own.advisor)
         self._desk = AdviceDesk(
             self._advisor,
@@ -160,7 +161,7 @@ class KnowledgeInfused(Algorithm):
             cache_size=own.advisor_limits.cache_size,
         )
         self.advised: AdviceTable | None = None
-        self.knowledge = self._learn(graph_actor.ask(self.graph.counts.remote()))
+        self.knowledge = self._learn(self.graph.counts())
         self.summary: IterationSummary | None = None
 
     def _started(self, advisor: Advisor | AdvisorSpec) -> Advisor:
@@ -240,11 +241,11 @@ class KnowledgeInfused(Algorithm):
     def _take_in(self, sampled: Sampled) -> tuple[dict[str, Any], GraphCounts]:
         """Lets graph and learner take in the same flows; the learner's metrics, the counts."""
         # The graph merges while the learner learns.
-        merged = self.graph.merge.remote(list(sampled.keyed))
+        merging = self.graph.merge(sampled.keyed)
         with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
             learner_results = self._update(sampled) if sampled.learns else {}
         with self.metrics.log_time((TIMERS, GRAPH_MERGE_TIMER)):
-            counts = self._merged(merged, list(sampled.keyed))
+            counts = self._merged(merging, sampled.keyed)
         return learner_results, counts
 
     def _behaviour(self) -> NDArray[np.float32]:
@@ -259,7 +260,7 @@ class KnowledgeInfused(Algorithm):
         Raises:
             InputError: the graph holds another run's flows, and is not shared on purpose.
         """
-        counts = graph_actor.ask(self.graph.begin.remote(self.run_name))
+        counts = self.graph.begin(self.run_name)
         if counts.signature_actual.any() and not self.config.shared_graph:
             raise InputError(
                 "holds flows of another run",
@@ -269,22 +270,21 @@ class KnowledgeInfused(Algorithm):
             )
         self.knowledge = self._learn(counts)
 
-    def _merged(self, answer: Any, keyed: list[Keyed]) -> GraphCounts:  # noqa: ANN401
-        """The counts after a merge; merged again if its actor was lost for good."""
+    def _merged(self, merging: Merging, keyed: tuple[Keyed, ...]) -> GraphCounts:
+        """The counts after a merge; merged again if one of its actors was lost for good."""
         try:
-            counts: GraphCounts = graph_actor.ask(answer)
+            return merging.counts()
         except ActorDiedError:
             self.graph = self._start_graph()
-            counts = graph_actor.ask(self.graph.merge.remote(keyed))
-        return counts
+            return self.graph.merge(keyed).counts()
 
-    def _start_graph(self) -> Any:  # noqa: ANN401
-        shared = self.config.shared_graph
-        return graph_actor.start(
+    def _start_graph(self) -> GraphClient:
+        return graph_client.start(
             self.run_name,
             self._spec,
             self._graph_folder,
-            shared=shared,
+            shards=self.config.graph_shards,
+            shared=self.config.shared_graph,
             resource=self.config.graph_resource,
         )
 
@@ -387,7 +387,11 @@ class KnowledgeInfused(Algorithm):
     def _update(self, sampled: Sampled) -> dict[str, Any]:
         table = sampled.table
         power = self.config.class_balance
-        balanced = balance(self._flows_met + table.flows_by_class(len(self._flows_met)), power)
+        balanced = balance(
+            self._flows_met + table.flows_by_class(len(self._flows_met)),
+            power,
+            self.config.class_weight_limit,
+        )
         experience = self._experience(table)
         rows = counted_rows(
             experience,
@@ -456,8 +460,7 @@ class KnowledgeInfused(Algorithm):
 
     def graph_state(self) -> GraphState:
         """Everything the graph holds now."""
-        state: GraphState = graph_actor.ask(self.graph.state.remote())
-        return state
+        return self.graph.state()
 
     def get_state(
         self,
@@ -524,4 +527,4 @@ class KnowledgeInfused(Algorithm):
         # Those that were given are somebody else's.
         if self._own_actors is not None:
             self._own_actors.stop()
-        graph_actor.stop(self.graph, self.run_name)
+        self.graph.stop(self.run_name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
+from ray.rllib.core import COMPONENT_OPTIMIZER
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 from torch import Tensor
 
@@ -111,4 +112,6 @@ class ReferenceTerm:
     def set_state(self, state: dict[str, Any]) -> None:
         """Restores it."""
         super().set_state(state)  # type: ignore[misc]
-        self._adapted = state.get(_LAMBDA_STATE, self._adapted)
+        # RLlib also sets parts of a state, weights alone say; a whole one has the optimiser.
+        if _LAMBDA_STATE in state or COMPONENT_OPTIMIZER in state:
+            self._adapted = state.get(_LAMBDA_STATE)

@@ -24,7 +24,7 @@ from kg_actor import (
     neighbourhood,
     store,
 )
-from kg_actor.actor import ask, start, stop
+from kg_actor.actor import Place, ask, start, stop
 
 Actor = Any
 """Ray's handles have their methods only at run time."""
@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def begin(ray_local: ModuleType, folder: Path) -> Begin:
     def start_run(run: str, spec: GraphSpec = SPEC) -> Actor:
-        return start(run, spec, folder / run)
+        return start(run, Place(f"graph:{run}", folder / run, spec))
 
     return start_run
 
@@ -208,7 +208,8 @@ def is_gone(name: str, ray_local: ModuleType) -> bool:
 def test_an_actor_ends_with_its_last_user(
     begin: Begin, ray_local: ModuleType, folder: Path
 ) -> None:
-    shared = [start(run, SPEC, folder / "team", shared="team") for run in ("one", "two")]
+    team = Place("graph:team", folder / "team", SPEC, shared=True)
+    shared = [start(run, team) for run in ("one", "two")]
     ask(shared[0].merge.remote([replace(FIRST, key=MergeKey("one", 0, 0))]))
 
     stop(shared[0], "one")

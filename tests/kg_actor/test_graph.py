@@ -376,6 +376,18 @@ def test_what_the_catalogue_does_not_have_cannot_be_taught() -> None:
     assert graph.version == 0
 
 
+def test_what_was_taught_is_no_new_version_when_it_is_taught_again() -> None:
+    graph = graph_of()
+    graph.teach([FEED, TEAM])
+
+    graph.teach([TEAM])
+    graph.replace_lessons([FEED, TEAM])
+    assert graph.version == 1
+
+    graph.replace_lessons([FEED], version=7)
+    assert (graph.version, graph.lessons) == (7, (FEED,))
+
+
 def test_every_merge_teaching_and_withdrawal_is_a_version() -> None:
     graph = graph_of(table_of([(0, FILTER, DOS, 1)]))
     graph.teach([FEED])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Literal
 
 from rayapp.experiments.reproduction.results import SystemResult, TrialResult
@@ -51,14 +52,15 @@ def compare(
     level: float = REWARD,
 ) -> Comparison | None:
     """Compares a figure trial by trial; ``None`` if no pair of trials has it."""
-    pairs = [(value(mine), value(theirs)) for mine, theirs in pairs_of(one, other)]
-    given = [(a, b) for a, b in pairs if a is not None and b is not None]
+    pairs = [(value(a), value(b), a.scenario) for a, b in pairs_of(one, other)]
+    given = [(a, b, where) for a, b, where in pairs if a is not None and b is not None]
     if not given:
         return None
+    mine, theirs, scenarios = zip(*given, strict=True)
     return Comparison(
-        sum(a for a, _ in given) / len(given),
-        sum(b for _, b in given) / len(given),
-        Estimate.of([a - b for a, b in given]),
+        fmean(mine),
+        fmean(theirs),
+        Estimate.grouped([a - b for a, b, _ in given], scenarios),
         level,
     )
 

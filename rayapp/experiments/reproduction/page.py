@@ -7,7 +7,7 @@ as CSV. This file gathers what the page says, ``page.html`` is the frame around 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +49,9 @@ class Section:
     blocks: tuple[Block, ...]
 
 
-def write_page(out: Path, results: Results, costs: Costs, *, quick: bool) -> Path:
+def write_page(
+    out: Path, results: Results, costs: Costs, *, quick: bool, advice: Sequence[str] = ()
+) -> Path:
     """Writes ``index.html``, ``figures/*.png`` and ``data/*.csv``.
 
     Args:
@@ -57,6 +59,7 @@ def write_page(out: Path, results: Results, costs: Costs, *, quick: bool) -> Pat
         results: of the trials.
         costs: of a decision.
         quick: whether trainings were short; the page says so.
+        advice: settings of the language model that were given, for the page's command.
 
     Returns:
         The page's path.
@@ -82,9 +85,9 @@ def write_page(out: Path, results: Results, costs: Costs, *, quick: bool) -> Pat
             sections=sections,
             findings=_side_by_side(held),
             choices=plan.OPEN_CHOICES,
-            settings=_settings(results),
+            settings=[_lengths(results), *_settings(results)],
             labels=[SETTINGS[label] for label in results.labels],
-            commands=commands(results, costs, quick=quick),
+            commands=commands(results, costs, quick=quick, advice=advice),
             fingerprints=[scenario.fingerprint for scenario in results.scenarios],
         )
     )
@@ -196,10 +199,13 @@ def _correct_actions(results: Results) -> Section:
 
 
 def _beyond(results: Results) -> Iterator[Section]:
-    ablation = tables.changes(results, "ablation")
-    if ablation:
-        block = Block("", ablation, (), remarks.on_ablation(results))
-        yield Section("ablation", "What each ingredient is worth", "", (block,))
+    blocks = [
+        Block(HEADINGS[label], table, (), remarks.on_ablation(results, label))
+        for label in results.labels
+        if (table := tables.changes(results, "ablation", label))
+    ]
+    if blocks:
+        yield Section("ablation", "What each ingredient is worth", "", tuple(blocks))
     others = tables.changes(results, "others")
     if others:
         lead = "Systems beyond the paper's five, in kirl settings, beside PPO-KG."
@@ -241,13 +247,22 @@ def _settings(results: Results) -> list[tuple[str, list[str], bool]]:
     ]
 
 
+def _lengths(results: Results) -> tuple[str, list[str], bool]:
+    """How long PPO-KG's main trainings were, as a row of the settings."""
+    flows = [
+        f"{lines[-1].episodes:,}" if (lines := results.lines_of(label, "ppo-kg")) else NOTHING
+        for label in results.labels
+    ]
+    return "flows per training (PPO-KG)", flows, len(set(flows)) > 1
+
+
 def _value(value: object) -> str:
     if value is None or value in ([], ()):
         return NOTHING
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def commands(results: Results, costs: Costs, *, quick: bool) -> str:
+def commands(results: Results, costs: Costs, *, quick: bool, advice: Sequence[str] = ()) -> str:
     """The commands that make scenarios and page again."""
     several = len(results.scenarios) > 1
     names = [f"scenario-{i}" if several else "scenario" for i in range(len(results.scenarios))]
@@ -260,5 +275,7 @@ def commands(results: Results, costs: Costs, *, quick: bool) -> str:
     words += ["--seeds", str(-(-most // len(names)))]
     if costs.kind != "embedded":
         words += ["--advisor", costs.kind]
+    for assignment in advice:
+        words += ["--set", assignment]
     words += ["--quick"] if quick else []
     return "\n".join([*lines, shlex.join([*words, "--out", "reproduction"])])

@@ -56,15 +56,24 @@ OPEN_CHOICES: tuple[tuple[str, str], ...] = (
     ("end of the annealing", "lambda falls linearly from 1 to 0 over the whole training"),
     (
         "graph to clone from",
-        "the first 262,144 flows, on which the model acts alone; the paper has a graph 'ready'",
+        "the first 262,144 flows, or half of a shorter training, on which the model acts alone; "
+        "the paper has a graph 'ready'",
     ),
-    ("language model", "the embedded one; the paper's Phi-3.5 by --advisor transformers"),
+    (
+        "language model",
+        "the embedded one; the paper's Phi-3.5 by --advisor transformers, others by --set advice.*",
+    ),
     ("split", "70/30, stratified; the paper does not say how it draws"),
 )
 """What the paper leaves open, and what is taken."""
 
-OTHERS = ("dqn", "dqn-kg", "appo", "appo-kg", "linucb", "thompson")
+OTHERS = ("dqn", "dqn-kg", "appo", "appo-kg", "linucb", "thompson", "thompson on signatures")
 """Systems beyond the paper's; ``vw`` joins them where Vowpal Wabbit is installed."""
+
+_VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "thompson on signatures": ("thompson", ("bandit.posterior=class",))
+}
+"""Systems that are an algorithm with a setting of their own, by name."""
 
 FLOW_BY_FLOW = 1_000_000
 """Flows at most for Vowpal Wabbit, which takes one at a time and has settled by then."""
@@ -80,6 +89,23 @@ ABLATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("raw state vector", ("network.encoder=raw",)),
 )
 """ppo-kg in kirl settings with one ingredient changed."""
+
+MECHANISMS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("KL(reference to policy)", ("kl.direction=reference_to_policy",)),
+    ("embedding of signatures", ("network.encoder=embedding",)),
+    (
+        "both, KL(reference to policy) and embedding",
+        ("kl.direction=reference_to_policy", "network.encoder=embedding"),
+    ),
+)
+"""ppo-kg in paper settings with what may be in its way taken out: they test why it falls short."""
+
+
+CHANGES: dict[Label, tuple[tuple[str, tuple[str, ...]], ...]] = {
+    "paper": MECHANISMS,
+    "kirl": ABLATIONS,
+}
+"""What is changed, one at a time, under whose settings."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +133,25 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Request:
+    """What is to be reproduced.
+
+    Attributes:
+        labels: whose settings.
+        seeds: trainings per system and scenario.
+        quick: short trainings.
+        advice: settings of the language model, as ``--set`` takes them.
+        parallel: trainings at a time; 0 is one per processor.
+    """
+
+    labels: tuple[Label, ...]
+    seeds: int
+    quick: bool
+    advice: tuple[str, ...]
+    parallel: int
+
+
+@dataclass(frozen=True)
 class Scale:
     """How long trainings last.
 
@@ -115,7 +160,8 @@ class Scale:
         most: flows that no training goes beyond; ``None`` sets no limit.
         figure_3: flows of Fig. 3's trainings.
         supervised: epochs of DL.
-        least: flows of a main training at the least, so that small scenarios get more passes.
+        least: flows of a main training in kirl settings at the least: an update takes 65,536,
+            and five passes over a small scenario would be a handful of updates.
     """
 
     passes: float = paper.PASSES
@@ -124,9 +170,9 @@ class Scale:
     supervised: int = paper.SUPERVISED_EPOCHS
     least: int = 4_000_000
 
-    def episodes(self, training_flows: int) -> int:
-        """Flows of a main training; small scenarios get more passes to learn at all."""
-        wanted = max(round(self.passes * training_flows), self.least)
+    def episodes(self, training_flows: int, label: Label) -> int:
+        """Flows of a main training; with kirl settings, small scenarios get more passes."""
+        wanted = max(round(self.passes * training_flows), self.least if label == "kirl" else 1)
         return min(wanted, self.most) if self.most else wanted
 
 
@@ -160,10 +206,11 @@ def plan(
             trials += [make.trial(label, "main", system, system) for system in SYSTEMS]
             trials += make.figure_3(label)
         if "kirl" in labels:
-            trials += [make.trial("kirl", "others", system, system) for system in others]
+            trials += [make.other(name) for name in others]
+        for label in labels:
             trials += [
-                make.trial("kirl", "ablation", name, "ppo-kg", changes)
-                for name, changes in ABLATIONS
+                make.trial(label, "ablation", name, "ppo-kg", changes)
+                for name, changes in CHANGES[label]
             ]
     return trials
 
@@ -187,22 +234,27 @@ class _Maker:
         assignments = list(PAPER) if label == "paper" else []
         if algo in INFUSED:
             assignments += self.advisor
-        if self.scale.most:
+        length = episodes or self._episodes(algo, label)
+        if algo == "ppo-kg-pt":
             # A short training leaves cloning no more than its first half.
-            flows = min(262_144, (episodes or self.scale.episodes(self.training_flows)) // 2)
-            assignments.append(f"cloning.flows={flows}")
+            assignments.append(f"cloning.flows={min(262_144, length // 2)}")
         options: dict[str, Any] = {
             "algo": algo,
             "seed": self.seed,
-            "episodes": episodes or self._episodes(algo),
+            "episodes": length,
         }
         return Trial(label, part, name, config.load(None, [*assignments, *changes], options))
 
-    def _episodes(self, algo: str) -> int:
+    def _episodes(self, algo: str, label: Label) -> int:
         if algo == "dl":
             return self.scale.supervised * self.training_flows
         most = FLOW_BY_FLOW if algo == "vw" else None
-        return min(self.scale.episodes(self.training_flows), most or sys.maxsize)
+        return min(self.scale.episodes(self.training_flows, label), most or sys.maxsize)
+
+    def other(self, name: str) -> Trial:
+        """A system beyond the paper's, in kirl settings."""
+        algo, changes = _VARIANTS.get(name, (name, ()))
+        return self.trial("kirl", "others", name, algo, changes)
 
     def figure_3(self, label: Label) -> list[Trial]:
         """PPO, and PPO-KG with two constant values of lambda (section IV-B)."""

@@ -9,7 +9,7 @@ from rayapp.experiments.reproduction.figures import correct_actions
 from rayapp.experiments.reproduction.plan import SYSTEMS, Label
 from rayapp.experiments.reproduction.results import Results
 from rayapp.experiments.reproduction.single import one_action
-from rayapp.experiments.reproduction.systems import shown
+from rayapp.experiments.reproduction.systems import SETTINGS, shown
 from rayapp.experiments.wording import joined, percent, reward_text, times
 
 NEAR = 0.1
@@ -162,11 +162,13 @@ def on_correct_actions(results: Results, label: Label) -> str:
 def on_convergence(results: Results) -> str:
     """Under the table of flows and seconds."""
     return (
-        "Counted is the first iteration whose training reward, exploration included, is 99 % of "
-        "what acting on the predicted class earns on the training flows; the median over trials, "
-        "one that never gets there counting as later than all. The class mean is harder, since "
+        "Counted is the first time that the latest 65,536 flows or more earned, exploration "
+        "included, 99 % of what acting on the predicted class earns on the training flows, with "
+        "all classes among them for the class mean; the median over trials, one that never gets "
+        "there counting as later than all. The class mean is harder, since "
         "each rare class weighs as much as Benign. LLM-KG trains no network: its curve is the "
-        "graph filling up. An epoch of DL is one iteration, evaluated without exploration. "
+        "graph filling up; of PPO-KG-PT's, what the model decides before cloning does not count. "
+        "An epoch of DL is one iteration, evaluated without exploration. "
         "Seconds include graph and advice; trainings ran side by side and share one language "
         "model, which answers at once what any of them asked before. The paper gives no such "
         "figures."
@@ -202,11 +204,17 @@ def on_costs(costs: Costs) -> str:
     )
 
 
-def on_ablation(results: Results) -> str:
+def on_ablation(results: Results, label: Label) -> str:
     """Under the ablations."""
-    trials = len(results.of("kirl", "main")["ppo-kg"].trials)
+    trials = len(results.of(label, "main")["ppo-kg"].trials)
+    what = (
+        "with one ingredient changed at a time"
+        if label == "kirl"
+        else "with what may keep it from learning taken out: a gradient that vanishes once the "
+        "policy has saturated (KL(policy to reference)), and raw counts as its state"
+    )
     return (
-        f"PPO-KG in kirl settings with one ingredient changed at a time, over "
+        f"PPO-KG in {SETTINGS[label]} {what}, over "
         f"{times(trials, 'trial')}. A difference in bold has an interval that leaves out 0"
         + (
             "; with so few trials an interval is too short to be taken at its word."

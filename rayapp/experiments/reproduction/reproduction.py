@@ -3,35 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from envs import Scenario
 from rayapp.experiments.reproduction import costs, trials
 from rayapp.experiments.reproduction.costs import Costs
-from rayapp.experiments.reproduction.plan import FULL, OTHERS, QUICK, Label, plan
+from rayapp.experiments.reproduction.plan import FULL, OTHERS, QUICK, Request, plan
 from rayapp.experiments.reproduction.results import Results, gather
 from rayapp.experiments.reproduction.trials import Placed, Progress
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is to be reproduced.
-
-    Attributes:
-        labels: whose settings.
-        seeds: trainings per system and scenario.
-        quick: short trainings.
-        advisor: the language model.
-        parallel: trainings at a time; 0 is one per processor.
-    """
-
-    labels: tuple[Label, ...]
-    seeds: int
-    quick: bool
-    advisor: str
-    parallel: int
 
 
 def run(
@@ -56,7 +36,7 @@ def run(
             seeds=request.seeds,
             training_flows=len(scenario.train[0]),
             scale=QUICK if request.quick else FULL,
-            advisor=(f"advice.advisor={request.advisor}", "advice.wait=true"),
+            advisor=(*request.advice, "advice.wait=true"),
             others=(*OTHERS, "vw") if find_spec("vowpalwabbit") else OTHERS,
         )
         placed.append((scenario, trials.place(planned, scenario, where)))

@@ -50,19 +50,18 @@ class SystemResult:
 
     def estimate(self, value: Callable[[Scorecard], float | None]) -> Estimate | None:
         """The mean of a scorecard's figure over trials; ``None`` where no trial has it."""
-        values = [value(trial.card) for trial in self.trials]
-        given = [one for one in values if one is not None]
-        return Estimate.of(given) if given else None
+        given = [(found, t.scenario) for t in self.trials if (found := value(t.card)) is not None]
+        return Estimate.grouped(*zip(*given, strict=True)) if given else None
 
     @property
     def average(self) -> Estimate:
         """Average reward per test flow."""
-        return Estimate.of([t.card.score.average_reward for t in self.trials])
+        return self._estimate([t.card.score.average_reward for t in self.trials])
 
     @property
     def class_mean(self) -> Estimate:
         """Mean over classes of their average reward."""
-        return Estimate.of([t.card.score.class_mean_reward for t in self.trials])
+        return self._estimate([t.card.score.class_mean_reward for t in self.trials])
 
     def of_class(self, name: str) -> Estimate | None:
         """Average reward of one true class; ``None`` if no test flow is of it."""
@@ -72,9 +71,12 @@ class SystemResult:
         """Average and class mean less a bound's, trial by trial."""
         pairs = [(t.card.score, bound(t.card)) for t in self.trials]
         return (
-            Estimate.of([own.average_reward - b.average_reward for own, b in pairs]),
-            Estimate.of([own.class_mean_reward - b.class_mean_reward for own, b in pairs]),
+            self._estimate([own.average_reward - b.average_reward for own, b in pairs]),
+            self._estimate([own.class_mean_reward - b.class_mean_reward for own, b in pairs]),
         )
+
+    def _estimate(self, values: Sequence[float]) -> Estimate:
+        return Estimate.grouped(values, [trial.scenario for trial in self.trials])
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able figures, without the curves."""
@@ -94,7 +96,7 @@ class SystemResult:
                 key: _json(self.estimate(lambda card, key=key: getattr(card.correct_action, key)))  # type: ignore[misc]
                 for key in correct
             },
-            "seconds": asdict(Estimate.of([t.seconds for t in self.trials])),
+            "seconds": asdict(self._estimate([t.seconds for t in self.trials])),
             "to_99_percent_of_average_bound": [asdict(t.average_reached) for t in self.trials],
             "to_99_percent_of_class_mean_bound": [
                 asdict(t.class_mean_reached) for t in self.trials
@@ -131,6 +133,11 @@ class Results:
             for (own, its, name), system in self.systems.items()
             if (own, its) == (label, part)
         }
+
+    def lines_of(self, label: Label, name: str) -> tuple[ProgressLine, ...]:
+        """Iterations of a main system's first trial; none if it was not trained."""
+        system = self.of(label, "main").get(name)
+        return system.trials[0].lines if system else ()
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -199,14 +206,17 @@ def _training_bound(scenario: Scenario) -> Score:
 def _result(one: Placed, scenario: Scenario, bound: Score) -> TrialResult:
     flows = scenario.flow_set("test")
     lines = tuple(one.folder.progress())
+    # Before cloning, the advisor acts; what it earns says nothing of the policy.
+    settings = one.trial.settings
+    cloned = settings.cloning.flows if settings.algo == "ppo-kg-pt" else 0
     return TrialResult(
         seed=one.trial.settings.seed,
         scenario=scenario.fingerprint,
         card=evaluate(one.folder.policy().actions(flows.predicted), flows),
         lines=lines,
         seconds=one.folder.manifest().seconds,
-        average_reached=reached(lines, bound.average_reward),
-        class_mean_reached=reached(lines, bound.class_mean_reward, by_class=True),
+        average_reached=reached(lines, bound.average_reward, after=cloned),
+        class_mean_reached=reached(lines, bound.class_mean_reward, by_class=True, after=cloned),
     )
 
 

@@ -288,9 +288,9 @@ def decision_costs(costs: Costs) -> Table:
     )
 
 
-def changes(results: Results, part: Part) -> Table | None:
-    """Ablations or other systems, beside PPO-KG in kirl settings; ``None`` if none were run."""
-    others, base = results.of("kirl", part), results.of("kirl", "main").get("ppo-kg")
+def changes(results: Results, part: Part, label: Label = "kirl") -> Table | None:
+    """Ablations or other systems, beside PPO-KG of the same settings; ``None`` if none were run."""
+    others, base = results.of(label, part), results.of(label, "main").get("ppo-kg")
     if not others or base is None:
         return None
     rows = [_change_row("PPO-KG as it is", base, base)]
@@ -318,7 +318,7 @@ def changes(results: Results, part: Part) -> Table | None:
         ),
         (tuple(rows[:1]), tuple(rows[1:])),
         Data(
-            "ablation" if part == "ablation" else "others",
+            f"ablation_{label}" if part == "ablation" else "others",
             (word, "measure", *ESTIMATE),
             tuple(data),
         ),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RayTaskError
 
 from envs import InputError, Scenario
 from llm_actor import actor as advisor_actor
@@ -93,11 +94,23 @@ def run(placed: Sequence[Placed], progress: Progress | None = None, parallel: in
                 active[_train.remote(str(one.folder.path.resolve()), models)] = one
             ready, _ = ray.wait(list(active), timeout=_POLL_SECONDS)
             for reference in ready:
-                ray.get(reference)
-                done += active.pop(reference).folder.manifest().total
+                one = active.pop(reference)
+                _ended(reference, one)
+                done += one.folder.manifest().total
             if progress:
                 names = ", ".join(f"{o.trial.label} {o.trial.name}" for o in active.values())
                 progress(done + sum(one.flows() for one in active.values()), total, names)
+
+
+def _ended(reference: Any, one: Placed) -> None:  # noqa: ANN401
+    try:
+        ray.get(reference)
+    except RayTaskError as error:
+        if isinstance(error.cause, InputError):
+            raise error.cause from None
+        # Which of many trainings it was is not in the error.
+        error.add_note(f"while {one.trial.label} {one.trial.name} trained in {one.folder.path}")
+        raise
 
 
 @contextlib.contextmanager
@@ -118,10 +131,13 @@ def _models(placed: Sequence[Placed]) -> Iterator[Models]:
 
 @contextlib.contextmanager
 def _interrupted(active: Mapping[Any, Placed]) -> Iterator[None]:
-    """Lets trials that are being trained write a checkpoint, as far as there is time."""
+    """Lets trials that are being trained write a checkpoint, as far as there is time.
+
+    Also when another one fails: what ends the whole is no reason to lose what they learnt.
+    """
     try:
         yield
-    except KeyboardInterrupt:
+    except BaseException:
         for reference in active:
             # To a training this is Ctrl-C. Its own calls to its graph are to be answered still.
             ray.cancel(reference, recursive=False)

@@ -118,6 +118,16 @@ def test_a_question_that_cannot_be_answered_is_refused(trained: Path) -> None:
     assert_refused(kirl("graph", "query", trained, "--signature", 99999), "no signature 99999")
 
 
+def test_a_graph_that_is_shared_is_not_cut_into_shards(prepared: Path) -> None:
+    done = kirl(
+        *("train", "--scenario", prepared / "scenario", "--graph", prepared / "group"),
+        *("--set", "graph.shards=2", "--out", prepared / "uncut"),
+    )
+
+    assert_refused(done, r"leave graph\.shards or graph\.shared out")
+    assert not (prepared / "uncut").exists()
+
+
 @pytest.mark.slow
 def test_runs_share_a_graph_and_learn_from_lessons(prepared: Path) -> None:
     (prepared / "lessons.csv").write_text(

@@ -40,3 +40,15 @@ def test_intervals_cover_the_true_mean_about_as_often_as_they_say() -> None:
 def test_no_values_make_no_estimate() -> None:
     with pytest.raises(ValueError, match="at least one"):
         Estimate.of([])
+
+
+def test_seeds_of_one_split_do_not_count_as_splits() -> None:
+    # Two splits of three seeds each: what differs is the split, and there are but two of them.
+    values, splits = [1.0, 1.1, 1.2, 3.0, 3.1, 3.2], ["a"] * 3 + ["b"] * 3
+
+    grouped = Estimate.grouped(values, splits)
+
+    assert grouped.values == pytest.approx((1.1, 3.1))
+    assert grouped.mean == pytest.approx(Estimate.of(values).mean)
+    assert grouped.high - grouped.low > Estimate.of(values).high - Estimate.of(values).low
+    assert Estimate.grouped(values, ["a"] * 6) == Estimate.of(values)

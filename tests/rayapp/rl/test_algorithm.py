@@ -15,7 +15,9 @@ import pytest
 import ray
 
 from envs import PAPER, BetaPrior, InputError, InteractionTable, Scenario
-from kg_actor import GraphCounts, Lesson, records_of, snapshot
+from kg_actor import GraphCounts, Keyed, Lesson, MergeKey, records_of, snapshot
+from kg_actor.actor import ask
+from kg_actor.sharding import split
 from llm_actor import GraphReader, Prompts, compose
 from llm_actor.selection import AdvisorSpec
 from rayapp.rl.algorithm import KnowledgePPO, KnowledgePPOConfig
@@ -178,6 +180,60 @@ def test_a_restored_checkpoint_goes_on_as_if_nothing_had_happened(
     assert resumed.counts.equals(baseline.counts)
 
 
+def test_a_graph_in_shards_changes_neither_policy_advice_nor_counts(
+    build: Build, baseline: Outcome, tmp_path: Path
+) -> None:
+    """Half of the training in one process's life, half after its checkpoint, as on one actor."""
+    alone = build()
+    where = {"graph_folder": tmp_path / "graph", "run_name": "cut", "graph_shards": 2}
+    first = build(**where)
+    for _ in range(2):
+        alone.train()
+        first.train()
+    first.save_to_path(str(tmp_path / "checkpoint"))
+    assert first.advised is not None
+    assert alone.advised is not None
+    assert np.array_equal(first.advised.log_probabilities, alone.advised.log_probabilities)
+    assert first.knowledge.version == alone.knowledge.version
+    for ours, theirs in zip(
+        vars(first.knowledge.counters).values(),
+        vars(alone.knowledge.counters).values(),
+        strict=True,
+    ):
+        assert np.array_equal(ours, theirs) or ours == theirs
+    first.train()
+    # Its driver dies while the next merge has come to one shard alone.
+    late = [Keyed(MergeKey("cut", 99, 0), InteractionTable.tally([0], [0], [0]))]
+    part = split(late, first.graph.spec, first.graph.shards)[0]
+    ask(first.graph.handles[0].merge.remote(part))
+    first.stop()
+
+    second = build(**where)
+    second.restore_from_path(str(tmp_path / "checkpoint"))
+
+    assert counts_of(second).type_action.sum() == 1_200
+    resumed = outcome_of(run(second))
+    assert np.array_equal(resumed.policy, baseline.policy)
+    assert resumed.counts.equals(baseline.counts)
+    assert resumed.counts.version == baseline.counts.version
+    names = sorted(path.name for path in (tmp_path / "checkpoint" / "graph").iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "graph").iterdir())
+    assert names == ["0-of-2", "1-of-2"]
+    with pytest.raises(InputError, match=r"a checkpoint of 2 shard\(s\)"):
+        alone.restore_from_path(str(tmp_path / "checkpoint"))
+
+
+@pytest.mark.parametrize("with_what", [{"shared_graph": "team"}, {"half_life": 500.0}])
+def test_a_graph_in_shards_is_neither_shared_nor_forgets(
+    scenario: Scenario, with_what: dict[str, Any]
+) -> None:
+    config = KnowledgePPOConfig().scenario(scenario.path)
+    config.knowledge(graph_shards=2, graph_folder="somewhere", **with_what)
+
+    with pytest.raises(ValueError, match="neither shared nor forgets"):
+        config.validate()
+
+
 def test_a_killed_runner_costs_no_flow_and_changes_nothing(build: Build, baseline: Outcome) -> None:
     hurt = build(runners=2)
     hurt.train()
@@ -283,7 +339,8 @@ def test_a_graph_actor_that_is_gone_for_good_is_started_again(
 ) -> None:
     hurt = build()
     hurt.train()
-    ray.kill(hurt.graph, no_restart=True)
+    [actor] = hurt.graph.handles
+    ray.kill(actor, no_restart=True)
 
     outcome = outcome_of(run(hurt))
 
@@ -462,3 +519,55 @@ def test_more_than_one_learner_is_refused(scenario: Scenario) -> None:
 
 def test_one_runner_more_than_flows_gets_nothing_to_do() -> None:
     assert [piece.count for piece in slices(0, 2, 3)] == [1, 1]
+
+
+def test_before_cloning_the_advisor_acts_and_then_the_policy_is_its_likeness(
+    build: Build, tmp_path: Path
+) -> None:
+    def begin() -> KnowledgePPO:
+        return build(reference_flows=1_000, cloning_steps=200, kl_schedule=Schedule("constant", 0))
+
+    algorithm = begin()
+    untouched = algorithm.saved_policy().probabilities(algorithm.scenario.signatures.predicted)
+    algorithm.train()
+    # 600 flows of the advisor's: the graph has them, and the policy has learnt nothing.
+    assert algorithm.by_reference
+    assert counts_of(algorithm).signature_actual.sum() == 600
+    policy = algorithm.saved_policy().probabilities(algorithm.scenario.signatures.predicted)
+    assert np.array_equal(policy.argmax(axis=1), untouched.argmax(axis=1))
+    path = algorithm.save_to_path(str(tmp_path / "checkpoint"))
+    algorithm.train()
+
+    assert algorithm.episodes == 1_000
+    assert not algorithm.by_reference
+    seen = counts_of(algorithm).signature_actual.sum(axis=1) > 0
+    predicted = algorithm.scenario.signatures.predicted
+    cloned = algorithm.saved_policy().probabilities(predicted)[seen]
+    advised = np.exp(algorithm.knowledge.reference_logp[seen])
+    assert (cloned.argmax(axis=1) == advised.argmax(axis=1)).mean() > 0.95
+
+    resumed = begin()
+    resumed.restore_from_path(path)
+    resumed.train()
+    again = resumed.saved_policy().probabilities(predicted)[seen]
+    assert np.array_equal(again, cloned)
+
+
+def test_the_advisor_alone_is_a_policy_that_no_network_learns(build: Build) -> None:
+    algorithm = run(build(reference_flows=2_000))
+
+    predicted = algorithm.scenario.signatures.predicted
+    acting = algorithm.saved_policy().probabilities(predicted)
+    assert np.allclose(acting, np.exp(algorithm.knowledge.reference_logp))
+    assert counts_of(algorithm).signature_actual.sum() == 2_000
+
+
+def test_a_limit_on_the_weights_of_rare_classes_reaches_the_learner(build: Build) -> None:
+    unbalanced, limited, balanced = (
+        outcome_of(run(build(class_balance=balance, class_weight_limit=limit))).policy
+        for balance, limit in ((0.0, 20.0), (1.0, 1.0), (1.0, 20.0))
+    )
+
+    # A limit of 1 leaves no flow more weight than another.
+    assert np.array_equal(unbalanced, limited)
+    assert not np.array_equal(unbalanced, balanced)

@@ -1,4 +1,4 @@
-"""Trainings whose graph actor is killed: nothing is lost, nothing doubled, nobody notices."""
+"""Trainings whose graph actors are killed: nothing is lost, nothing doubled, nobody notices."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 from envs import InteractionTable, Scenario
-from kg_actor import KnowledgeGraph, MergeKey, store
-from kg_actor.actor import ask
+from kg_actor import KnowledgeGraph, MergeKey, folders
 from rayapp.rl.algorithm import KnowledgePPO, KnowledgePPOConfig
 
 FLOWS = 400
@@ -24,11 +23,26 @@ FLOWS = 400
 
 
 @pytest.fixture
-def algorithm(ray_local: Any, scenario: Scenario, tmp_path: Path) -> Iterator[KnowledgePPO]:  # noqa: ANN401
+def shards() -> int:
+    """Actors of the graph, unless a test says otherwise."""
+    return 1
+
+
+@pytest.fixture
+def algorithm(
+    ray_local: Any,  # noqa: ANN401
+    scenario: Scenario,
+    tmp_path: Path,
+    shards: int,
+) -> Iterator[KnowledgePPO]:
     built = (
         KnowledgePPOConfig()
         .scenario(scenario.path, hidden=(16,), embedding_dim=4)
-        .knowledge(run_name=f"hurt-{tmp_path.name}", graph_folder=tmp_path / "graph")
+        .knowledge(
+            run_name=f"hurt-{tmp_path.name}",
+            graph_folder=tmp_path / "graph",
+            graph_shards=shards,
+        )
         .training(train_batch_size_per_learner=FLOWS, num_epochs=1)
         .debugging(seed=0, log_level="ERROR")
         .build_algo()
@@ -39,12 +53,12 @@ def algorithm(ray_local: Any, scenario: Scenario, tmp_path: Path) -> Iterator[Kn
 
 @contextlib.contextmanager
 def killing(algorithm: KnowledgePPO, kills: int, seed: int) -> Iterator[list[int]]:
-    """Kills the graph's process again and again, at moments that follow from the seed."""
+    """Kills processes of the graph again and again, at moments that follow from the seed."""
     rng, killed = np.random.default_rng(seed), list[int]()
 
     def kill() -> None:
         while len(killed) < kills:
-            process = ask(algorithm.graph.process.remote())
+            process = int(rng.choice(algorithm.graph.processes()))
             time.sleep(float(rng.uniform(0, 0.4)))
             os.kill(process, signal.SIGKILL)
             killed.append(process)
@@ -55,7 +69,14 @@ def killing(algorithm: KnowledgePPO, kills: int, seed: int) -> Iterator[list[int
     thread.join()
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("kills", "shards"),
+    [
+        (2, 1),
+        pytest.param(20, 1, marks=pytest.mark.slow),
+        pytest.param(20, 3, marks=pytest.mark.slow),
+    ],
+)
 def test_kills_lose_and_double_nothing(
     algorithm: KnowledgePPO, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int
 ) -> None:
@@ -76,9 +97,10 @@ def test_kills_lose_and_double_nothing(
     assert len(set(killed)) == kills
     assert algorithm.episodes == FLOWS * len(learnt)
     assert algorithm.graph_state().counts.equals(expected.counts())
-    assert store.read(tmp_path / "graph")[0].counts().equals(expected.counts())
+    assert folders.read(tmp_path / "graph")[0].counts().equals(expected.counts())
 
 
+@pytest.mark.parametrize("shards", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_killed_graph_changes_neither_policy_nor_graph(
     algorithm: KnowledgePPO, scenario: Scenario, tmp_path: Path
 ) -> None:
@@ -93,11 +115,13 @@ def test_a_killed_graph_changes_neither_policy_nor_graph(
     for iteration in range(6):
         unhurt.train()
         if iteration in (1, 3):
-            os.kill(ask(algorithm.graph.process.remote()), signal.SIGKILL)
+            os.kill(algorithm.graph.processes()[-1 if iteration == 1 else 0], signal.SIGKILL)
         algorithm.train()
 
     predicted = scenario.signatures.predicted
     policies = [each.saved_policy().probabilities(predicted) for each in (algorithm, unhurt)]
     assert np.array_equal(*policies)
-    assert algorithm.graph_state().counts.equals(unhurt.graph_state().counts)
+    counts = algorithm.graph_state().counts
+    assert counts.equals(unhurt.graph_state().counts)
+    assert counts.version == unhurt.graph_state().counts.version
     unhurt.stop()

@@ -237,3 +237,27 @@ def test_rllibs_own_updates_and_whole_batches_learn_alike(
     start, end, other = (weights_of(x) for x in (learner_of(config), quick, plain))
     assert (end - start).norm() > 0.3
     assert (end - other).norm() < 1e-3 * (end - start).norm()
+
+
+def test_an_adaptive_lambda_follows_the_kl_and_its_place_is_restored(
+    config: KnowledgePPOConfig, rows: dict[str, np.ndarray]
+) -> None:
+    config.knowledge(kl_schedule=Schedule("adaptive", start=0.5, target=1e-6))
+    learner, fresh, later = (learner_of(config) for _ in range(3))
+    begun = fresh.get_state()
+
+    def lambdas(of: ReferencePPOLearner, updates: int) -> list[float]:
+        told = [
+            of.update(batch=batch_of(rows), num_epochs=1, minibatch_size=len(rows[WEIGHTS]))
+            for _ in range(updates)
+        ]
+        return [float(found[DEFAULT_MODULE_ID]["lambda"].peek()) for found in told]
+
+    # The KL stays far above such a target, so lambda rises by a half per update.
+    assert lambdas(learner, 3) == pytest.approx([0.5, 0.75, 1.125])
+
+    later.set_state(learner.get_state())
+    assert lambdas(later, 1) == pytest.approx([1.6875])
+    # Back at the beginning, nothing is left of where it was.
+    later.set_state(begun)
+    assert lambdas(later, 1) == pytest.approx([0.5])

@@ -91,7 +91,7 @@ def samples(
             algorithm.train()
             advisor.log_probabilities(question())
         summary = algorithm.summary
-        size = graph_actor.ask(algorithm.graph.version.remote())
+        size = algorithm.graph.version()
         assert summary is not None
         process = graph_actor.ask(advisor.handles[0].process.remote())
         deadline = time.monotonic() + 60

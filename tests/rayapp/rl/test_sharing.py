@@ -29,7 +29,7 @@ def test_what_is_offered_is_taken_and_graphs_stay_apart(
     assert first.scenario is second.scenario is scenario
     assert alone.scenario is not scenario
     first.train()
-    counts = [graph_actor.ask(one.graph.counts.remote()) for one in (first, second)]
+    counts = [one.graph.counts() for one in (first, second)]
     assert [int(one.signature_actual.sum()) for one in counts] == [600, 0]
 
 

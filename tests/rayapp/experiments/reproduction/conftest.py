@@ -95,6 +95,7 @@ def everything(make_system: MakeSystem, make_results: MakeResults) -> Results:
         systems += [
             make_system(label, "figure 3", name) for name in ("ppo", "lambda 1.0", "lambda 0.1")
         ]
+    systems.append(make_system("paper", "ablation", "embedding of signatures", web=2.0))
     systems.append(make_system("kirl", "ablation", "lambda stays 1", web=0.5))
     systems.append(make_system("kirl", "others", "linucb", web=2.5))
     return make_results(*systems)

@@ -69,7 +69,7 @@ def test_every_table_and_plot_has_its_numbers_beside_it(out: Path) -> None:
     alone = {"table_5", "bounds", "convergence", "graph_size", "cost", "findings"}
     labelled = {f"{name}_{label}" for name in both for label in ("paper", "kirl")}
     # A closer view has the numbers of the whole one: one file serves both.
-    assert names == labelled | alone | {"ablation", "others"}
+    assert names == labelled | alone | {"ablation_paper", "ablation_kirl", "others"}
     with (out / "data" / "findings.csv").open(encoding="utf-8", newline="") as file:
         assert len(list(csv.DictReader(file))) == 14
 

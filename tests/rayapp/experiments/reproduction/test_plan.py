@@ -9,8 +9,11 @@ from rayapp.config import TrainingSettings, flat
 from rayapp.experiments.reproduction import paper
 from rayapp.experiments.reproduction.plan import (
     ABLATIONS,
+    CHANGES,
     FLOW_BY_FLOW,
     FULL,
+    MECHANISMS,
+    OTHERS,
     PAPER,
     QUICK,
     SYSTEMS,
@@ -28,7 +31,7 @@ def of(trials: list[Trial], label: str, part: str, name: str) -> Trial:
     return found
 
 
-def test_both_labels_train_all_systems_and_only_kirls_is_ablated() -> None:
+def test_both_labels_train_all_systems_and_change_one_thing_at_a_time() -> None:
     trials = plan(("paper", "kirl"), seeds=3, training_flows=FLOWS)
 
     parts = Counter((trial.label, trial.part) for trial in trials)
@@ -37,6 +40,7 @@ def test_both_labels_train_all_systems_and_only_kirls_is_ablated() -> None:
         ("paper", "figure 3"): 9,
         ("kirl", "main"): 15,
         ("kirl", "figure 3"): 9,
+        ("paper", "ablation"): 3 * len(MECHANISMS),
         ("kirl", "ablation"): 3 * len(ABLATIONS),
     }
     assert {trial.settings.seed for trial in trials} == {0, 1, 2}
@@ -71,14 +75,15 @@ def test_every_setting_of_the_paper_exists() -> None:
     assert config.load(None, PAPER, {}).ppo.flows_per_iteration == 4096
 
 
-def test_every_ablation_changes_something() -> None:
-    trials = plan(("kirl",), seeds=1, training_flows=FLOWS)
-    base = of(trials, "kirl", "main", "ppo-kg").settings
+def test_every_change_changes_something() -> None:
+    trials = plan(("paper", "kirl"), seeds=1, training_flows=FLOWS)
 
-    for name, _ in ABLATIONS:
-        changed = of(trials, "kirl", "ablation", name).settings
-        assert changed != base
-        assert changed.episodes == base.episodes
+    for label, changes in CHANGES.items():
+        base = of(trials, label, "main", "ppo-kg").settings
+        for name, _ in changes:
+            changed = of(trials, label, "ablation", name).settings
+            assert changed != base
+            assert changed.episodes == base.episodes
 
 
 def test_advice_is_set_for_infused_systems_alone() -> None:
@@ -99,18 +104,27 @@ def test_what_learns_flow_by_flow_gets_fewer_of_them() -> None:
     trials = plan(("kirl",), seeds=1, training_flows=FLOWS, others=("vw", "linucb"))
 
     assert of(trials, "kirl", "others", "vw").settings.episodes == FLOW_BY_FLOW
-    assert of(trials, "kirl", "others", "linucb").settings.episodes == FULL.episodes(FLOWS)
+    assert of(trials, "kirl", "others", "linucb").settings.episodes == FULL.episodes(FLOWS, "kirl")
+
+
+def test_thompson_sampling_is_tried_with_both_posteriors() -> None:
+    trials = plan(("kirl",), seeds=1, training_flows=FLOWS, others=OTHERS)
+
+    found = {t.name: t.settings.bandit.posterior for t in trials if t.settings.algo == "thompson"}
+    assert found == {"thompson": "reward", "thompson on signatures": "class"}
 
 
 def test_lengths_follow_the_scenario_within_limits() -> None:
-    assert FULL.episodes(FLOWS) == 5 * FLOWS
-    assert FULL.episodes(1_000) == FULL.least
-    assert QUICK.episodes(FLOWS) == QUICK.most
-    assert Scale(most=100, least=5).episodes(10) == 50
+    assert FULL.episodes(FLOWS, "kirl") == FULL.episodes(FLOWS, "paper") == 5 * FLOWS
+    assert FULL.episodes(1_000, "kirl") == FULL.least
+    # The paper's five passes stay five.
+    assert FULL.episodes(1_000, "paper") == 5_000
+    assert QUICK.episodes(FLOWS, "paper") == QUICK.most
+    assert Scale(most=100, least=5).episodes(10, "kirl") == 50
 
 
 def test_short_trainings_clone_no_more_than_their_first_half() -> None:
-    trials = plan(("paper",), seeds=1, training_flows=1_000, scale=Scale(most=9_000, least=9_000))
+    trials = plan(("paper",), seeds=1, training_flows=1_800)
 
     assert of(trials, "paper", "main", "ppo-kg-pt").settings.cloning.flows == 4_500
 

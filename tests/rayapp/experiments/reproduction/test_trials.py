@@ -27,6 +27,13 @@ def tiny(name: config.Algo, episodes: int = 1_200) -> Trial:
     return Trial("kirl", "main", name, settings)
 
 
+def endless() -> Trial:
+    """A training that ends by interruption alone, and then writes its only checkpoint."""
+    rare = ("ppo.flows_per_iteration=400", "checkpoint_seconds=100000")
+    settings = config.load(None, rare, {"algo": "ppo", "episodes": 100_000_000})
+    return Trial("kirl", "main", "ppo", settings)
+
+
 def test_trials_run_and_are_gathered(
     ray_local: ModuleType, scenario: Scenario, tmp_path: Path
 ) -> None:
@@ -105,12 +112,7 @@ def test_an_interrupted_trial_goes_on(
 def test_trials_that_are_interrupted_together_write_their_checkpoints(
     ray_local: ModuleType, scenario: Scenario, tmp_path: Path
 ) -> None:
-    rare = config.load(
-        None,
-        ("ppo.flows_per_iteration=400", "checkpoint_seconds=100000"),
-        {"algo": "ppo", "episodes": 100_000_000},
-    )
-    (placed,) = trials.place([Trial("kirl", "main", "ppo", rare)], scenario, tmp_path)
+    (placed,) = trials.place([endless()], scenario, tmp_path)
 
     def stop_midway(done: int, total: int, names: str) -> None:
         if done:
@@ -134,3 +136,31 @@ def test_a_trial_that_has_not_begun_has_no_flows(scenario: Scenario, tmp_path: P
 
     assert placed.flows() == 0
     assert isinstance(placed.folder, RunFolder)
+
+
+def test_a_trial_that_fails_says_where(
+    ray_local: ModuleType, scenario: Scenario, tmp_path: Path
+) -> None:
+    (bad,) = trials.place([tiny("ppo")], scenario, tmp_path)
+    flows = bad.folder.scenario_folder / "train.parquet"
+    # The run's files are links to the scenario's own.
+    flows.unlink()
+    flows.write_bytes(b"damaged")
+
+    with pytest.raises(InputError, match=r"train\.parquet"):
+        trials.run([bad])
+
+
+def test_whatever_ends_a_reproduction_trials_write_their_checkpoints(
+    ray_local: ModuleType, scenario: Scenario, tmp_path: Path
+) -> None:
+    (placed,) = trials.place([endless()], scenario, tmp_path)
+
+    def fail_midway(done: int, total: int, names: str) -> None:
+        if done:
+            raise InputError("another trial failed")
+
+    with pytest.raises(InputError, match="another trial"):
+        trials.run([placed], fail_midway)
+
+    assert 0 < placed.folder.manifest().episodes == placed.flows() < 100_000_000
