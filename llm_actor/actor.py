@@ -8,26 +8,30 @@ an answer depends on its prompt alone, so a repeated call does no harm.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-import threading
+import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import ray
 from numpy.typing import NDArray
+from ray.exceptions import ActorDiedError
 from ray.util.metrics import Counter, Gauge, Histogram
 
 from envs import PAPER, InputError
 from kg_actor.actor import NAMESPACE, ask, growth
 from llm_actor.advisor import Advisor
-from llm_actor.batching import Batcher, Limits
+from llm_actor.attempts import Attempts
+from llm_actor.batching import Batcher, Limits, prompt_keys
 from llm_actor.circuit import State
 from llm_actor.meter import Load
 from llm_actor.placement import Need, Place, no_gpu, placed
 from llm_actor.prompts import Prompts
+from llm_actor.routing import routed
 from llm_actor.selection import AdvisorSpec, build
 
 SECONDS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]
@@ -35,6 +39,11 @@ SECONDS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]
 
 SIZES = [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0]
 """Boundaries of the exported histogram of batch sizes."""
+
+SECONDS_BETWEEN_WORDS = 10.0
+"""While a GPU is waited for."""
+
+_log = logging.getLogger(__name__)
 
 COUNTS = ("answered", "outcomes", "problems")
 """Counters that an advisor may have."""
@@ -61,6 +70,8 @@ class Health:
             ``outcomes`` and ``problems``, and with the name ``endpoint`` an endpoint's requests
             made again (``retried``) and how often it was left alone (``openings``).
         circuit: state of an endpoint's circuit breaker; ``None`` for other advisors.
+        revision: :attr:`AdvisorSpec.revision_key` when it was loaded; ``None`` before.
+        token_budget: most tokens of a model's batch now; it shrinks with the memory.
     """
 
     advisor: str
@@ -73,6 +84,8 @@ class Health:
     device: str | None
     counts: Mapping[str, Mapping[str, int]]
     circuit: State | None
+    revision: str | None
+    token_budget: int | None
 
 
 class AdvisorServer:
@@ -87,6 +100,7 @@ class AdvisorServer:
         self._batcher: Batcher | None = None
         self._loading: asyncio.Task[Batcher] | None = None
         self._problem: str | None = None
+        self._revision: str | None = None
 
     async def log_probabilities(self, prompts: Prompts) -> NDArray[np.float32]:
         """See :meth:`Batcher.ask`; raises :class:`InputError` where loading does."""
@@ -110,6 +124,8 @@ class AdvisorServer:
             getattr(advisor, "device", None),
             _counts(advisor),
             getattr(advisor, "circuit", None),
+            self._revision,
+            getattr(advisor, "token_budget", None),
         )
 
     async def process(self) -> int:
@@ -121,7 +137,7 @@ class AdvisorServer:
         return self._spec
 
     async def revision(self) -> str:
-        """See :attr:`AdvisorSpec.revision_key`, by the files of this machine."""
+        """See :attr:`AdvisorSpec.revision_key`, by the files of this machine as they are now."""
         return await asyncio.to_thread(lambda: self._spec.revision_key)
 
     async def _ready(self) -> Batcher:
@@ -134,7 +150,7 @@ class AdvisorServer:
 
     async def _load(self) -> Batcher:
         try:
-            advisor = await asyncio.to_thread(_warm, self._spec, self._place)
+            self._revision, advisor = await asyncio.to_thread(_loaded, self._spec, self._place)
         except Exception as error:
             self._problem, self._loading = str(error), None
             raise
@@ -155,10 +171,21 @@ def _cpus() -> int:
     return max(1, int(sum(found)))
 
 
-def _warm(spec: AdvisorSpec, place: Place) -> Advisor:
-    """Builds the advisor; a model of this process answers some prompts, so as to be warm."""
+def _loaded(spec: AdvisorSpec, place: Place) -> tuple[str, Advisor]:
+    """The advisor, and its revision key from before its files were read."""
     if not spec.holds_model:
-        return build(spec)
+        return spec.revision_key, build(spec)
+    attempts = Attempts(ray.get_runtime_context().get_actor_id() or f"process-{os.getpid()}")
+    attempts.begin(spec.name)
+    try:
+        return spec.revision_key, _warm(spec, place)
+    finally:
+        # Not when the process is killed.
+        attempts.end()
+
+
+def _warm(spec: AdvisorSpec, place: Place) -> Advisor:
+    """Builds an advisor with a model; it answers some prompts, so as to be warm."""
     if spec.device == "auto" and not place.gpus:
         # A machine may show its GPUs to processes that Ray gave none.
         spec = replace(spec, device="cpu")
@@ -196,7 +223,6 @@ class Exporter:
         self._joined = made(Counter, "joined", "Prompts equal to one that was being asked")
         self._asked = made(Counter, "asked", "Prompts that went to the advisor")
         self._failures = made(Counter, "failures", "Requests that failed")
-        self._fallbacks = made(Counter, "fallbacks", "Prompts that a fallback answered")
         self._tokens = made(Counter, "tokens", "Tokens of prompts that a model read")
         self._speed = made(Gauge, "prompts_per_second", "Of the last batch")
         self._token_speed = made(Gauge, "tokens_per_second", "Of prompts in the last batch")
@@ -234,8 +260,6 @@ class Exporter:
     ) -> None:
         """See :class:`llm_actor.meter.Watcher`."""
         self._asked.inc(prompts)
-        if fallbacks:
-            self._fallbacks.inc(fallbacks)
         if tokens:
             self._tokens.inc(tokens)
         self._size.observe(prompts)
@@ -247,52 +271,61 @@ class Exporter:
 class RemoteAdvisor:
     """Advisors elsewhere, as one :class:`llm_actor.advisor.Advisor`; usable from any thread.
 
+    Equal prompts go to the same replica, whoever asks them, so that its cache answers the second
+    time. Different ones spread evenly, as their hashes do. What a replica that is gone for good
+    would have answered goes to the others.
+
     Args:
-        handles: replicas of one advisor.
+        handles: replicas of one advisor, in the same order wherever they are used.
     """
 
     def __init__(self, handles: Sequence[Any]) -> None:
         self.handles = tuple(handles)
-        self._lock = threading.Lock()
-        self._outstanding: list[dict[Any, int]] = [{} for _ in self.handles]
+        self._live = tuple(range(len(self.handles)))
 
     def __reduce__(self) -> tuple[object, ...]:
-        # What one process has outstanding is no business of another's.
         return (RemoteAdvisor, (self.handles,))
 
     @property
     def name(self) -> str:
         """The name of the advisor that answers."""
-        spec: AdvisorSpec = ask(self.handles[0].spec.remote())
+        spec: AdvisorSpec = ask(self.handles[self._live[0]].spec.remote())
         return spec.name
 
     def log_probabilities(self, prompts: Prompts) -> NDArray[np.float32]:
-        """Waits for the answer, see :class:`llm_actor.advisor.Advisor`; all replicas work at it.
+        """Waits for the answer, see :class:`llm_actor.advisor.Advisor`.
 
         Raises:
             InputError: the advisor cannot be loaded, or cannot tell these prompts.
+            ActorDiedError: no replica is left.
         """
-        parts = max(1, min(len(self.handles), len(prompts)))
-        rows = np.array_split(np.arange(len(prompts)), parts)
-        return np.concatenate(ask([self.submit(prompts.take(part)) for part in rows]))
+        return self.submit(prompts).result()
 
-    def submit(self, prompts: Prompts) -> Any:  # noqa: ANN401 (a reference to the answer)
-        """Asks without waiting; :func:`kg_actor.actor.ask` waits for what this returns.
+    def submit(self, prompts: Prompts) -> Asked:
+        """Asks without waiting."""
+        return Asked(self, prompts)
 
-        It goes to the replica with the fewest prompts outstanding from here.
-        """
-        with self._lock:
-            for outstanding in self._outstanding:
-                if outstanding:
-                    refs = list(outstanding)
-                    done, _ = ray.wait(refs, num_returns=len(refs), timeout=0, fetch_local=False)
-                    for ref in done:
-                        del outstanding[ref]
-            loads = [sum(outstanding.values()) for outstanding in self._outstanding]
-            least = loads.index(min(loads))
-            ref = self.handles[least].log_probabilities.remote(prompts)
-            self._outstanding[least][ref] = len(prompts)
-            return ref
+    def parts(self, prompts: Prompts, rows: NDArray[np.intp]) -> list[Part]:
+        """Sends some of the prompts to the replicas that answer them."""
+        # Another thread may find out meanwhile that one is lost.
+        live = self._live
+        chosen = [live[0]] * len(rows)
+        if len(live) > 1:
+            chosen = routed(prompt_keys(prompts.take(rows)), live)
+        places = np.array(chosen, np.intp)
+        parts = []
+        for replica in dict.fromkeys(chosen or live[:1]):
+            own = rows[places == replica]
+            answer = self.handles[replica].log_probabilities.remote(prompts.take(own))
+            parts.append(Part(replica, own, answer))
+        return parts
+
+    def lost(self, replica: int) -> bool:
+        """A replica is gone for good; whether others are left."""
+        rest = tuple(one for one in self._live if one != replica)
+        # The last one stays, so that whoever asks it hears why.
+        self._live = rest or self._live
+        return bool(rest)
 
     def stop(self) -> None:
         """Ends the replicas, whoever else uses them."""
@@ -300,46 +333,86 @@ class RemoteAdvisor:
             ray.kill(handle)
 
 
+@dataclass(frozen=True)
+class Part:
+    """Prompts that one replica was asked.
+
+    Attributes:
+        replica: its number.
+        rows: of the prompts, int [prompts].
+        answer: reference to float32 [prompts, actions].
+    """
+
+    replica: int
+    rows: NDArray[np.intp]
+    answer: Any
+
+
+class Asked:
+    """Prompts on their way, to one replica or to several.
+
+    Args:
+        advisor: whose replicas.
+        prompts: what they are asked.
+    """
+
+    def __init__(self, advisor: RemoteAdvisor, prompts: Prompts) -> None:
+        self._advisor, self._prompts = advisor, prompts
+        self._parts = advisor.parts(prompts, np.arange(len(prompts)))
+
+    def result(self) -> NDArray[np.float32]:
+        """Waits for all answers, float32 [prompts, actions].
+
+        Raises:
+            InputError: the advisor cannot be loaded, or cannot tell these prompts.
+            ActorDiedError: no replica is left.
+        """
+        told = np.zeros(self._prompts.candidates.shape, np.float32)
+        waiting = list(self._parts)
+        while waiting:
+            part = waiting.pop(0)
+            try:
+                told[part.rows] = ask(part.answer)
+            except ActorDiedError:
+                if not self._advisor.lost(part.replica):
+                    raise
+                waiting += self._advisor.parts(self._prompts, part.rows)
+        return told
+
+
 def start(
     spec: AdvisorSpec,
+    need: Need | None = None,
     *,
     name: str | None = None,
-    gpus: Literal["auto"] | float = "auto",
-    accelerator: str | None = None,
-    require_gpu: bool = False,
-    resource: str | None = None,
     cpus: float = 0,
-    replicas: int = 1,
     limits: Limits | None = None,
 ) -> RemoteAdvisor:
     """Starts an advisor's actors, or finds them by their name.
 
     Args:
         spec: which advisor.
+        need: where the actors run, and how many there are.
         name: under which several drivers share it on purpose; it outlives them, until
             :meth:`RemoteAdvisor.stop`, and this waits until it is there. Without a name it
             ends with what is returned here.
-        gpus: see :class:`llm_actor.placement.Need`, as for the next two and ``replicas``.
-        accelerator: the GPU's type.
-        require_gpu: refuse at once rather than wait or run on CPU.
-        resource: a custom resource of Ray's that the actors' nodes have.
         cpus: that Ray keeps for each replica; none by default, since callers mostly wait.
-        replicas: how many actors.
         limits: of batches and cache; an actor that is found keeps its own.
 
     Raises:
         InputError: no GPU although one is required, fewer free ones than replicas, no node with
-            the resource, or an advisor of that name is another one.
+            the resource, or an advisor of that name is another one, or one whose model's files
+            have changed since it was loaded.
     """
-    need = Need(gpus, accelerator, require_gpu, resource, replicas)
+    need = need or Need()
     first = f"advisor:{name or f'{spec.name}-{uuid.uuid4().hex[:8]}'}"
-    names = [first, *(f"{first}:{replica}" for replica in range(1, replicas))]
+    names = [first, *(f"{first}:{replica}" for replica in range(1, need.replicas))]
     found = {each: handle for each in names if (handle := _running(each)) is not None}
     for each, handle in found.items():
-        _check_same(each, handle, spec, require_gpu)
+        _check_same(each, handle, spec, need.require_gpu)
     handles = [found.get(each) for each in names]
-    if len(found) < replicas:
-        more = replace(need, replicas=replicas - len(found))
+    if len(found) < need.replicas:
+        more = replace(need, replicas=need.replicas - len(found))
         place = placed(spec, more, *_resources())
         options = {
             "namespace": NAMESPACE,
@@ -353,16 +426,43 @@ def start(
             "lifetime": "detached" if name else None,
         }
         actor_class: Any = ray.remote(AdvisorServer)
+        _say_where(spec, place, more.replicas)
         handles = [
             handle
             or actor_class.options(name=each, **options).remote(spec, place, limits or Limits())
             for each, handle in zip(names, handles, strict=True)
         ]
+        if place.gpus:
+            _wait_for_gpus(handles, spec)
     if name:
         # Another driver may have taken the name between looking and starting.
         for each, handle in zip(names, handles, strict=True):
-            _check_same(each, handle, spec, require_gpu)
+            _check_same(each, handle, spec, need.require_gpu)
     return RemoteAdvisor(handles)
+
+
+def _say_where(spec: AdvisorSpec, place: Place, replicas: int) -> None:
+    device = f"on {place.gpus:g} GPU" if place.gpus else "on CPU"
+    many = f", in {replicas} actors" if replicas > 1 else ""
+    _log.info("%s runs %s%s: %s", spec.name, device, many, place.reason)
+
+
+def _wait_for_gpus(handles: Sequence[Any], spec: AdvisorSpec) -> None:
+    """Returns once every replica has its GPU; says every ten seconds that it waits."""
+    waiting = [handle.process.remote() for handle in handles]
+    begun = time.monotonic()
+    while waiting:
+        _, waiting = ray.wait(
+            waiting, num_returns=len(waiting), timeout=SECONDS_BETWEEN_WORDS, fetch_local=False
+        )
+        if waiting:
+            _log.info(
+                "Waiting since %.0f s for %s to start on a GPU; of %g in the cluster %g are free",
+                time.monotonic() - begun,
+                spec.name,
+                ray.cluster_resources().get("GPU", 0.0),
+                ray.available_resources().get("GPU", 0.0),
+            )
 
 
 def _resources() -> tuple[dict[str, float], dict[str, float]]:
@@ -390,4 +490,11 @@ def _check_same(name: str, handle: Any, spec: AdvisorSpec, require_gpu: bool) ->
             f"is already another advisor ({health.advisor}), or one with other options",
             where=name,
             mend="Use another name, or stop that one first",
+        )
+    # By the files where the actor is: this machine may have none of them.
+    if health.revision not in (None, ask(handle.revision.remote())):
+        raise InputError(
+            f"answers with an older state of {health.advisor}: its files have changed since",
+            where=name,
+            mend="Stop it first, so that the model is loaded anew, or use another name",
         )

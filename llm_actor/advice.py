@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from envs import Catalogue, Suggestion
 from kg_actor import Records
 from llm_actor.advisor import Advisor, Answers, ask
+from llm_actor.circuit import State
 from llm_actor.prompts import Prompts, compose
 
 CACHE_SIZE = 65_536
@@ -34,10 +35,11 @@ class AdviceTable:
         log_probabilities: float32 [signatures, actions], the advisor's, from which
             ``rayapp.rl.reference`` makes the reference policy pi_LLM (eq. 5).
         version: of the graph that the table was made for.
-        asked: prompts that the advisor answered since the table before.
+        asked: prompts that were answered since the table before.
         stale: signatures whose advice rests on older records than the graph's.
         age: versions between the oldest records that any advice here rests on and the graph.
         distinct: different prompts among the signatures'.
+        fallbacks: of those asked, prompts that a fallback answered in the advisor's place.
     """
 
     suggestion: Suggestion
@@ -47,6 +49,7 @@ class AdviceTable:
     stale: int = 0
     age: int = 0
     distinct: int = 0
+    fallbacks: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,14 +80,21 @@ class AdviceDesk:
             is; only the first one waits.
         max_age: without ``wait``, how many versions old the records may be that advice rests
             on; a table that would be older waits.
+        cache_size: answers kept beside those in use; the least recently used go first.
     """
 
     def __init__(
-        self, advisor: Advisor, catalogue: Catalogue, *, wait: bool = True, max_age: int = 16
+        self,
+        advisor: Advisor,
+        catalogue: Catalogue,
+        *,
+        wait: bool = True,
+        max_age: int = 16,
+        cache_size: int = CACHE_SIZE,
     ) -> None:
         self.advisor = advisor
         self._catalogue = catalogue
-        self._wait, self._max_age = wait, max_age
+        self._wait, self._max_age, self._cache_size = wait, max_age, cache_size
         self._answers: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
         self._passing: dict[bytes, NDArray[np.float32]] = {}
         self._pending: _Question | None = None
@@ -92,13 +102,19 @@ class AdviceDesk:
         self._table = np.zeros((0, len(catalogue.actions)), np.float32)
         self._versions = np.zeros(0, np.int64)
         self._held: list[NDArray[np.float32] | None] = []
-        self._asked = 0
+        self._asked = self._fallbacks = 0
+
+    @property
+    def circuit(self) -> State | None:
+        """Whether an endpoint is asked (``closed``) or left alone; ``None`` for other advisors."""
+        state: State | None = getattr(self.advisor, "circuit", None)
+        return state
 
     def advise(self, records: Records) -> AdviceTable:
         """The advice table for these records."""
         prompts = compose(records, self._catalogue)
         keys = prompts.keys()
-        self._asked = 0
+        self._asked = self._fallbacks = 0
         self._passing = {}
         begins = not len(self._table) or records.version < self._versions.max()
         if begins:
@@ -152,6 +168,7 @@ class AdviceDesk:
         self._pending = None
         for key, answer, own in zip(question.asked, *question.answers.result(), strict=True):
             (self._answers if own else self._passing)[key] = answer.copy()
+            self._fallbacks += not own
         self._asked += len(question.asked)
         self._fill(question.keys, question.version)
 
@@ -175,7 +192,7 @@ class AdviceDesk:
         for key in needed:
             if key in self._answers:
                 self._answers.move_to_end(key)
-        while len(self._answers) > max(CACHE_SIZE, len(needed)):
+        while len(self._answers) > max(self._cache_size, len(needed)):
             self._answers.popitem(last=False)
 
     def _told(self, records: Records, distinct: int) -> AdviceTable:
@@ -191,4 +208,5 @@ class AdviceDesk:
             int(np.count_nonzero(age)),
             int(age.max()),
             distinct,
+            self._fallbacks,
         )

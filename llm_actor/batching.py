@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from llm_actor.advisor import Advisor, ask, tokens_read
 from llm_actor.meter import Load, Meter, Watcher
 from llm_actor.prompts import Prompts
+from llm_actor.text import Template, messages
 
 Answer = NDArray[np.float32]
 """Log-probabilities of all actions for one prompt, float32 [actions]."""
@@ -36,6 +37,8 @@ class Limits:
         max_wait_seconds: a prompt waits for company no longer than this; a batch that is
             still being answered may keep it waiting for longer.
         cache_size: answers kept; the least recently used go first. 0 keeps none.
+        max_batch_tokens: a batch's prompts have so many tokens at most, as :func:`tokens_of`
+            estimates them; a longer prompt goes alone. ``None`` does not look.
 
     Raises:
         ValueError: a limit that nothing fits into.
@@ -44,9 +47,12 @@ class Limits:
     max_prompts: int = 256
     max_wait_seconds: float = 0.005
     cache_size: int = 65_536
+    max_batch_tokens: int | None = None
 
     def __post_init__(self) -> None:
-        if self.max_prompts < 1 or self.cache_size < 0 or not self.max_wait_seconds >= 0:
+        tokens = 1 if self.max_batch_tokens is None else self.max_batch_tokens
+        most = min(self.max_prompts, tokens)
+        if most < 1 or self.cache_size < 0 or not self.max_wait_seconds >= 0:
             raise ValueError(f"limits must be positive: {self}")
 
 
@@ -62,6 +68,7 @@ class _Question:
     prompts: Prompts
     row: int
     since: float
+    tokens: int
     answer: asyncio.Future[Answer]
 
 
@@ -84,6 +91,7 @@ class Batcher:
         self._cache: OrderedDict[bytes, Answer] = OrderedDict()
         self._open: dict[bytes, _Question] = {}
         self._waiting: deque[_Question] = deque()
+        self._waiting_tokens = 0
         self._full = asyncio.Event()
         self._work: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, "advisor")
@@ -149,12 +157,16 @@ class Batcher:
         if not new:
             return
         kind, since = _kind(prompts), time.perf_counter()
-        for row, key, future in new:
+        sizes = [0] * len(new)
+        if self._limits.max_batch_tokens is not None:
+            sizes = tokens_of(self.advisor, prompts.take([row for row, _, _ in new]))
+        for (row, key, future), tokens in zip(new, sizes, strict=True):
             # Looked at even when all who waited are gone, or asyncio would complain of it.
             future.add_done_callback(asyncio.Future.exception)
-            self._open[key] = _Question(key, kind, prompts, row, since, future)
+            self._open[key] = _Question(key, kind, prompts, row, since, tokens, future)
             self._waiting.append(self._open[key])
-        if len(self._waiting) >= self._limits.max_prompts:
+            self._waiting_tokens += tokens
+        if self._enough():
             self._full.set()
         if self._work is None or self._work.done():
             self._work = asyncio.create_task(self._answer_all())
@@ -162,15 +174,33 @@ class Batcher:
     async def _answer_all(self) -> None:
         while self._waiting:
             await self._until_due()
-            count = min(len(self._waiting), self._limits.max_prompts)
-            batch = [self._waiting.popleft() for _ in range(count)]
-            for alike in _alike(batch):
+            for alike in _alike(self._next_batch()):
                 await self._answer(alike)
+
+    def _enough(self) -> bool:
+        """Whether a batch is full."""
+        most = self._limits.max_batch_tokens
+        return len(self._waiting) >= self._limits.max_prompts or (
+            most is not None and self._waiting_tokens >= most
+        )
+
+    def _next_batch(self) -> list[_Question]:
+        """The longest waiting, as many as the limits allow, and at least one."""
+        batch: list[_Question] = []
+        left = self._limits.max_batch_tokens
+        while self._waiting and len(batch) < self._limits.max_prompts:
+            tokens = self._waiting[0].tokens
+            if batch and left is not None and tokens > left:
+                break
+            left = None if left is None else left - tokens
+            self._waiting_tokens -= tokens
+            batch.append(self._waiting.popleft())
+        return batch
 
     async def _until_due(self) -> None:
         due = self._waiting[0].since + self._limits.max_wait_seconds
         remaining = due - time.perf_counter()
-        if len(self._waiting) >= self._limits.max_prompts or remaining <= 0:
+        if self._enough() or remaining <= 0:
             return
         self._full.clear()
         try:
@@ -211,6 +241,22 @@ class Batcher:
     def _went(self, begun: float, failed: bool) -> None:
         for watcher in self._watchers:
             watcher.went(time.perf_counter() - begun, failed)
+
+
+CHARACTERS_PER_TOKEN = 4
+"""Of text in general, as models' makers have it; tables of numbers have fewer."""
+
+
+def tokens_of(advisor: Advisor, prompts: Prompts) -> list[int]:
+    """How many tokens each prompt has: the advisor's own count, else estimated by its text."""
+    count = getattr(advisor, "tokens_of", None)
+    if count is not None:
+        counted: list[int] = count(prompts)
+        return counted
+    chats = messages(prompts, Template.read())
+    return [
+        -(-sum(len(part["content"]) for part in chat) // CHARACTERS_PER_TOKEN) for chat in chats
+    ]
 
 
 def prompt_keys(prompts: Prompts) -> list[bytes]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +13,16 @@ from typing import Any, Literal
 import torch
 
 from envs.errors import InputError
+from llm_actor.budget import out_of_memory
 
 PHI = "microsoft/Phi-3.5-mini-instruct"
 """The paper's model, by its hub id."""
+
+MOST_HEADER = 100 * 2**20
+"""Bytes of a header of safetensors, which its own library refuses beyond."""
+
+MEMORY, GROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+"""Where Linux tells what memory is free, and what a control group (version 2) may take."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
 
@@ -89,6 +98,7 @@ def load(source: ModelSource) -> tuple[Any, Any]:
         "trust_remote_code": False,
         "local_files_only": source.offline,
     }
+    _check_memory(source, device, dtype)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source.model, **common)
         model = AutoModelForCausalLM.from_pretrained(
@@ -109,9 +119,9 @@ def load(source: ModelSource) -> tuple[Any, Any]:
 
 def _explained(source: ModelSource, error: Exception) -> InputError:
     first = str(error).strip().split("\n")[0][:300] or type(error).__name__
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error):
+    if out_of_memory(error):
         return source.problem("does not fit into memory", first, "Use a smaller model or dtype")
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if _no_space(error):
         return source.problem("no space left on the disk", first, "Free some space")
     if "trust_remote_code" in str(error):
         return source.problem("needs code of its own, which is never run")
@@ -119,6 +129,76 @@ def _explained(source: ModelSource, error: Exception) -> InputError:
         mend = "Check the id and the network, or give the folder of a downloaded model"
         return source.problem("cannot be had", first, mend)
     return source.problem("cannot be loaded", first)
+
+
+def _no_space(error: BaseException) -> bool:
+    """Whether the disk is full; those who download put errors of their own around it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def _check_memory(source: ModelSource, device: torch.device, dtype: torch.dtype) -> None:
+    """Refuses a model on the disk whose weights alone are more than the memory that is free.
+
+    Without it the system may kill the process, which cannot say anything then. A model that is
+    yet to be downloaded is not looked at.
+
+    Raises:
+        InputError: too little memory, here or on the GPU.
+    """
+    needed = weights_size(Path(source.model), dtype) if _is_folder(source.model) else 0
+    places = {"this machine": free_memory()}
+    if device.type == "cuda":
+        places["the GPU"] = torch.cuda.mem_get_info(device)[0]
+    for where, free in places.items():
+        if free is not None and needed > free:
+            detail = f"{needed / 2**30:.1f} GiB of weights, {free / 2**30:.1f} GiB free on {where}"
+            raise source.problem("does not fit into memory", detail, "Use a smaller model or dtype")
+
+
+def weights_size(folder: Path, dtype: torch.dtype) -> int:
+    """Bytes that the weights of a folder's safetensors take in memory as a type of numbers."""
+    sizes = [_numbers_in(file) for file in folder.glob("*.safetensors")]
+    return sum(sizes) * dtype.itemsize
+
+
+def _numbers_in(file: Path) -> int:
+    """How many numbers a file of safetensors holds, by its header; 0 for a damaged one."""
+    try:
+        with file.open("rb") as opened:
+            length = int.from_bytes(opened.read(8), "little")
+            if length > MOST_HEADER:
+                return 0
+            header = json.loads(opened.read(length))
+        return sum(math.prod(told["shape"]) for name, told in header.items() if name[:2] != "__")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        # Loading says what is wrong with it.
+        return 0
+
+
+def free_memory() -> int | None:
+    """Bytes that a process may still take: the machine's, within its control group's limit.
+
+    ``None`` where the system does not tell (macOS).
+    """
+    try:
+        told = dict(line.split(":") for line in MEMORY.read_text(encoding="ascii").splitlines())
+        free = 1024 * int(told["MemAvailable"].split()[0])
+    except (OSError, ValueError, KeyError):
+        return None
+    try:
+        limit, used = (int((GROUP / f"memory.{each}").read_text()) for each in ("max", "current"))
+        statistics = dict(line.split() for line in (GROUP / "memory.stat").read_text().splitlines())
+        # Files that are kept in memory make way.
+        free = min(free, limit - used + int(statistics["inactive_file"]))
+    except (OSError, ValueError, KeyError):
+        # No limit, or another system of limits.
+        return free
+    return free
 
 
 def _is_folder(name: str) -> bool:

@@ -90,10 +90,11 @@ def placed(
         fitting = 0 if _unknown(need, total) else int(free.get("GPU", 0) / each)
         waits = need.gpus != "auto" and not need.require_gpu
         if fitting >= need.replicas or waits:
-            return Place(each, need.accelerator, f"{each:g} GPU per replica", need.resource)
+            why = "as many were asked for" if waits else "as many are free"
+            return Place(each, need.accelerator, why, need.resource)
         if fitting:
             raise no_gpu(f"the free GPUs suffice for {fitting} of {need.replicas} replicas")
-        cpu = _unknown(need, total) or "no GPU is free"
+        cpu = _unknown(need, total) or "no node has a free GPU"
     if need.require_gpu:
         raise no_gpu(f"a GPU is required, but {cpu}")
     return Place(0, None, cpu, need.resource)

@@ -19,7 +19,7 @@ are for the embedded model, take no columns: all are read off the prompt's last 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from llm_actor.budget import Budget
 
 TokenIds = Sequence[int]
 
@@ -54,12 +56,13 @@ class Scorer:
 
     Args:
         model: its attention must accept 4-D masks: ``sdpa`` or ``eager``.
-        token_budget: most tokens of a batch, padding included; a longer prompt goes alone.
+        token_budget: most tokens of a batch, padding included; a longer prompt goes alone. A
+            :class:`Budget` is shared with whoever else spends it.
     """
 
-    def __init__(self, model: Any, token_budget: int = 16_384) -> None:  # noqa: ANN401
+    def __init__(self, model: Any, token_budget: int | Budget = 16_384) -> None:  # noqa: ANN401
         self._model = model
-        self._budget = token_budget
+        self._budget = token_budget if isinstance(token_budget, Budget) else Budget(token_budget)
         self._beginning: tuple[TokenIds, list[tuple[Tensor, Tensor]]] = ((), [])
 
     @torch.inference_mode()
@@ -69,11 +72,14 @@ class Scorer:
             return []
         shared = self._keep_beginning([q.prompt for q in questions])
         scores: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * len(questions)
-        for rows in batches([q.tokens - shared for q in questions], self._budget):
+
+        def scored(rows: list[int]) -> None:
             packed = pack([questions[row] for row in rows], shared, self._model.device)
             sums = one_pass(self._model, packed, self._beginning[1]).cpu().numpy()
             for row, line in zip(rows, sums, strict=True):
                 scores[row] = line[: len(questions[row].candidates)]
+
+        self._budget.spend([q.tokens - shared for q in questions], scored)
         return scores
 
     def _keep_beginning(self, prompts: Sequence[TokenIds]) -> int:
@@ -94,18 +100,6 @@ def common_prefix(sequences: Sequence[TokenIds]) -> list[int]:
         min(len(first), len(last)),
     )
     return first[:length]
-
-
-def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Groups indices of similar length so that longest times count stays within the budget."""
-    batch: list[int] = []
-    for row in np.argsort(lengths, kind="stable"):
-        if batch and int(lengths[row]) * (len(batch) + 1) > budget:
-            yield batch
-            batch = []
-        batch.append(int(row))
-    if batch:
-        yield batch
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class AdvisorSpec:
         offline: use what is on the disk and never ask the hub.
         mode: ``score`` weighs every candidate, ``generate`` lets the model write an answer.
         template: the prompt template's file; ``None`` is the package's own.
-        token_budget: most tokens of a batch, padding included.
+        token_budget: most tokens of a batch, padding included; ``None`` suits the device.
         url: of the endpoint.
         api_key_env: environment variable that holds the endpoint's key.
         timeout_seconds: for one request to the endpoint.
@@ -62,7 +62,7 @@ class AdvisorSpec:
     offline: bool = False
     mode: Literal["score", "generate"] = "score"
     template: Path | None = None
-    token_budget: int = 16_384
+    token_budget: int | None = None
     url: str | None = None
     api_key_env: str | None = None
     timeout_seconds: float = 60.0
@@ -78,8 +78,9 @@ class AdvisorSpec:
             if not 0 < getattr(self, name) < inf:
                 raise _bad(f"{name} is {getattr(self, name)}", "a number above 0")
         for name, least in _LEAST.items():
-            if getattr(self, name) < least:
-                raise _bad(f"{name} is {getattr(self, name)}", f"at least {least}")
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise _bad(f"{name} is {value}", f"at least {least}")
         if self.kind == "endpoint" and not (self.url and self.model):
             raise _bad("an endpoint has no url or no model", "both")
 

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from envs.catalogue import Mitigation
 from llm_actor.advisor import GraphReader, with_floor
+from llm_actor.budget import Budget, out_of_memory
 from llm_actor.labels import labelled, labels
 from llm_actor.model_files import ModelSource, load
 from llm_actor.prompts import Prompts
-from llm_actor.scoring import Scorer, batches
+from llm_actor.scoring import Scorer
 from llm_actor.text import DEFAULT_TEMPLATE, Message, Template, messages, printable_names
 from llm_actor.tokens import Tokens
 
@@ -40,7 +41,8 @@ class TransformersAdvisor:
             distribution; ``generate`` lets the model write an answer, as in the paper, finds
             the action that is meant, and gives it all but the floor.
         template: the prompt template's file.
-        token_budget: most tokens of a batch, padding included; by default :data:`BUDGETS`.
+        token_budget: most tokens of a batch, padding included; by default :data:`BUDGETS`. It
+            is halved where the memory does not suffice.
 
     Attributes:
         outcomes: how generated answers were understood, counted by :data:`Outcome`.
@@ -58,7 +60,8 @@ class TransformersAdvisor:
         token_budget: int | None = None,
     ) -> None:
         self._source, self._mode = source, mode
-        self._budget = token_budget or BUDGETS.get(source.where().type, BUDGETS["cuda"])
+        usual = BUDGETS.get(source.where().type, BUDGETS["cuda"])
+        self._budget = Budget(token_budget or usual, f"language model {source.model}")
         self._template = Template.read(template)
         self._tokenizer, self._model = load(source)
         if not self._tokenizer.chat_template:
@@ -77,6 +80,11 @@ class TransformersAdvisor:
         return torch.cuda.get_device_name(where) if where.type == "cuda" else str(where)
 
     @property
+    def token_budget(self) -> int:
+        """Most tokens of a batch now: as given, or fewer since the memory did not suffice."""
+        return self._budget.tokens
+
+    @property
     def name(self) -> str:
         """The model's name without its folder or owner."""
         return Path(self._source.model).name
@@ -91,15 +99,26 @@ class TransformersAdvisor:
             return np.zeros(prompts.candidates.shape, np.float32)
         try:
             scores = self._scored(prompts) if self._mode == "score" else self._generated(prompts)
-        except torch.OutOfMemoryError as error:
-            mend = f"Lower the token budget, now {self._budget}"
-            raise self._source.problem("ran out of memory", mend=mend) from error
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            mend = "Use a smaller model or dtype, or free some memory"
+            raise self._source.problem(
+                "ran out of memory", "with one prompt in a batch", mend
+            ) from error
         return with_floor(scores, prompts.candidates)
 
     def texts(self, prompts: Prompts) -> list[str]:
         """What the model reads, up to where its answer begins."""
         chats = messages(prompts, self._template)
         return [self._chat(chat, begin=True) + self._template.assistant for chat in chats]
+
+    def tokens_of(self, prompts: Prompts) -> list[int]:
+        """How many tokens the model reads of each prompt, chat format included."""
+        ids: list[list[int]] = self._tokenizer(self.texts(prompts), add_special_tokens=False)[
+            "input_ids"
+        ]
+        return list(map(len, ids))
 
     def _scored(self, prompts: Prompts) -> NDArray[np.float64]:
         options = [np.flatnonzero(row) for row in prompts.candidates]
@@ -136,7 +155,8 @@ class TransformersAdvisor:
         self.tokens_read += sum(map(len, ids))
         ending = self._tokenizer.convert_tokens_to_ids(self._end)
         answers = [""] * len(texts)
-        for rows in batches([len(i) + ANSWER_TOKENS for i in ids], self._budget):
+
+        def write(rows: list[int]) -> None:
             width = max(len(ids[row]) for row in rows)
             read = torch.full((len(rows), width), ending)
             for line, row in enumerate(rows):
@@ -152,6 +172,8 @@ class TransformersAdvisor:
             )
             for row, line in zip(rows, written[:, width:], strict=True):
                 answers[row] = self._tokenizer.decode(line, skip_special_tokens=True)
+
+        self._budget.spend([len(i) + ANSWER_TOKENS for i in ids], write)
         return answers
 
     def _chat(self, chat: list[Message], begin: bool) -> str:

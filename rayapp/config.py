@@ -22,6 +22,7 @@ from envs import BetaPrior, Catalogue, InputError
 from envs.drift import Drift
 from envs.scenario import Matching
 from kg_actor import Lesson, lesson_files
+from llm_actor.batching import Limits
 from llm_actor.placement import Need
 from llm_actor.selection import AdvisorSpec, Kind
 from rayapp.rl.reference import Reference
@@ -67,6 +68,7 @@ _FilePath = Annotated[Path, AfterValidator(_possible)]
 # What the advisors' own room has by default is the default here.
 _ADVISOR = AdvisorSpec()
 _NEED = Need()
+_LIMITS = Limits()
 
 
 class _Settings(BaseModel):
@@ -298,11 +300,19 @@ class AdviceSettings(_Settings):
         offline: never ask the hub.
         mode: ``score`` weighs every candidate, ``generate`` lets the model write an answer.
         template: file of the prompt template.
+        token_budget: most tokens of a model's batch, padding included; ``None`` suits the device.
+            It is halved where the memory does not suffice.
+        gpus: that an actor asks for; ``auto`` is one where one is free, a number is waited for,
+            and 0 runs on CPU.
         require_gpu: refuse to run a language model without one.
         accelerator: Ray's name of the GPU's type, such as ``H100``; without such a GPU a
             language model runs on CPU, or is refused (``require_gpu``).
         resource: name of a custom resource of Ray's; language models run on nodes that have it.
         replicas: actors that share the prompts, one per GPU.
+        max_prompts: most prompts of an actor's batch.
+        max_batch_tokens: most tokens of them, estimated; ``None`` does not look.
+        max_wait_seconds: that a prompt waits for company, at most.
+        cache_size: answers that the training and each actor keep.
         url: of the endpoint.
         api_key_env: environment variable that holds the endpoint's key.
         timeout_seconds: for one request to the endpoint.
@@ -324,10 +334,16 @@ class AdviceSettings(_Settings):
     offline: bool = _ADVISOR.offline
     mode: Literal["score", "generate"] = _ADVISOR.mode
     template: _FilePath | None = _ADVISOR.template
+    token_budget: _Positive | None = _ADVISOR.token_budget
+    gpus: Literal["auto"] | Annotated[float, Field(ge=0, allow_inf_nan=False)] = _NEED.gpus
     require_gpu: bool = _NEED.require_gpu
     accelerator: str | None = _NEED.accelerator
     resource: str | None = _NEED.resource
     replicas: _Positive = _NEED.replicas
+    max_prompts: _Positive = _LIMITS.max_prompts
+    max_batch_tokens: _Positive | None = _LIMITS.max_batch_tokens
+    max_wait_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = _LIMITS.max_wait_seconds
+    cache_size: Annotated[int, Field(ge=0, strict=True)] = _LIMITS.cache_size
     url: str | None = _ADVISOR.url
     api_key_env: str | None = _ADVISOR.api_key_env
     timeout_seconds: _Rate = _ADVISOR.timeout_seconds
@@ -346,6 +362,11 @@ class AdviceSettings(_Settings):
         """Where its actors run; raises :class:`InputError`."""
         known = {field.name for field in dataclasses.fields(Need)}
         return Need(**self.model_dump(include=known))
+
+    def limits(self) -> Limits:
+        """How its actors make batches, and how many answers are kept."""
+        known = {field.name for field in dataclasses.fields(Limits)}
+        return Limits(**self.model_dump(include=known))
 
 
 class GraphSettings(_Settings):

@@ -78,13 +78,16 @@ class Neighbourhoods:
         return scores.masked_fill(~self.candidates, -torch.inf).softmax(dim=1)
 
     def clear(self) -> Tensor:
-        """Bool [rows]: the best candidate promises at least 0.1 more than the second best."""
+        """Bool [rows]: the best candidate promises at least 0.1 more than the second best.
+
+        A single candidate is no choice, and nothing that an answer could be right about.
+        """
         if self.candidates.shape[1] < 2:
-            return torch.ones(len(self.types), dtype=torch.bool, device=self.types.device)
+            return torch.zeros(len(self.types), dtype=torch.bool, device=self.types.device)
         promised = self.promised().masked_fill(~self.candidates, -torch.inf)
         best = promised.topk(2, dim=1).values
         # The rewards are multiples of 0.001 before division; binary fractions may fall short.
-        return best[:, 0] - best[:, 1] >= 0.1 - 1e-5
+        return (self.candidates.sum(dim=1) > 1) & (best[:, 0] - best[:, 1] >= 0.1 - 1e-5)
 
     def misleading(self) -> Tensor:
         """Bool [rows]: by the predicted type's records alone another candidate would be best."""

@@ -20,6 +20,7 @@ import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,9 @@ UNIT = 2.5
 
 NEXT_TOKEN = 0.1
 """Weight of the answer's next-token loss."""
+
+WEIGHTS, EVALUATION = "model.safetensors", "evaluation.json"
+"""Files in a model's folder."""
 
 FIGURES = ("kl", "promise", "answer", "wrong")
 
@@ -219,7 +223,20 @@ def level(progress: float) -> tuple[tuple[int, int], ...]:
     return next(shapes for until, shapes in LEVELS if progress <= until)
 
 
-def train(plan: Plan, vocabulary: Vocabulary, size: embedded.Size) -> Any:  # noqa: ANN401
+@dataclass(frozen=True)
+class Trained:
+    """What a training ends with.
+
+    Attributes:
+        model: a causal language model of transformers, float32.
+        steps: that were really done.
+    """
+
+    model: Any
+    steps: int
+
+
+def train(plan: Plan, vocabulary: Vocabulary, size: embedded.Size) -> Trained:
     """A trained model; interrupted from the keyboard, the model as it is then."""
     model: Any = embedded.new(vocabulary, plan.seed, size).to(plan.device)  # type: ignore[arg-type]
     promises = Promises(size.layers, size.hidden).to(plan.device)
@@ -234,7 +251,7 @@ def train(plan: Plan, vocabulary: Vocabulary, size: embedded.Size) -> Any:  # no
         fused=True,
     )
     progress_of = _Progress()
-    started = time.monotonic()
+    started, done = time.monotonic(), 0
     try:
         for step in range(plan.steps):
             progress = plan.progress(step, started)
@@ -247,10 +264,11 @@ def train(plan: Plan, vocabulary: Vocabulary, size: embedded.Size) -> Any:  # no
             torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], 1.0)
             optimizer.step()
             optimizer.zero_grad()
+            done = step + 1
             progress_of.add(step, progress, rows, means)
     except KeyboardInterrupt:
         say(interrupted=True)
-    return model
+    return Trained(model, done)
 
 
 def _backward(
@@ -336,15 +354,60 @@ def train_and_judge(
     """
     vocabulary = Vocabulary(build())
     torch.backends.cuda.matmul.allow_tf32 = True
-    model = train(plan, vocabulary, size)
+    trained = train(plan, vocabulary, size)
     # Small differences between rewards are judged in full precision.
     torch.backends.cuda.matmul.allow_tf32 = False
     with replacing(out) as temporary:
-        embedded.save(model, vocabulary, temporary)
+        embedded.save(trained.model, vocabulary, temporary)
         with judging or nullcontext():
-            # The rounded weights that were written, not those that were trained.
-            judged = evaluate(model.float().eval(), vocabulary, plan.device, rows)
-        result = {"plan": asdict(plan), "size": asdict(size), **judged}
-        text = json.dumps(result, indent=2) + "\n"
-        (temporary / "evaluation.json").write_text(text, encoding="utf-8")
+            judged = judge(temporary, plan.device, rows)
+        done = {"plan": asdict(plan), "steps": trained.steps, "size": asdict(size)}
+        result = {**done, **judged}
+        _write(temporary, result)
     return result
+
+
+def judge(folder: Path, device: str, rows: int) -> dict[str, Any]:
+    """Judges a model as it was written: its rounded weights, in full precision.
+
+    Args:
+        folder: of the model.
+        device: cpu or cuda; neighbourhoods differ between the two.
+        rows: neighbourhoods per shape.
+
+    Returns:
+        What :func:`llm_actor.embedded.evaluation.evaluate` tells, with the weights' SHA-256 and
+        the device.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    weights = (folder / WEIGHTS).read_bytes()
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, local_files_only=True
+    )
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    vocabulary = Vocabulary(tokenizer)
+    told = evaluate(model.to(device).eval(), vocabulary, device, rows)
+    return {"weights_sha256": sha256(weights).hexdigest(), "judged_on": device, **told}
+
+
+def judge_again(folder: Path, device: str, rows: int) -> dict[str, Any]:
+    """Judges a model once more, and writes the figures in place of those in its folder.
+
+    Args:
+        folder: of a model that :func:`train_and_judge` wrote.
+        device: cpu or cuda.
+        rows: neighbourhoods per shape.
+
+    Returns:
+        What ``evaluation.json`` holds now; how the model was trained stays as it was told.
+    """
+    told = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
+    kept = {key: told[key] for key in ("plan", "steps", "size") if key in told}
+    result = {**kept, **judge(folder, device, rows)}
+    _write(folder, result)
+    return result
+
+
+def _write(folder: Path, result: dict[str, Any]) -> None:
+    (folder / EVALUATION).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

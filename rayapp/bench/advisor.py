@@ -17,16 +17,17 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 
+from llm_actor.budget import batches
 from llm_actor.embedded import vocabulary
 from llm_actor.model_files import ModelSource
-from llm_actor.scoring import Question, Scorer, batches
+from llm_actor.scoring import Question, Scorer
 
 if TYPE_CHECKING:
     from llm_actor.advisor import Advisor
@@ -90,8 +91,10 @@ class EmbeddedSpeed(AdvisorSpeed):
         agreement: share of the clear prompts where the likeliest action is the one that the
             records promise most for; ``None`` where no prompt is clear.
         clear: prompts with a choice whose best action leads by :data:`LEAD` or more.
+        token_budget: most tokens of a batch.
     """
 
+    token_budget: int
     agreement: float | None
     clear: int
 
@@ -104,13 +107,15 @@ class PhiSpeed(AdvisorSpeed):
         layers: of the model; the whole has 32.
         parameters: of the model.
         shared_tokens: with which every prompt begins.
-        new_tokens: written per answer.
+        new_tokens: written per answer that names an action.
+        label_tokens: written per answer that is a label.
     """
 
     layers: int
     parameters: int
     shared_tokens: int
     new_tokens: int
+    label_tokens: int
 
 
 # The embedded model.
@@ -128,13 +133,18 @@ FLOWS = 65_536
 MERGES = 4
 
 
-def measure_embedded(prompts: int, device: str, progress: Progress) -> EmbeddedSpeed:
+def measure_embedded(
+    prompts: int, device: str, progress: Progress, token_budget: int | None = None
+) -> EmbeddedSpeed:
     """Measures the advisor that ships: from records to distributions, text included.
+
+    Generating, it writes a label and an end.
 
     Args:
         prompts: how many distinct ones.
         device: ``auto``, or PyTorch's name of one.
         progress: called with steps done and steps in all.
+        token_budget: most tokens of a batch; ``None`` is what suits the device.
 
     Raises:
         InputError: there is no such device here.
@@ -147,14 +157,14 @@ def measure_embedded(prompts: int, device: str, progress: Progress) -> EmbeddedS
         asked.take(np.linspace(0, prompts - 1, min(prompts, most)).astype(np.int64))
         for most in (GENERATED, ONE_BY_ONE)
     )
-    scoring = build(AdvisorSpec("embedded", device=device))
-    writing = build(AdvisorSpec("embedded", device=device, mode="generate"))
+    spec = AdvisorSpec("embedded", device=device, token_budget=token_budget)
+    scoring, writing = build(spec), build(replace(spec, mode="generate"))
     where = ModelSource(str(EMBEDDED), device=device).where()
     ways: list[_Timed] = [
         ("scoring, batched", len(asked), lambda: scoring.log_probabilities(asked)),
         ("scoring, one at a time", len(few), lambda: _one_by_one(scoring, few)),
-        ("generating, batched", len(some), lambda: writing.log_probabilities(some)),
-        ("generating, one at a time", len(few), lambda: _one_by_one(writing, few)),
+        ("generating a label, batched", len(some), lambda: writing.log_probabilities(some)),
+        ("generating a label, one at a time", len(few), lambda: _one_by_one(writing, few)),
     ]
     for advisor in (scoring, writing):
         advisor.log_probabilities(few)
@@ -164,7 +174,8 @@ def measure_embedded(prompts: int, device: str, progress: Progress) -> EmbeddedS
     return EmbeddedSpeed(
         config="embedded",
         ratios={
-            f"scoring to generating, {how}": speed[f"scoring, {how}"] / speed[f"generating, {how}"]
+            f"scoring to generating a label, {how}": speed[f"scoring, {how}"]
+            / speed[f"generating a label, {how}"]
             for how in ("batched", "one at a time")
         }
         | {
@@ -177,6 +188,7 @@ def measure_embedded(prompts: int, device: str, progress: Progress) -> EmbeddedS
         f"{MERGES} merges of {FLOWS:,} flows, 2 % misdetected, actions drawn uniformly",
         device=_name(where),
         threads=torch.get_num_threads(),
+        token_budget=int(getattr(scoring, "token_budget", 0)),
         agreement=agreement,
         clear=clear,
     )
@@ -274,7 +286,14 @@ SHARED = 0.42
 """Share of these tokens that all prompts begin with: the system part, and some more."""
 
 NEW_TOKENS = 12
-"""Written per answer: the paper's longest action takes 9 and an end, others fewer."""
+"""Written per answer in the paper's way, which lets the model name an action in words.
+
+The paper's longest name takes 9 tokens and an end, others fewer; a model that is not told to say
+nothing else says more. Random weights never end an answer by themselves, so all have this many.
+"""
+
+LABEL_TOKENS = 2
+"""Written per answer where the model is to write a label alone: the label, and an end."""
 
 PHI_GENERATED = 256
 PHI_ONE_BY_ONE = 16
@@ -289,8 +308,9 @@ def measure_phi(
 ) -> PhiSpeed:
     """Measures the paper's architecture with random weights.
 
-    The paper's way (float32, one prompt at a time, a written answer) against written answers in
-    batches and scored ones, both in bfloat16. The float32 model is gone before the other comes.
+    The paper's way (float32, one prompt at a time, an answer of :data:`NEW_TOKENS`) against such
+    answers in batches, labels written in batches, and scored labels, all in bfloat16. The float32
+    model is gone before the other comes.
 
     Args:
         layers: 32 are the whole model; fewer fit a smaller machine.
@@ -315,13 +335,14 @@ def measure_phi(
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise source.problem("does not fit into memory", mend="Use fewer --layers") from error
     ways = (*single[0], *batched[0])
-    paper, writing, scoring = (way.prompts_per_second for way in ways)
+    paper, writing, label, scoring = (way.prompts_per_second for way in ways)
     return PhiSpeed(
         config="phi-3.5, random weights",
         ratios={
             "scoring to the paper's way": scoring / paper,
-            "scoring to generating, both batched": scoring / writing,
-            "generating, batched to the paper's way": writing / paper,
+            f"scoring to generating {NEW_TOKENS} tokens, both batched": scoring / writing,
+            "scoring to generating a label, both batched": scoring / label,
+            f"generating {NEW_TOKENS} tokens, batched to the paper's way": writing / paper,
         },
         ways=ways,
         tokens_per_prompt=statistics.fmean(len(question.prompt) for question in questions),
@@ -333,6 +354,7 @@ def measure_phi(
         parameters=batched[1],
         shared_tokens=shared,
         new_tokens=NEW_TOKENS,
+        label_tokens=LABEL_TOKENS,
     )
 
 
@@ -406,25 +428,38 @@ def _measured_model(
     if dtype == "float32":
         few = questions[:PHI_ONE_BY_ONE]
         ways: list[_Timed] = [
-            ("float32 generating, one at a time", len(few), lambda: _write(model, few, 1))
+            (
+                f"float32 generating {NEW_TOKENS} tokens, one at a time",
+                len(few),
+                lambda: _write(model, few, 1, NEW_TOKENS),
+            )
         ]
     else:
         some, scorer = questions[:PHI_GENERATED], Scorer(model, TOKEN_BUDGET)
         ways = [
-            ("bfloat16 generating, batched", len(some), lambda: _write(model, some, TOKEN_BUDGET)),
+            (
+                f"bfloat16 generating {NEW_TOKENS} tokens, batched",
+                len(some),
+                lambda: _write(model, some, TOKEN_BUDGET, NEW_TOKENS),
+            ),
+            (
+                "bfloat16 generating a label, batched",
+                len(some),
+                lambda: _write(model, some, TOKEN_BUDGET, LABEL_TOKENS),
+            ),
             ("bfloat16 scoring, batched", len(questions), lambda: scorer.score(questions)),
         ]
         scorer.score(questions[:2])
-    _write(model, questions[:1], 1)
-    steps = ROUNDS * 3
+    _write(model, questions[:1], 1, LABEL_TOKENS)
+    steps = ROUNDS * 4
     found = _measured(ways, where, lambda now, _: progress(done + now, steps))
     return found, sum(weights.numel() for weights in model.parameters())
 
 
 @torch.inference_mode()
-def _write(model: Any, questions: Sequence[Question], budget: int) -> None:  # noqa: ANN401
-    """Lets the model write answers, none of which ends before :data:`NEW_TOKENS`."""
-    lengths = [len(question.prompt) + NEW_TOKENS for question in questions]
+def _write(model: Any, questions: Sequence[Question], budget: int, tokens: int) -> None:  # noqa: ANN401
+    """Lets the model write answers of so many tokens each."""
+    lengths = [len(question.prompt) + tokens for question in questions]
     for rows in batches(lengths, budget):
         width = max(len(questions[row].prompt) for row in rows)
         ids, kept = (torch.zeros(len(rows), width, dtype=torch.int64) for _ in range(2))
@@ -435,8 +470,8 @@ def _write(model: Any, questions: Sequence[Question], budget: int) -> None:  # n
         model.generate(
             input_ids=ids.to(model.device),
             attention_mask=kept.to(model.device),
-            min_new_tokens=NEW_TOKENS,
-            max_new_tokens=NEW_TOKENS,
+            min_new_tokens=tokens,
+            max_new_tokens=tokens,
             do_sample=False,
             pad_token_id=0,
         ).cpu()

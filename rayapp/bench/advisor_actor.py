@@ -291,7 +291,8 @@ class _Client:
                 answers[place] = ask(done)
                 seconds[place] = time.perf_counter() - begun
             if part is not None:
-                waiting[advisor.submit(part)] = (number, time.perf_counter())
+                answer = advisor.handles[0].log_probabilities.remote(part)
+                waiting[answer] = (number, time.perf_counter())
         return list(seconds.values()), np.concatenate([answers[i] for i in sorted(answers)])
 
 
@@ -313,7 +314,7 @@ def _death(advisor: RemoteAdvisor, asked: Prompts) -> tuple[NDArray[np.float32],
     """Kills the actor's process while it is at new prompts, and waits for all answers."""
     handle = advisor.handles[0]
     first = ask(handle.process.remote())
-    sent = [advisor.submit(part) for part in _parts(asked)]
+    sent = [handle.log_probabilities.remote(part) for part in _parts(asked)]
     while not (asking := ask(handle.metrics.remote()).asking) and _unanswered(sent):
         time.sleep(0.001)
     waiting = len(_unanswered(sent))

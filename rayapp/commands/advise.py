@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
@@ -20,13 +19,14 @@ from kg_actor.neighbourhood import ActionRecord
 from llm_actor import Advisor, GraphReader, Prompts, compose
 from llm_actor.advisor import FLOOR, ask
 from llm_actor.labels import label
-from llm_actor.selection import AdvisorSpec, Kind, build
+from llm_actor.selection import AdvisorSpec, Kind
 from llm_actor.text import DEFAULT_TEMPLATE, Template, messages
 from rayapp.commands import console
 from rayapp.commands.graph import Address, AsJson, find_source
 from rayapp.experiments import graphs
 from rayapp.experiments.graphs import as_input_error
 from rayapp.experiments.runs import RunFolder
+from rayapp.rl.reference import Reference
 
 _USUAL = AdvisorSpec()
 
@@ -61,8 +61,38 @@ CircuitCooldown = Annotated[
     typer.Option(help=f"Seconds until it is tried again (default {_USUAL.circuit_cooldown:g})."),
 ]
 
-_NAMED: tuple[Kind, ...] = ("transformers", "endpoint")
-_REACHED: tuple[Kind, ...] = ("endpoint",)
+Mode = Annotated[
+    Literal["score", "generate"] | None,
+    typer.Option(help="Weigh every action (default), or let the model write an answer."),
+]
+Device = Annotated[
+    str | None, typer.Option(help="auto (default), cpu, cuda, ...: where the model computes.")
+]
+Dtype = Annotated[
+    Literal["auto", "float32", "bfloat16", "float16"] | None,
+    typer.Option(help="Of its weights (default auto: bfloat16 on a GPU, else float32)."),
+]
+Revision = Annotated[
+    str | None, typer.Option(help="Branch, tag or commit of a hub model (transformers).")
+]
+PromptTemplate = Annotated[
+    Path | None, typer.Option("--template", help="TOML file of the prompt template.")
+]
+Offline = Annotated[
+    bool | None, typer.Option("--offline", help="Use what is on the disk, never ask the hub.")
+]
+
+_MODELS: tuple[Kind, ...] = ("embedded", "transformers")
+_USERS: dict[str, tuple[Kind, ...]] = {
+    "model": ("transformers", "endpoint"),
+    "mode": _MODELS,
+    "device": _MODELS,
+    "dtype": _MODELS,
+    "revision": ("transformers",),
+    "template": ("embedded", "transformers", "endpoint"),
+    "offline": ("transformers",),
+}
+"""Who has a use for an option; all others are an endpoint's alone."""
 
 _EXAMPLE = "For example: kirl advise --run run --signature 17 --advisor embedded"
 
@@ -79,6 +109,7 @@ class Advice:
         prompts: the one prompt.
         probabilities: float64 [actions], the advisor's.
         promised: float32 [actions], expected reward by the records that the prompt tells.
+        reference: how the run makes its reference policy of the probabilities.
     """
 
     spec: AdvisorSpec
@@ -88,6 +119,7 @@ class Advice:
     prompts: Prompts
     probabilities: NDArray[np.float64]
     promised: NDArray[np.float32]
+    reference: Reference
 
     @property
     def candidates(self) -> list[int]:
@@ -105,6 +137,13 @@ class Advice:
     def chosen(self) -> int:
         """Index of the likeliest candidate; the first of equals."""
         return max(self.candidates, key=lambda action: self.probabilities[action])
+
+    @property
+    def policy(self) -> NDArray[np.float64]:
+        """The reference policy, float64 [actions]: what the KL term holds the run's policy to."""
+        logarithms = np.log(self.probabilities[None]).astype(np.float32)
+        policy: NDArray[np.float64] = np.exp(self.reference.policy(logarithms)[0].astype(float))
+        return policy
 
     def record(self, action: int) -> ActionRecord | None:
         """What an action has earned under the predicted type, if it was ever tried."""
@@ -125,6 +164,7 @@ class Advice:
             "candidates": [self._action(action) for action in self.candidates],
             "left_out": [self._action(action) for action in self.left_out],
             "floor": FLOOR,
+            "reference": asdict(self.reference),
             "chosen": self._action(self.chosen),
         }
 
@@ -133,6 +173,7 @@ class Advice:
         return {
             "action": self.prompts.catalogue.action_names[action],
             "probability": float(self.probabilities[action]),
+            "reference_probability": float(self.policy[action]),
             "promised_reward": float(self.promised[action]),
             "mean_reward": record.mean_reward if record else None,
             "flows": record.count if record else 0,
@@ -146,6 +187,12 @@ def advise(
         Kind | None, typer.Option(help="Who is asked (default: the run's own advisor).")
     ] = None,
     model: Model = None,
+    mode: Mode = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    revision: Revision = None,
+    template: PromptTemplate = None,
+    offline: Offline = None,
     url: Url = None,
     api_key_env: ApiKeyEnv = None,
     timeout_seconds: TimeoutSeconds = None,
@@ -158,7 +205,12 @@ def advise(
 ) -> None:
     """Show what an advisor is told about a signature, and what it says."""
     given = {
-        "model": model,
+        "mode": mode,
+        "device": device,
+        "dtype": dtype,
+        "revision": revision,
+        "template": template,
+        "offline": offline,
         "url": url,
         "api_key_env": api_key_env,
         "timeout_seconds": timeout_seconds,
@@ -167,75 +219,84 @@ def advise(
         "circuit_failures": circuit_failures,
         "circuit_cooldown": circuit_cooldown,
     }
-    spec = _own_spec(run, given) if advisor is None else chosen_specs([advisor], given)[0]
+    models = [model] if model is not None else []
+    if advisor is None:
+        spec = _own_spec(run, {"model": model, **given})
+    else:
+        (spec,) = chosen_specs([advisor], given, models)
     with find_source(run, address) as found, as_input_error(run):
         records, graph = neighbourhood(found.graph, signature), found.graph
         note = found.note
-    answer = advice(graph, records, spec)
+    answer = advice(graph, records, spec, _reference(run))
     if as_json:
         console.print_json({**answer.to_json(), "note": note})
         return
     _show(answer, note)
 
 
-def advice(graph: KnowledgeGraph, records: Neighbourhood, spec: AdvisorSpec) -> Advice:
+def advice(
+    graph: KnowledgeGraph, records: Neighbourhood, spec: AdvisorSpec, reference: Reference
+) -> Advice:
     """Asks an advisor about one signature of a graph.
 
     Args:
         graph: the graph.
         records: of the signature.
         spec: the advisor, which is built first.
+        reference: how advice becomes the reference policy.
 
     Raises:
         InputError: the advisor cannot be built or cannot answer, or a name cannot be told.
     """
     every = records_of(graph.counts(), graph.predicted, graph.catalogue, graph.prior)
     prompts = compose(every, graph.catalogue).take([records.signature])
-    loading = console.working(f"Loading {spec.name}") if spec.holds_model else None
-    with loading or contextlib.nullcontext():
-        built = build(spec)
+    built = console.loaded(spec)
     console.warn_of_template(spec)
     told, own = ask(built, prompts)
     # In double precision, so that rounding does not show in the sum.
     probabilities = np.exp(told[0].astype(np.float64))
     promised = GraphReader().promised(prompts)[0]
     text = _text(spec, built, prompts)
-    return Advice(spec, bool(own[0]), text, records, prompts, probabilities, promised)
+    return Advice(spec, bool(own[0]), text, records, prompts, probabilities, promised, reference)
 
 
-def chosen_specs(kinds: Sequence[Kind], given: Mapping[str, Any]) -> list[AdvisorSpec]:
+def chosen_specs(
+    kinds: Sequence[Kind], given: Mapping[str, Any], models: Sequence[str] = ()
+) -> list[AdvisorSpec]:
     """The advisors that options name; each gets the options that it has a use for.
 
     Args:
         kinds: of the advisors.
-        given: options by the fields of :class:`AdvisorSpec`; ``None`` was not given. All but
-            the model are an endpoint's.
+        given: options by the fields of :class:`AdvisorSpec`; ``None`` was not given.
+        models: hub ids, folders, or an endpoint's names; those kinds that have a use for one
+            make an advisor of each.
 
     Raises:
         InputError: an option is missing or out of range, or one is given that no advisor has a
             use for.
     """
     told = {name: value for name, value in given.items() if value is not None}
-    for name in told:
+    for name in [*told, *(["model"] if models else [])]:
         users = _users(name)
         if not set(kinds) & set(users):
             raise InputError(
                 f"{' and '.join(kinds)} has no use for {_option(name)}",
                 mend=f"Leave it out, or choose --advisor {' or '.join(users)}",
             )
-    if "endpoint" in kinds and not (told.get("model") and told.get("url")):
+    if "endpoint" in kinds and not (models and told.get("url")):
         raise InputError(
             "an endpoint needs --url and --model",
             expected="for example --url http://localhost:8000/v1 --model phi",
         )
     return [
-        AdvisorSpec(kind, **{name: told[name] for name in told if kind in _users(name)})
+        AdvisorSpec(kind, model=model, **{n: told[n] for n in told if kind in _users(n)})
         for kind in kinds
+        for model in ((models if kind in _users("model") else ()) or (None,))
     ]
 
 
 def _users(name: str) -> tuple[Kind, ...]:
-    return _NAMED if name == "model" else _REACHED
+    return _USERS.get(name, ("endpoint",))
 
 
 def _option(name: str) -> str:
@@ -251,6 +312,14 @@ def _own_spec(source: str, given: Mapping[str, Any]) -> AdvisorSpec:
     if not source.startswith(graphs.LIVE) and folder.exists():
         return folder.manifest().settings.advice.spec()
     return AdvisorSpec()
+
+
+def _reference(source: str) -> Reference:
+    """How a run makes its reference policy; the usual way for a graph that is no run's."""
+    folder = RunFolder(Path(source))
+    if not source.startswith(graphs.LIVE) and folder.exists():
+        return folder.manifest().settings.kl.reference_of_advice()
+    return Reference()
 
 
 def _text(spec: AdvisorSpec, advisor: Advisor, prompts: Prompts) -> str:
@@ -271,7 +340,8 @@ def _show(answer: Advice, note: str | None) -> None:
     console.out.print(_candidate_table(answer))
     if answer.left_out:
         console.out.print(
-            f"Left out by their records, {FLOOR:g} each: "
+            f"Left out by their records, {FLOOR:g} each "
+            f"({answer.policy[answer.left_out].mean():.2g} in the reference policy): "
             + ", ".join(names[action] for action in answer.left_out),
             soft_wrap=True,
         )
@@ -306,11 +376,17 @@ def _records_line(records: Neighbourhood) -> str:
 
 def _candidate_table(answer: Advice) -> Table:
     table = Table(
-        caption="mean reward: on record under the predicted type; "
+        caption="reference: policy that the KL term holds to, "
+        f"kl.reference={answer.reference.kind}; "
+        "mean reward: on record under the predicted type; "
         "promised: expected, with the types that the signature was confused with weighed in"
     )
-    for name in ("label", "action", "probability", "", "mean reward", "flows", "promised"):
-        table.add_column(name, justify="left" if name in {"label", "action", ""} else "right")
+    table.add_column("label")
+    table.add_column("action")
+    table.add_column("probability", justify="right")
+    table.add_column("")
+    for name in ("reference", "mean reward", "flows", "promised"):
+        table.add_column(name, justify="right")
     places = list(enumerate(answer.candidates))
     for place, action in sorted(places, key=lambda each: -answer.probabilities[each[1]]):
         record, share = answer.record(action), float(answer.probabilities[action])
@@ -319,6 +395,7 @@ def _candidate_table(answer: Advice) -> Table:
             answer.prompts.catalogue.action_names[action],
             f"{share:.4f}",
             ProgressBar(total=1.0, completed=share, width=20),
+            f"{answer.policy[action]:.4f}",
             f"{record.mean_reward:.2f}" if record else "untried",
             f"{record.count:,}" if record else "0",
             f"{answer.promised[action]:.2f}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
@@ -19,15 +19,20 @@ from envs.catalogue import MOST_CLASSES, Mitigation, TrafficClass
 from envs.files import check_writable
 from llm_actor import Advisor, Prompts
 from llm_actor.advisor import ask
-from llm_actor.selection import AdvisorSpec, Kind, build
+from llm_actor.selection import AdvisorSpec, Kind
 from rayapp.commands import console
 from rayapp.commands.advise import (
     ApiKeyEnv,
     CircuitCooldown,
     CircuitFailures,
     Concurrency,
-    Model,
+    Device,
+    Dtype,
+    Mode,
+    Offline,
+    PromptTemplate,
     Retries,
+    Revision,
     TimeoutSeconds,
     Url,
     chosen_specs,
@@ -42,6 +47,12 @@ app = typer.Typer(help="Compare advisors, and train the small one.", no_args_is_
 
 MOST_PROMPTS = 32
 """Of one batch. Each has actions of its own, and every other one's keep the floor."""
+
+ALONE = 64
+"""Prompts that are asked alone, for their latency."""
+
+BINS = 10
+"""Of probability, for the calibration."""
 
 _USUAL: tuple[Kind, ...] = ("graph-reader", "embedded")
 
@@ -65,7 +76,7 @@ class Exam:
         target: float64, softmax of the promised rewards.
         named: bool, what ATT&CK names for the predicted type.
         silent: bool [rows], no candidate has a record.
-        clear: bool [rows], the best candidate leads by at least 0.1, on records.
+        clear: bool [rows], the best candidate of several leads by at least 0.1, on records.
         misled: bool [rows], the predicted type's records alone would choose another.
     """
 
@@ -84,15 +95,20 @@ class Figures:
 
     Attributes:
         overall: agreement with the expected-reward optimum, where records speak and the best
-            action leads by at least 0.1. A prompt's only action counts, too.
+            action of several leads by at least 0.1.
         alone: the same where the predicted type's records alone decide.
         misled: the same where misclassification must change the answer.
         silent: where no candidate has a record, how often the choice is one that ATT&CK names
             for the predicted type, of the prompts that list one.
         kl: mean divergence (nats) from softmax(promised reward / 0.25), where records speak.
+        calibration_error: expected calibration error (Naeini et al., 2015) on the prompts of
+            ``overall``: by how much the probability of the chosen action differs from the share
+            of right choices, in :data:`BINS` equal bins, weighed by their prompts.
         optimum: mean probability of the optimum, on the prompts of ``overall``.
         answered: share of prompts that the advisor answered itself.
         prompts_per_second: text and answer, in batches of at most :data:`MOST_PROMPTS`.
+        latency_p50: median seconds of one prompt asked alone, of up to :data:`ALONE`.
+        latency_p99: the same, 99th percentile.
     """
 
     overall: float | None
@@ -101,8 +117,11 @@ class Figures:
     silent: float | None
     kl: float | None
     optimum: float | None
+    calibration_error: float | None
     answered: float
     prompts_per_second: float
+    latency_p50: float
+    latency_p99: float
 
 
 def compare(
@@ -110,7 +129,19 @@ def compare(
         list[str] | None,
         typer.Option(help=f"One of {', '.join(get_args(Kind))}; may be given several times."),
     ] = None,
-    model: Model = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Hub id or folder (transformers), or the endpoint's name for its model; may be "
+            "given several times, to be compared."
+        ),
+    ] = None,
+    mode: Mode = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    revision: Revision = None,
+    template: PromptTemplate = None,
+    offline: Offline = None,
     url: Url = None,
     api_key_env: ApiKeyEnv = None,
     timeout_seconds: TimeoutSeconds = None,
@@ -121,19 +152,23 @@ def compare(
     neighbourhoods: Annotated[
         int, typer.Option(min=1, max=100_000, help="Of each of the thirteen shapes.")
     ] = 50,
-    seed: Annotated[
-        int, typer.Option(min=1, max=2**31, help="Of the neighbourhoods. Names are always unseen.")
-    ] = 1,
+    seed: Annotated[int, typer.Option(min=1, max=2**31, help="Of the neighbourhoods.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Compare advisors on simulated neighbourhoods that no training has seen.
 
+    Names are made up and in no training either, except in the two shapes that have ATT&CK's.
     Without --advisor, the graph reader and the embedded model.
     """
     # The specs check the names; typer knows no list of literals.
     kinds = cast("list[Kind]", list(dict.fromkeys(advisor or _USUAL)))
     given = {
-        "model": model,
+        "mode": mode,
+        "device": device,
+        "dtype": dtype,
+        "revision": revision,
+        "template": template,
+        "offline": offline,
         "url": url,
         "api_key_env": api_key_env,
         "timeout_seconds": timeout_seconds,
@@ -142,27 +177,31 @@ def compare(
         "circuit_failures": circuit_failures,
         "circuit_cooldown": circuit_cooldown,
     }
-    specs = chosen_specs(kinds, given)
+    specs = chosen_specs(kinds, given, tuple(dict.fromkeys(model or ())))
+    names = _told_apart(specs)
     with console.working("Drawing neighbourhoods"):
         exams = list(draw_exams(neighbourhoods, seed))
-    found = {}
-    for spec in specs:
-        with console.working(f"Loading {spec.name}"):
-            built = build(spec)
-        with console.Reporter(f"Asking {spec.name}", "prompts") as reporter:
-            found[spec.kind] = examine(built, exams, reporter)
+    found: dict[str, Figures] = {}
+    for name, spec in zip(names, specs, strict=True):
+        built = console.loaded(spec)
+        console.warn_of_template(spec)
+        with console.Reporter(f"Asking {name}", "prompts") as reporter:
+            found[name] = examine(built, exams, reporter)
     prompts = sum(len(exam.silent) for exam in exams)
     if as_json:
         console.print_json(
             {
                 "seed": seed,
                 "neighbourhoods": prompts,
-                "advisors": [_told(spec) | asdict(found[spec.kind]) for spec in specs],
+                "advisors": [
+                    _told(name, spec) | asdict(found[name])
+                    for name, spec in zip(names, specs, strict=True)
+                ],
                 "remark": REMARK,
             }
         )
         return
-    console.out.print(_table([(spec.name, found[spec.kind]) for spec in specs], prompts))
+    console.out.print(_table(list(found.items()), prompts))
     console.out.print(REMARK, soft_wrap=True)
 
 
@@ -217,6 +256,7 @@ def examine(
     total = sum(len(exam.silent) for exam in exams)
     done, own, seconds = 0, 0, 0.0
     sums: dict[str, list[NDArray[np.float64]]] = {}
+    chances: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
     # What is done once, at the first question, is no part of the speed.
     ask(advisor, exams[0].batches[0][0].take([0]))
     for exam in exams:
@@ -229,10 +269,46 @@ def examine(
             own, done = own + int(answered.sum()), done + len(prompts)
             if progress:
                 progress(done, total)
-        for name, values in _judged(exam, np.concatenate(told)).items():
+        judged = _judged(exam, np.concatenate(told))
+        chances.append((judged.pop("chance"), judged["overall"]))
+        for name, values in judged.items():
             sums.setdefault(name, []).append(values)
     means = {name: _mean(np.concatenate(values)) for name, values in sums.items()}
-    return Figures(**means, answered=own / total, prompts_per_second=round(total / seconds, 1))
+    median, high = np.percentile(_seconds_alone(advisor, exams), [50, 99])
+    return Figures(
+        **means,
+        calibration_error=calibration_error(*map(np.concatenate, zip(*chances, strict=True))),
+        answered=own / total,
+        prompts_per_second=round(total / seconds, 1),
+        latency_p50=round(float(median), 5),
+        latency_p99=round(float(high), 5),
+    )
+
+
+def _seconds_alone(advisor: Advisor, exams: list[Exam]) -> list[float]:
+    """How long single prompts take, float [prompts], the same number of every exam's."""
+    seconds = []
+    for exam in exams:
+        asked = exam.batches[0][0]
+        for row in range(min(len(asked), -(-ALONE // len(exams)))):
+            begun = time.perf_counter()
+            ask(advisor, asked.take([row]))
+            seconds.append(time.perf_counter() - begun)
+    return seconds
+
+
+def calibration_error(chance: NDArray[np.float64], right: NDArray[np.float64]) -> float | None:
+    """Expected calibration error of choices; ``None`` without any.
+
+    Args:
+        chance: probability of each chosen action, [choices].
+        right: 1 where it was right, else 0, [choices].
+    """
+    if not len(chance):
+        return None
+    place = np.minimum((chance * BINS).astype(int), BINS - 1)
+    gaps = np.abs(np.bincount(place, chance - right, minlength=BINS))
+    return round(float(gaps.sum() / len(chance)), 4)
 
 
 def _judged(exam: Exam, told: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
@@ -255,6 +331,7 @@ def _judged(exam: Exam, told: NDArray[np.float32]) -> dict[str, NDArray[np.float
         "silent": answers[row, chosen][exam.silent & answers.any(axis=1)].astype(np.float64),
         "kl": (exam.target * gap).sum(axis=1)[~exam.silent],
         "optimum": np.exp(among[row, best])[exam.clear],
+        "chance": np.exp(among[row, chosen])[exam.clear],
     }
 
 
@@ -356,8 +433,17 @@ def _as_prompts(
     return Prompts(predicted, confidence, shares, rewards, candidates, catalogue), columns
 
 
-def _told(spec: AdvisorSpec) -> dict[str, Any]:
-    return {"kind": spec.kind, "name": spec.name, "revision": spec.revision_key}
+def _told_apart(specs: Sequence[AdvisorSpec]) -> list[str]:
+    """Each advisor's name; those that have the same are told apart by model or kind."""
+    names = [spec.name for spec in specs]
+    return [
+        name if names.count(name) == 1 else f"{spec.kind} {spec.model or name}"
+        for name, spec in zip(names, specs, strict=True)
+    ]
+
+
+def _told(name: str, spec: AdvisorSpec) -> dict[str, Any]:
+    return {"kind": spec.kind, "name": name, "model": spec.model, "revision": spec.revision_key}
 
 
 def _table(found: list[tuple[str, Figures]], prompts: int) -> Table:
@@ -372,8 +458,11 @@ def _table(found: list[tuple[str, Figures]], prompts: int) -> Table:
         ("records silent: one that ATT&CK names", "silent", "{:.2%}"),
         ("divergence from softmax(promised / 0.25), nats", "kl", "{:.4f}"),
         ("mean probability of the optimum", "optimum", "{:.4f}"),
+        ("calibration error", "calibration_error", "{:.4f}"),
         ("answered itself", "answered", "{:.2%}"),
-        ("prompts/s", "prompts_per_second", "{:,.0f}"),
+        ("prompts/s, in batches", "prompts_per_second", "{:,.0f}"),
+        ("seconds for one prompt, median", "latency_p50", "{:.4f}"),
+        ("  99th percentile", "latency_p99", "{:.4f}"),
     ):
         values = [getattr(figures, key) for _, figures in found]
         table.add_row(title, *["-" if value is None else form.format(value) for value in values])

@@ -57,6 +57,10 @@ def advisor(
         int, typer.Option(min=2, max=100_000, help="Distinct ones to ask.")
     ] = bench.PAPER_SIGNATURES,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    token_budget: Annotated[
+        int | None,
+        typer.Option(min=1, help="The model that ships: most tokens of a batch (default: usual)."),
+    ] = None,
     scenario: Annotated[
         Path | None, typer.Option(help="Part cache: to train on (default: synthetic flows).")
     ] = None,
@@ -72,12 +76,13 @@ def advisor(
     once; and, for the model that ships, the prompts that a training asks.
     """
     phi = config is Config.PHI
-    if random_weights != phi or (not phi and (layers or tokens_per_prompt)):
+    other = token_budget if phi else (layers or tokens_per_prompt)
+    if random_weights != phi or other:
         raise InputError(
             "these options do not go together",
             where="kirl bench advisor",
             expected="--config phi-3.5 with --random-weights; --layers and --tokens-per-prompt "
-            "with these alone",
+            "with these alone, --token-budget without them",
             mend="Add what is missing, or leave the rest out",
         )
     parts = part or [each for each in Part if not (phi and each is Part.CACHE)]
@@ -93,7 +98,10 @@ def advisor(
         Scenario.load(scenario)
     found: dict[str, Any] = {}
     if Part.WAYS in parts:
-        speed = _ways(phi, layers, tokens_per_prompt, prompts, device)
+        if phi:
+            speed: AdvisorSpeed = _phi_ways(layers, tokens_per_prompt, prompts, device)
+        else:
+            speed = _embedded_ways(prompts, device, token_budget)
         found |= asdict(speed)
         if not as_json:
             _show_ways(speed)
@@ -111,14 +119,17 @@ def advisor(
         console.print_json(found)
 
 
-def _ways(
-    phi: bool, layers: int | None, tokens: int | None, prompts: int, device: str
-) -> AdvisorSpeed:
+def _embedded_ways(prompts: int, device: str, token_budget: int | None) -> AdvisorSpeed:
     from rayapp.bench import advisor as measured
 
     with console.Reporter("Asking", "steps") as reporter:
-        if not phi:
-            return measured.measure_embedded(prompts, device, reporter)
+        return measured.measure_embedded(prompts, device, reporter, token_budget)
+
+
+def _phi_ways(layers: int | None, tokens: int | None, prompts: int, device: str) -> AdvisorSpeed:
+    from rayapp.bench import advisor as measured
+
+    with console.Reporter("Asking", "steps") as reporter:
         depth, tokens = layers or measured.LAYERS, tokens or measured.TOKENS_PER_PROMPT
         return measured.measure_phi(depth, prompts, tokens, device, reporter)
 

@@ -33,6 +33,7 @@ from envs import InputError
 from rayapp.cluster import job
 
 if TYPE_CHECKING:
+    from llm_actor.advisor import Advisor
     from llm_actor.selection import AdvisorSpec
 
 err = Console(stderr=True, highlight=False, markup=False, emoji=False)
@@ -130,6 +131,43 @@ def working(title: str) -> Iterator[None]:
     err.print(f"{title}: {time.perf_counter() - begun:.1f} s")
 
 
+class _Said(logging.Handler):
+    """Prints what language models have to say: where they run, what they wait for."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        err.print(record.getMessage(), markup=False, soft_wrap=True)
+
+
+def hear_advisors() -> None:
+    """From now on shows what the advisors' room says."""
+    log = logging.getLogger("llm_actor")
+    if not any(isinstance(handler, _Said) for handler in log.handlers):
+        log.addHandler(_Said())
+        log.setLevel(logging.INFO)
+
+
+def loaded(spec: AdvisorSpec) -> Advisor:
+    """An advisor of this process, built; says on what its language model computes, and why.
+
+    Raises:
+        InputError: the model or the template cannot be used.
+    """
+    from llm_actor.selection import build
+
+    hear_advisors()
+    if not spec.holds_model:
+        return build(spec)
+    with working(f"Loading {spec.name}"):
+        built = build(spec)
+    device = getattr(built, "device", "")
+    reason = "this machine has no GPU" if device == "cpu" else "this machine has one"
+    if spec.device != "auto":
+        reason = f"its device is {spec.device}"
+    shown = "CPU" if device == "cpu" else device
+    err.print(f"{spec.name} runs on {shown}: {reason}", markup=False, soft_wrap=True)
+    return built
+
+
 def warn_of_template(spec: AdvisorSpec) -> None:
     """Says so where the small model reads prompts that it was not trained on."""
     if spec.kind == "embedded" and spec.other_template:
@@ -165,6 +203,7 @@ def ray_session(address: str | None = None) -> Iterator[str]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     address = address or os.environ.get("RAY_ADDRESS")
     local = not address
+    hear_advisors()
     if local and "ray" not in sys.modules:
         _keep_to_this_machine()
     elif "ray" not in sys.modules and _host(address) in {"127.0.0.1", "localhost"}:

@@ -32,6 +32,7 @@ from envs import InputError, Scenario
 from envs.files import check_writable, replacing, write_json
 from kg_actor import KnowledgeGraph, folders, store
 from kg_actor.sharding import shards_of
+from llm_actor.circuit import State as CircuitState
 from rayapp.config import WITHOUT_RAY, TrainingSettings, flat
 from rayapp.experiments.locks import locked
 from rayapp.experiments.mirrors import shown
@@ -118,6 +119,8 @@ class ProgressLine:
     prompts_asked: int
     learner: dict[str, float] = field(default_factory=dict)
     advice_age: int = 0
+    fallbacks: int = 0
+    circuit: CircuitState | None = None
 
 
 class RunFolder:

@@ -20,6 +20,7 @@ from tensorboardX.proto.summary_pb2 import Summary
 from envs import InputError
 from rayapp.config import flat
 from rayapp.experiments.runs import ProgressLine, RunFolder, RunManifest
+from rayapp.rl.summary import OPEN
 
 SECONDS_BETWEEN_SENDS = 5.0
 """A tracking server is a network away: lines are sent together, this far apart."""
@@ -71,6 +72,9 @@ def scalars(line: ProgressLine) -> Iterator[tuple[str, float]]:
     yield "graph/version", line.graph_version
     yield "advice/prompts_asked", line.prompts_asked
     yield "advice/age", line.advice_age
+    if line.circuit is not None:
+        yield "advice/fallbacks", line.fallbacks
+        yield "advice/circuit_open", OPEN[line.circuit]
     yield "time/seconds", line.seconds
 
 

@@ -137,10 +137,8 @@ def infused_config(settings: config.TrainingSettings, scenario: Path) -> Knowled
             advisor=advice.spec(),
             advice_wait=advice.wait or advice.advisor == "graph-reader",
             advice_max_age=advice.max_age,
-            require_gpu=advice.require_gpu,
-            advisor_replicas=advice.replicas,
-            advisor_accelerator=advice.accelerator,
-            advisor_resource=advice.resource,
+            advisor_need=advice.need(),
+            advisor_limits=advice.limits(),
             kl_direction=kl.direction,
             kl_schedule=kl.schedule_of_lambda(),
             reference=kl.reference_of_advice(),
@@ -254,6 +252,8 @@ class _Session:
             graph_version=summary.graph_version,
             prompts_asked=summary.prompts_asked,
             advice_age=summary.advice_age,
+            fallbacks=summary.fallbacks,
+            circuit=summary.circuit,
             learner=summary.results,
         )
         self._folder.append_progress(line)

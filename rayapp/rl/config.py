@@ -17,6 +17,8 @@ from envs.drift import Drift
 from envs.scenario import Matching
 from kg_actor import Lesson
 from llm_actor import Advisor, GraphReader
+from llm_actor.batching import Limits
+from llm_actor.placement import Need
 from llm_actor.selection import AdvisorSpec
 from rayapp.rl.env_runner import InteractionRunner
 from rayapp.rl.module import MitigationModule
@@ -54,10 +56,8 @@ class KnowledgeConfig(AlgorithmConfig):
         self.advisor: Advisor | AdvisorSpec = GraphReader()
         self.advice_wait: bool = True
         self.advice_max_age: int = 16
-        self.require_gpu: bool = False
-        self.advisor_replicas: int = 1
-        self.advisor_accelerator: str | None = None
-        self.advisor_resource: str | None = None
+        self.advisor_need: Need = Need()
+        self.advisor_limits: Limits = Limits()
         self.kl_direction: Direction = "reference_to_policy"
         self.kl_schedule: Schedule = Schedule()
         self.reference: Reference = Reference("hard")
@@ -138,10 +138,8 @@ class KnowledgeConfig(AlgorithmConfig):
         advisor: Advisor | AdvisorSpec | None = None,
         advice_wait: bool | None = None,
         advice_max_age: int | None = None,
-        require_gpu: bool | None = None,
-        advisor_replicas: int | None = None,
-        advisor_accelerator: str | None = None,
-        advisor_resource: str | None = None,
+        advisor_need: Need | None = None,
+        advisor_limits: Limits | None = None,
         kl_direction: Direction | None = None,
         kl_schedule: Schedule | None = None,
         reference: Reference | None = None,
@@ -170,10 +168,8 @@ class KnowledgeConfig(AlgorithmConfig):
                 described by a spec gets Ray actors of its own.
             advice_wait: whether an iteration waits for all advice on the one before.
             advice_max_age: without it, versions of the graph that advice may lag behind.
-            require_gpu: refuse to run a language model without one.
-            advisor_replicas: actors that share a language model's prompts.
-            advisor_accelerator: Ray's name of their GPUs' type.
-            advisor_resource: custom resource of Ray's that their nodes have.
+            advisor_need: where a language model's actors run, and how many there are.
+            advisor_limits: of their batches, and of the answers that are kept.
             kl_direction: of the KL term (eq. 5 is ``policy_to_reference``).
             kl_schedule: lambda over environment steps.
             reference: how advice becomes the reference policy.
@@ -199,10 +195,8 @@ class KnowledgeConfig(AlgorithmConfig):
             "advisor": advisor,
             "advice_wait": advice_wait,
             "advice_max_age": advice_max_age,
-            "require_gpu": require_gpu,
-            "advisor_replicas": advisor_replicas,
-            "advisor_accelerator": advisor_accelerator,
-            "advisor_resource": advisor_resource,
+            "advisor_need": advisor_need,
+            "advisor_limits": advisor_limits,
             "kl_direction": kl_direction,
             "kl_schedule": kl_schedule,
             "reference": reference,

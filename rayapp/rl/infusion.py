@@ -158,6 +158,7 @@ class KnowledgeInfused(Algorithm):
             self._catalogue,
             wait=own.advice_wait,
             max_age=own.advice_max_age,
+            cache_size=own.advisor_limits.cache_size,
         )
         self.advised: AdviceTable | None = None
         self.knowledge = self._learn(self.graph.counts())
@@ -172,13 +173,7 @@ class KnowledgeInfused(Algorithm):
         if (there := sharing.advisor(advisor)) is not None:
             return there
         own = self.config
-        self._own_actors = advisor_actor.start(
-            advisor,
-            require_gpu=own.require_gpu,
-            replicas=own.advisor_replicas,
-            accelerator=own.advisor_accelerator,
-            resource=own.advisor_resource,
-        )
+        self._own_actors = advisor_actor.start(advisor, own.advisor_need, limits=own.advisor_limits)
         return self._own_actors
 
     def training_step(self) -> None:
@@ -458,6 +453,8 @@ class KnowledgeInfused(Algorithm):
             graph_version=self.knowledge.version,
             prompts_asked=self.advised.asked if self.advised else 0,
             advice_age=self.advised.age if self.advised else 0,
+            fallbacks=self.advised.fallbacks if self.advised else 0,
+            circuit=self._desk.circuit if self.advised else None,
             results=numbers(results),
         )
 

@@ -8,7 +8,7 @@ from ray.rllib.core.learner.learner import ENTROPY_KEY
 from ray.util.metrics import Counter, Gauge
 
 from rayapp.rl.reference_term import LAMBDA_KEY, REFERENCE_KL_KEY
-from rayapp.rl.summary import IterationSummary
+from rayapp.rl.summary import OPEN, IterationSummary
 
 LEARNT = {
     LAMBDA_KEY: ("lambda", "Weight of the KL term"),
@@ -40,6 +40,12 @@ class IterationMetrics:
         self._speed = made(Gauge, "env_steps_per_second", "Of the last iteration, all included")
         self._prompts = made(Counter, "prompts_asked", "Prompts answered anew for the run's advice")
         self._age = made(Gauge, "advice_age_versions", "Graph versions that advice lags behind")
+        self._fallbacks = made(
+            Counter, "fallbacks", "Prompts that the graph reader answered for an endpoint"
+        )
+        self._circuit = made(
+            Gauge, "circuit_open", "Endpoint: 1 is left alone, 0.5 tried again, 0 asked"
+        )
         self._told_at = time.perf_counter()
 
     def tell(self, summary: IterationSummary, flows: int) -> None:
@@ -63,3 +69,7 @@ class IterationMetrics:
         if summary.prompts_asked:
             self._prompts.inc(summary.prompts_asked)
         self._age.set(summary.advice_age)
+        if summary.circuit is not None:
+            self._circuit.set(OPEN[summary.circuit])
+        if summary.fallbacks:
+            self._fallbacks.inc(summary.fallbacks)

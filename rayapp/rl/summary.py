@@ -6,6 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from llm_actor.circuit import State
+
+OPEN: dict[State, float] = {"closed": 0.0, "half-open": 0.5, "open": 1.0}
+"""An endpoint's circuit as a number, as curves show it."""
+
 
 @dataclass(frozen=True)
 class IterationSummary:
@@ -16,9 +21,12 @@ class IterationSummary:
         average_reward: over this iteration's flows.
         class_reward: per class that occurred, by name.
         graph_version: of the graph after the iteration.
-        prompts_asked: prompts the advisor answered after it.
+        prompts_asked: prompts answered after it.
         advice_age: versions of the graph that the oldest advice lags behind.
         results: the learner's metrics (loss terms, entropy, KL, lambda).
+        fallbacks: of ``prompts_asked``, those that the graph reader answered for an endpoint.
+        circuit: whether an endpoint is asked (``closed``), left alone (``open``) or just tried
+            again (``half-open``); ``None`` for other advisors.
     """
 
     episodes: int
@@ -28,6 +36,8 @@ class IterationSummary:
     prompts_asked: int
     advice_age: int
     results: dict[str, float]
+    fallbacks: int = 0
+    circuit: State | None = None
 
 
 def numbers(results: dict[str, Any]) -> dict[str, float]:

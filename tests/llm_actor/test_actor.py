@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -17,11 +20,12 @@ from numpy.typing import NDArray
 
 from envs import PAPER, InputError
 from kg_actor.actor import ask
-from llm_actor import GraphReader, Prompts
+from llm_actor import GraphReader, Prompts, actor
 from llm_actor.actor import AdvisorServer, Health, RemoteAdvisor, start
+from llm_actor.attempts import Attempts
 from llm_actor.batching import Limits, joined
 from llm_actor.meter import Load
-from llm_actor.placement import Place
+from llm_actor.placement import Need, Place
 from llm_actor.selection import AdvisorSpec, build
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -57,8 +61,8 @@ def started(ray_local: ModuleType) -> Iterator[Start]:
     """Starts advisors and ends them with the tests."""
     advisors: list[RemoteAdvisor] = []
 
-    def begin(spec: AdvisorSpec, **options: object) -> RemoteAdvisor:
-        advisors.append(start(spec, **options))  # type: ignore[arg-type]
+    def begin(spec: AdvisorSpec, *need: Need, **options: object) -> RemoteAdvisor:
+        advisors.append(start(spec, *need, **options))  # type: ignore[arg-type]
         return advisors[-1]
 
     yield begin
@@ -102,7 +106,7 @@ def test_two_clients_at_once_share_a_batch_and_a_repeated_question_the_cache(
     first, second = prompts_of([0, 1, 2]), prompts_of([2, 1, 3])
     # Both processes need a while to start; only then the clock decides.
     ask([client.remote(reader, prompts_of([7]), 0) for _ in range(2)])
-    before, at = load_of(reader), time.time() + 0.3
+    before, at = load_of(reader), time.time() + 1.0
 
     found = ask([client.remote(reader, each, at) for each in (first, second)])
 
@@ -149,7 +153,7 @@ def test_prompts_that_are_none_are_the_callers_error_alone(reader: RemoteAdvisor
     with pytest.raises(ValueError, match="no candidate"):
         reader.log_probabilities(bad)
 
-    assert np.array_equal(ask(answered), answers(good))
+    assert np.array_equal(answered.result(), answers(good))
 
 
 def test_killing_the_actor_in_mid_batch_leaves_no_request_unanswered(
@@ -166,7 +170,7 @@ def test_killing_the_actor_in_mid_batch_leaves_no_request_unanswered(
     while not (at := load_of(advisor)).batches:
         time.sleep(0.01)
     os.kill(process, signal.SIGKILL)
-    found = ask(sent)
+    found = [each.result() for each in sent]
 
     assert at.asked < 8 * 60
     alone = expected.log_probabilities(joined(asked))
@@ -187,7 +191,7 @@ def test_a_required_gpu_is_refused_at_once_where_there_is_none(started: Start) -
     begun = time.perf_counter()
 
     with pytest.raises(InputError, match=r"a GPU is required, but the cluster has no GPU.*CPU"):
-        started(AdvisorSpec("transformers", model="any"), require_gpu=True)
+        started(AdvisorSpec("transformers", model="any"), Need(require_gpu=True))
 
     assert time.perf_counter() - begun < 5
 
@@ -196,7 +200,7 @@ def test_a_resource_that_no_node_has_is_refused_at_once(started: Start) -> None:
     begun = time.perf_counter()
 
     with pytest.raises(InputError, match="no node of the cluster has the resource 'llm_node'"):
-        started(AdvisorSpec("embedded"), resource="llm_node")
+        started(AdvisorSpec("embedded"), Need(resource="llm_node"))
 
     assert time.perf_counter() - begun < 5
 
@@ -233,7 +237,7 @@ def test_an_advisor_that_cannot_be_loaded_is_one_message_and_not_the_actors_deat
 
     for refused in [advisor.submit(prompts_of([row])) for row in range(2)]:
         with pytest.raises(InputError, match=r"template.toml: its keys are not") as refusal:
-            ask(refused)
+            refused.result()
         assert "Traceback" not in str(refusal.value)
 
     health = health_of(advisor)
@@ -271,18 +275,107 @@ def test_loading_is_tried_again_and_once_for_all_who_wait(
     asyncio.run(main())
 
 
-def test_replicas_share_the_work(started: Start) -> None:
-    pair = started(AdvisorSpec(), replicas=2, limits=PATIENT)
-    whole = prompts_of(list(range(8)))
+def spread(count: int) -> Prompts:
+    """So many different prompts."""
+    predicted = [row % 8 for row in range(count)]
+    steps = (np.arange(count) // 8 / 100).astype(np.float32)
+    return replace(prompts_of(predicted), confidence=steps)
 
-    found = [pair.submit(prompts_of([row, row + 1])) for row in range(4)]
 
-    for row, answer in enumerate(found):
-        assert np.array_equal(ask(answer), answers(prompts_of([row, row + 1])))
-    loads = [ask(handle.metrics.remote()) for handle in pair.handles]
-    assert [load.requests for load in loads] == [2, 2]
-    # One large question is work for both, too.
-    assert np.array_equal(pair.log_probabilities(whole), answers(whole))
-    loads = [ask(handle.metrics.remote()) for handle in pair.handles]
-    assert [load.requests for load in loads] == [3, 3]
+def loads_of(advisor: RemoteAdvisor) -> list[Load]:
+    return [ask(handle.metrics.remote()) for handle in advisor.handles]
+
+
+def test_equal_prompts_go_to_the_same_replica_and_different_ones_to_both(
+    ray_local: ModuleType, started: Start
+) -> None:
+    """Two processes ask the same prompts in different requests; no replica answers one twice."""
+    pair = started(AdvisorSpec(), Need(replicas=2))
+    asked = spread(200)
+
+    @ray_local.remote(num_cpus=0)
+    def elsewhere(advisor: RemoteAdvisor, prompts: Prompts) -> NDArray[np.float32]:
+        return advisor.log_probabilities(prompts)
+
+    there = elsewhere.remote(pair, asked.take(range(199, -1, -1)))
+    here = [pair.submit(asked.take(rows)) for rows in np.array_split(np.arange(200), 7)]
+
+    assert np.array_equal(np.concatenate([each.result() for each in here]), answers(asked))
+    assert np.array_equal(ask(there)[::-1], answers(asked))
+    loads = loads_of(pair)
+    assert sum(load.asked for load in loads) == 200
+    assert sum(load.cached + load.joined for load in loads) == 200
+    assert min(load.asked for load in loads) > 70
     assert pair.log_probabilities(prompts_of([])).shape == (0, 15)
+
+
+def test_what_a_lost_replica_would_have_answered_goes_to_the_other(
+    ray_local: ModuleType, started: Start
+) -> None:
+    pair = start(AdvisorSpec(), Need(replicas=2))
+    asked, later = spread(60), spread(120).take(range(60, 120))
+    pair.log_probabilities(asked)
+    before = loads_of(pair)[0]
+
+    waiting = [pair.submit(later.take([row])) for row in range(60)]
+    ray_local.kill(pair.handles[1])
+
+    assert np.array_equal(np.concatenate([each.result() for each in waiting]), answers(later))
+    assert np.array_equal(pair.log_probabilities(asked), answers(asked))
+    after = ask(pair.handles[0].metrics.remote())
+    # What it had answered itself, it still knows.
+    assert after.cached - before.cached == before.asked
+    ray_local.kill(pair.handles[0])
+    with pytest.raises(ray_local.exceptions.ActorDiedError):
+        pair.log_probabilities(asked)
+
+
+def test_it_is_said_where_an_advisor_runs_and_why(
+    started: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "llm_actor"):
+        started(AdvisorSpec("embedded"))
+        started(AdvisorSpec("embedded", device="cpu"), Need(replicas=2))
+
+    assert caplog.messages == [
+        "embedded runs on CPU: the cluster has no GPU",
+        "embedded runs on CPU, in 2 actors: its device is cpu",
+    ]
+
+
+def test_a_model_that_was_trained_anew_in_its_folder_is_not_found_by_the_old_name(
+    started: Start, folder: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "model"
+    shutil.copytree(folder, place)
+    spec = AdvisorSpec("transformers", model=str(place))
+    old = started(spec, name="trained")
+    # Before it is loaded there is nothing old about it.
+    assert health_of(started(spec, name="trained")).revision is None
+    old.log_probabilities(prompts_of([1]))
+    assert health_of(started(spec, name="trained")).revision == spec.revision_key
+
+    tiny.model(seed=1).save_pretrained(place)
+
+    with pytest.raises(InputError, match="an older state of model: its files have changed"):
+        started(spec, name="trained")
+
+
+def test_a_model_whose_loading_ends_its_process_is_not_loaded_for_ever(
+    ray_local: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the system does it to a process that takes too much memory: without a word."""
+
+    class Doomed(AdvisorServer):
+        async def log_probabilities(self, prompts: Prompts) -> NDArray[np.float32]:
+            attempts = Attempts(ray_local.get_runtime_context().get_actor_id())
+            attempts.begin("huge")
+            os.kill(os.getpid(), signal.SIGKILL)
+            raise AssertionError
+
+    monkeypatch.setattr(actor, "AdvisorServer", Doomed)
+    advisor = start(AdvisorSpec())
+
+    with pytest.raises(InputError, match=r"ended 3 times while it was loading.*smaller model"):
+        advisor.log_probabilities(prompts_of([1]))
+    advisor.stop()

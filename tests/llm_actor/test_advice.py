@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from envs import PAPER, BetaPrior, InputError, InteractionTable, ThreatMitigationVectorEnv
 from envs.bandit import FlowSet
 from kg_actor import KnowledgeGraph, MergeKey, Records, records_of
-from llm_actor import AdviceDesk, AdviceTable, GraphReader, Prompts, advice, compose
+from llm_actor import AdviceDesk, AdviceTable, GraphReader, Prompts, compose
 
 DOS, BENIGN, DDOS, WEB = (PAPER.class_index(n) for n in ("DoS", "Benign", "DDoS", "Web"))
 FILTER, VALIDATE, NOTHING = (
@@ -159,12 +159,9 @@ def test_suggested_reward_is_zero_without_a_record(desk: AdviceDesk) -> None:
 
 
 def test_answers_that_were_needed_longest_ago_are_forgotten_first(
-    desk: AdviceDesk,
-    advisor: CountingAdvisor,
-    graph: KnowledgeGraph,
-    monkeypatch: pytest.MonkeyPatch,
+    advisor: CountingAdvisor, graph: KnowledgeGraph
 ) -> None:
-    monkeypatch.setattr(advice, "CACHE_SIZE", 4)
+    desk = AdviceDesk(advisor, PAPER, cache_size=4)
     old = records(graph)
     desk.advise(old)
     learn(graph, [(3, VALIDATE, WEB, 5)])

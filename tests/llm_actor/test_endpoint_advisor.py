@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,9 @@ from llm_actor.circuit import Circuit
 from llm_actor.endpoint import MOST_BYTES
 from llm_actor.endpoint_advisor import EndpointAdvisor
 from llm_actor.labels import label
+from llm_actor.selection import EMBEDDED, AdvisorSpec, build
 
 sys.path.insert(0, str(Path(__file__).parent))
-import tiny
 from scripted import Request, Response, Script, Server, chosen, serving
 
 FILTER, AUDIT = (PAPER.action_names.index(n) for n in ("Filter Network Traffic", "Audit"))
@@ -573,19 +573,23 @@ def test_settings_that_make_no_sense_are_refused(options: dict[str, int]) -> Non
 # A server that others wrote.
 
 
+def prompts_with_a_choice(count: int) -> Prompts:
+    """Of all types, each with some candidates of its own."""
+    rng, whole = np.random.default_rng(1), prompts_of(count)
+    predicted = np.arange(count) % 8
+    shares = (0.7 * np.eye(8)[predicted] + 0.3 * np.eye(8)[(predicted + 3) % 8]).astype(np.float32)
+    candidates = rng.random((count, 15)) < 0.6
+    candidates[:, :2] = True
+    return replace(whole, predicted=predicted.astype(np.int8), shares=shares, candidates=candidates)
+
+
 @pytest.fixture
 def transformers_serve(tmp_path: Path) -> Iterator[tuple[str, str]]:
-    """URL and model's name of 'transformers serve' with a tiny random model."""
-    for package in ("fastapi", "uvicorn", "openai", "accelerate"):
-        if find_spec(package) is None:
-            pytest.skip(f"'transformers serve' needs {package}: pip install transformers[serving]")
-    model = tmp_path / "tiny-phi"
-    tiny.model().save_pretrained(model)
-    tiny.tokenizer().save_pretrained(model)
+    """URL and model's name of 'transformers serve' with the model that ships."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [Path(sys.executable).with_name("transformers"), "serve", model, "--device", "cpu"]
+    command = [Path(sys.executable).with_name("transformers"), "serve", EMBEDDED, "--device", "cpu"]
     log = (tmp_path / "log").open("w")
     process = subprocess.Popen(
         [*map(str, command), "--host", "127.0.0.1", "--port", str(port)], stdout=log, stderr=log
@@ -598,7 +602,7 @@ def transformers_serve(tmp_path: Path) -> Iterator[tuple[str, str]]:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}/v1", str(model)
+        yield f"http://127.0.0.1:{port}/v1", str(EMBEDDED)
     finally:
         process.terminate()
         process.wait(30)
@@ -610,15 +614,18 @@ def test_transformers_serve_answers(
     transformers_serve: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, model = transformers_serve
-    prompts = prompts_of(3)
+    prompts = prompts_with_a_choice(20)
     advisor = EndpointAdvisor(url, model, retries=0)
 
     told, from_model = advisor.answers(prompts)
 
     assert from_model.all()
-    # A random model babbles, and this server tells no logprobs.
-    assert (advisor.answered, advisor.outcomes) == ({"text": 3}, {"record": 3})
-    assert told.argmax(axis=1).tolist() == [prompts.rewards[0].argmax()] * 3
+    # This server tells no logprobs; the model's answers are labels all the same.
+    assert advisor.answered in ({"text": 20}, {"logprobs": 20})
+    assert set(advisor.outcomes) <= {"label"}
+    inside = build(AdvisorSpec("embedded", device="cpu")).log_probabilities(prompts)
+    assert told.argmax(axis=1).tolist() == inside.argmax(axis=1).tolist()
+    assert len(set(told.argmax(axis=1).tolist())) > 3
     with pytest.raises(InputError, match="status 400"):
         EndpointAdvisor(url, "another/model").answers(prompts)
     with pytest.raises(InputError, match="status 404"):

@@ -39,8 +39,8 @@ def test_replicas_get_gpus_where_they_are_free_or_waited_for(
 @pytest.mark.parametrize(
     ("need", "free", "message"),
     [
-        (Need(require_gpu=True), 0, "required, but no GPU is free"),
-        (Need(require_gpu=True), 0.5, "required, but no GPU is free"),
+        (Need(require_gpu=True), 0, "required, but no node has a free GPU"),
+        (Need(require_gpu=True), 0.5, "required, but no node has a free GPU"),
         (Need(require_gpu=True, accelerator="A100"), 4, "required, but the cluster has no A100"),
         (Need(require_gpu=True, gpus=0), 4, "required, but 0 GPUs were asked for"),
         (Need(replicas=3), 2, "suffice for 2 of 3 replicas"),

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_actor.scoring import Question, Scorer, batches, common_prefix
+from llm_actor.budget import batches
+from llm_actor.scoring import Question, Scorer, common_prefix
 
 sys.path.insert(0, str(Path(__file__).parent))
 import tiny

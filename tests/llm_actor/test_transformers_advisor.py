@@ -93,6 +93,51 @@ def test_nothing_asked_nothing_answered(folder: Path) -> None:
     assert advisor.name == folder.name
 
 
+def cramped(folder: Path, rows: int, mode: Any) -> tuple[TransformersAdvisor, list[int]]:  # noqa: ANN401
+    """An advisor in a memory that holds so many rows at a time, and the rows that it tries."""
+    advisor = TransformersAdvisor(ModelSource(str(folder)), mode, token_budget=16_384)
+    tried: list[int] = []
+
+    def embed(_: object, ids: tuple[torch.Tensor]) -> None:
+        tried.append(len(ids[0]))
+        if len(ids[0]) > rows:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    # The first thing that a model does with its rows.
+    advisor._model.get_input_embeddings().register_forward_pre_hook(embed)
+    return advisor, tried
+
+
+@pytest.mark.parametrize("mode", ["score", "generate"])
+def test_where_the_memory_does_not_suffice_batches_shrink_with_one_warning(
+    mode: str, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    prompts = prompts_of(6)
+    advisor, tried = cramped(folder, 2, mode)
+
+    found = advisor.log_probabilities(prompts)
+
+    expected = TransformersAdvisor(ModelSource(str(folder)), mode).log_probabilities(prompts)
+    assert found == pytest.approx(expected, abs=1e-4)
+    assert max(tried) == 6
+    assert advisor.token_budget < 16_384
+    assert len(caplog.messages) == 1
+    assert f"{folder} ran out of memory with" in caplog.messages[0]
+    # The smaller budget stays, so the next batches fit at once.
+    tried.clear()
+    advisor.log_probabilities(prompts)
+    assert max(tried) <= 2
+
+
+def test_a_prompt_that_does_not_even_fit_alone_is_one_message(folder: Path) -> None:
+    advisor, tried = cramped(folder, 0, "generate")
+
+    with pytest.raises(InputError, match=r"out of memory \(with one prompt.*smaller model"):
+        advisor.log_probabilities(prompts_of(3))
+
+    assert tried[-1] == 1
+
+
 # Generating, as in the paper.
 
 

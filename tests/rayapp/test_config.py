@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from envs import InputError
+from llm_actor.batching import Limits
 from llm_actor.placement import Need
 from llm_actor.selection import AdvisorSpec
 from rayapp import config
@@ -139,9 +140,9 @@ def test_advice_has_the_defaults_of_the_advisors_themselves() -> None:
 
     assert settings.spec() == AdvisorSpec()
     assert settings.need() == Need()
-    # All of an endpoint's fields can be set.
+    # All of an endpoint's fields can be set, and what a model may hold at a time.
     chosen = {"timeout_seconds": 3.0, "retries": 0, "concurrency": 2}
-    chosen |= {"circuit_failures": 1, "circuit_cooldown": 0.5}
+    chosen |= {"circuit_failures": 1, "circuit_cooldown": 0.5, "token_budget": 512}
     advice = config.load(
         None, [f"advice.{name}={value}" for name, value in chosen.items()], {}
     ).advice
@@ -151,9 +152,20 @@ def test_advice_has_the_defaults_of_the_advisors_themselves() -> None:
 def test_advice_says_where_its_actors_run() -> None:
     given = ["advice.resource=llm_node", "advice.accelerator=H100", "advice.replicas=2"]
 
-    advice = config.load(None, given, {}).advice
+    advice = config.load(None, [*given, "advice.gpus=0.5"], {}).advice
 
-    assert advice.need() == Need(resource="llm_node", accelerator="H100", replicas=2)
+    assert advice.need() == Need(0.5, resource="llm_node", accelerator="H100", replicas=2)
+    with pytest.raises(InputError, match=r"advice\.gpus"):
+        config.load(None, ["advice.gpus=-1"], {})
+
+
+def test_advice_says_how_its_actors_make_batches() -> None:
+    given = {"max_prompts": 8, "max_batch_tokens": 4_000, "max_wait_seconds": 0.1, "cache_size": 0}
+
+    advice = config.load(None, [f"advice.{name}={it}" for name, it in given.items()], {}).advice
+
+    assert advice.limits() == Limits(**given)
+    assert AdviceSettings().limits() == Limits()
 
 
 @pytest.mark.parametrize("other", ["graph.shared=/team", "graph.half_life=1000"])

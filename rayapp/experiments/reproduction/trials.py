@@ -120,16 +120,9 @@ def _models(placed: Sequence[Placed]) -> Iterator[Models]:
     started: dict[AdvisorSpec, RemoteAdvisor] = {}
     try:
         for advice in asked:
-            spec, need = advice.spec(), advice.need()
+            spec = advice.spec()
             if spec.holds_model and spec not in started:
-                started[spec] = advisor_actor.start(
-                    spec,
-                    gpus=need.gpus,
-                    accelerator=need.accelerator,
-                    require_gpu=need.require_gpu,
-                    resource=need.resource,
-                    replicas=need.replicas,
-                )
+                started[spec] = advisor_actor.start(spec, advice.need(), limits=advice.limits())
         yield tuple(started.items())
     finally:
         for model in started.values():

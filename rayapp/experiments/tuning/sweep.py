@@ -158,17 +158,11 @@ def _task(prepared: Prepared, out: Path, request: Request, advisors: tuple[Any, 
 @contextlib.contextmanager
 def _language_model(settings: TrainingSettings) -> Iterator[tuple[Any, ...]]:
     """The actors of the language model that all trials ask, while the block lasts."""
-    spec, need = settings.advice.spec(), settings.advice.need()
+    spec = settings.advice.spec()
     if not spec.holds_model:
         yield ()
         return
-    advisor = advisor_actor.start(
-        spec,
-        require_gpu=need.require_gpu,
-        replicas=need.replicas,
-        accelerator=need.accelerator,
-        resource=need.resource,
-    )
+    advisor = advisor_actor.start(spec, settings.advice.need(), limits=settings.advice.limits())
     try:
         yield ((spec, advisor),)
     finally:

@@ -44,7 +44,7 @@ def weights(model: torch.nn.Module) -> torch.Tensor:
 
 def test_training_changes_the_model_and_is_repeatable() -> None:
     trained, again, other = (
-        weights(train(plan(seed=seed), VOCABULARY, SIZE)) for seed in (0, 0, 1)
+        weights(train(plan(seed=seed), VOCABULARY, SIZE).model) for seed in (0, 0, 1)
     )
 
     assert torch.equal(trained, again)
@@ -62,16 +62,17 @@ def test_an_interrupted_training_leaves_a_model(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(training, "say", interrupt)
 
-    model = train(plan(steps=1_000), VOCABULARY, SIZE)
+    model = train(plan(steps=1_000), VOCABULARY, SIZE).model
 
     assert said[-1] == {"interrupted": True}
-    assert torch.equal(weights(model), weights(train(plan(steps=1_000), VOCABULARY, SIZE)))
+    assert torch.equal(weights(model), weights(train(plan(steps=1_000), VOCABULARY, SIZE).model))
 
 
 def test_training_ends_with_its_minutes() -> None:
-    model = train(Plan(10**6, 4, 1e-9, 1e-3, 0, "cpu"), VOCABULARY, SIZE)
+    trained = train(Plan(10**6, 4, 1e-9, 1e-3, 0, "cpu"), VOCABULARY, SIZE)
 
-    assert torch.equal(weights(model), weights(new(VOCABULARY, 0, SIZE)))
+    assert trained.steps == 0
+    assert torch.equal(weights(trained.model), weights(new(VOCABULARY, 0, SIZE)))
 
 
 def test_a_perfect_answer_has_no_loss() -> None:

@@ -13,8 +13,12 @@ import torch
 from typer.testing import CliRunner
 
 from envs import InputError
+from llm_actor.transformers_advisor import BUDGETS
 from rayapp.bench import advisor as bench
 from rayapp.commands.bench import app
+
+WIDTH = dict(bench.PHI)
+"""The paper's architecture as it is."""
 
 
 @pytest.fixture(autouse=True)
@@ -60,17 +64,21 @@ def test_the_embedded_model_is_measured_in_four_ways() -> None:
     assert {name: way["prompts"] for name, way in ways.items()} == {
         "scoring, batched": 6,
         "scoring, one at a time": 3,
-        "generating, batched": 3,
-        "generating, one at a time": 3,
+        "generating a label, batched": 3,
+        "generating a label, one at a time": 3,
     }
-    assert speed["ratios"]["scoring to generating, one at a time"] == pytest.approx(
+    assert speed["ratios"]["scoring to generating a label, one at a time"] == pytest.approx(
         ways["scoring, one at a time"]["prompts_per_second"]
-        / ways["generating, one at a time"]["prompts_per_second"]
+        / ways["generating a label, one at a time"]["prompts_per_second"]
     )
     assert 0 < speed["clear"] <= 6
     assert speed["agreement"] > 0.5
     assert 20 < speed["tokens_per_prompt"] < 400
     assert speed["device"] == "cpu"
+    # What suits a CPU, unless it is said.
+    assert speed["token_budget"] == BUDGETS["cpu"]
+    other = json.loads(told("--prompts", "2", "--device", "cpu", "--token-budget", "500", "--json"))
+    assert other["token_budget"] == 500
 
 
 def test_the_papers_architecture_is_measured_with_fewer_layers() -> None:
@@ -78,17 +86,45 @@ def test_the_papers_architecture_is_measured_with_fewer_layers() -> None:
 
     rates = {way["name"]: way["prompts_per_second"] for way in speed["ways"]}
     assert list(rates) == [
-        "float32 generating, one at a time",
-        "bfloat16 generating, batched",
+        "float32 generating 12 tokens, one at a time",
+        "bfloat16 generating 12 tokens, batched",
+        "bfloat16 generating a label, batched",
         "bfloat16 scoring, batched",
     ]
-    assert [way["prompts"] for way in speed["ways"]] == [3, 3, 5]
+    assert [way["prompts"] for way in speed["ways"]] == [3, 3, 3, 5]
+    assert (speed["new_tokens"], speed["label_tokens"]) == (12, 2)
     assert all(way["peak_gib"] > 0 for way in speed["ways"])
     assert speed["ratios"]["scoring to the paper's way"] == pytest.approx(
-        rates["bfloat16 scoring, batched"] / rates["float32 generating, one at a time"]
+        rates["bfloat16 scoring, batched"] / rates["float32 generating 12 tokens, one at a time"]
+    )
+    assert speed["ratios"]["scoring to generating a label, both batched"] == pytest.approx(
+        rates["bfloat16 scoring, batched"] / rates["bfloat16 generating a label, batched"]
     )
     assert speed["layers"] == 2
     assert speed["tokens_per_prompt"] == pytest.approx(60, abs=1)
+
+
+@pytest.mark.slow
+def test_the_papers_architecture_is_measured_at_its_full_width_on_a_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One layer of 32; weights are random and as wide as Phi-3.5's, prompts as long."""
+    monkeypatch.setattr(bench, "PHI", WIDTH)
+    arguments = ("--config", "phi-3.5", "--random-weights", "--layers", "1", "--prompts", "4")
+
+    speed = json.loads(told(*arguments, "--device", "cpu", "--json"))
+
+    # Embeddings, output and one layer: 2 x 98.5 and 113.3 million.
+    assert speed["parameters"] == pytest.approx(310.3e6, rel=0.01)
+    assert speed["tokens_per_prompt"] == pytest.approx(430, abs=1)
+    assert [way["prompts"] for way in speed["ways"]] == [3, 3, 3, 4]
+    assert all(way["prompts_per_second"] > 0 for way in speed["ways"])
+    # Fewer tokens written are never slower by much.
+    rates = {way["name"]: way["prompts_per_second"] for way in speed["ways"]}
+    assert (
+        rates["bfloat16 generating a label, batched"]
+        > 0.8 * rates["bfloat16 generating 12 tokens, batched"]
+    )
 
 
 def test_people_read_the_ratios_first() -> None:
@@ -107,6 +143,7 @@ def test_people_read_the_ratios_first() -> None:
         ("--tokens-per-prompt", "60"),
         ("--episodes", "9"),
         (*PHI, "--part", "cache"),
+        (*PHI, "--token-budget", "500"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(options: tuple[str, ...]) -> None:

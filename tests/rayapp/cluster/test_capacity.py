@@ -11,6 +11,7 @@ import pytest
 from envs import InputError
 from kg_actor import actor as graph_actor
 from llm_actor import actor as advisor_actor
+from llm_actor.placement import Need
 from llm_actor.selection import AdvisorSpec
 from rayapp.cluster import capacity
 
@@ -51,10 +52,10 @@ def test_an_autoscaler_counts(ray_local: Any, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(advisor_actor, "growth", lambda: grown)
     total, free = advisor_actor._resources()
     assert (total["GPU"], free["GPU"], total["language_model"]) == (2.0, 2.0, 2.0)
-    need = {"require_gpu": True, "resource": "language_model"}
+    need = Need(require_gpu=True, resource="language_model")
     monkeypatch.setattr(advisor_actor, "growth", dict)
     with pytest.raises(InputError, match="no node of the cluster has the resource"):
-        advisor_actor.start(AdvisorSpec("embedded"), **need)
+        advisor_actor.start(AdvisorSpec("embedded"), need)
 
 
 def test_without_an_autoscaler_nothing_grows(ray_local: Any) -> None:  # noqa: ANN401

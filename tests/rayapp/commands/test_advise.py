@@ -97,6 +97,28 @@ def test_probabilities_are_the_reference_policy(trained: Path, wrong: int) -> No
     )
 
 
+def test_the_runs_own_reference_policy_is_told_too(trained: Path, wrong: int) -> None:
+    """``kl.reference=hard``, the default: one action, and a little for every other."""
+    told = asked("--run", trained, "--signature", wrong, "--advisor", "graph-reader")
+
+    every = [*told["candidates"], *told["left_out"]]
+    assert told["reference"] == {"kind": "hard", "temperature": 1.0, "smoothing": 0.01}
+    assert told["chosen"]["reference_probability"] == pytest.approx(0.99 + 0.01 / 15)
+    others = [one["reference_probability"] for one in every if one != told["chosen"]]
+    assert others == pytest.approx([0.01 / 15] * 14)
+
+
+def test_where_the_model_computes_can_be_chosen_and_is_said(trained: Path, wrong: int) -> None:
+    asking = ("--run", trained, "--signature", wrong, "--advisor", "embedded")
+
+    scored = run(*asking, "--device", "cpu", "--dtype", "float32", "--json")
+    written = asked(*asking, "--device", "cpu", "--mode", "generate")
+
+    assert "embedded runs on CPU: its device is cpu" in scored.stderr
+    assert written["chosen"]["probability"] > 0.99
+    assert written["chosen"]["action"] == json.loads(scored.stdout)["chosen"]["action"]
+
+
 def test_historic_rewards_are_those_on_record(trained: Path, wrong: int) -> None:
     told = asked("--run", trained, "--signature", wrong, "--advisor", "graph-reader")
 
@@ -167,7 +189,7 @@ def test_people_get_a_table(trained: Path, wrong: int) -> None:
 
     assert "Actions and their rewards:" in shown
     assert f"Chosen: {told['chosen']['action']}" in shown
-    assert f"Left out by their records, {FLOOR:g} each: " in shown
+    assert f"Left out by their records, {FLOOR:g} each (0.00067 in the reference policy): " in shown
     assert f"Said by graph-reader (graph-reader, revision {told['advisor']['revision']})" in shown
 
 
@@ -182,6 +204,10 @@ def test_people_get_a_table(trained: Path, wrong: int) -> None:
         ([*ENDPOINT, "--circuit-failures", "0"], "circuit_failures is 0"),
         ([*ENDPOINT, "--api-key-env", "KIRL_NO_SUCH_KEY"], "variable KIRL_NO_SUCH_KEY"),
         (["--advisor", "embedded", "--model", "phi"], "embedded has no use for --model"),
+        (["--advisor", "graph-reader", "--mode", "generate"], "no use for --mode"),
+        (["--advisor", "embedded", "--revision", "v2"], "embedded has no use for --revision"),
+        ([*ENDPOINT, "--device", "cpu"], "endpoint has no use for --device"),
+        (["--advisor", "embedded", "--device", "abacus"], "device is 'abacus'"),
         (["--advisor", "transformers", "--url", "http://x"], "has no use for --url"),
         (["--advisor", "endpoint", "--model", "phi"], "needs --url and --model"),
         (["--advisor", "transformers", "--model", "no such/model/at all"], "neither a folder"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,16 @@ from typer.testing import CliRunner, Result
 from envs import InputError
 from llm_actor import GraphReader, Prompts
 from llm_actor.advisor import with_floor
-from rayapp.commands.advisor import MOST_PROMPTS, Exam, app, draw_exams, examine
+from llm_actor.selection import EMBEDDED, AdvisorSpec, build
+from rayapp.commands.advisor import (
+    ALONE,
+    MOST_PROMPTS,
+    Exam,
+    app,
+    calibration_error,
+    draw_exams,
+    examine,
+)
 
 
 def run(*arguments: object) -> Result:
@@ -72,14 +83,42 @@ def test_who_ignores_misclassification_fails_where_it_matters(exams: list[Exam])
     assert figures.kl > 0.1
 
 
-def test_who_prefers_the_worst_is_right_only_without_a_choice(exams: list[Exam]) -> None:
+def test_who_prefers_the_worst_is_never_right_for_a_single_action_is_no_choice(
+    exams: list[Exam],
+) -> None:
     figures = examine(Contrary(), exams)
 
-    alone = np.concatenate([(e.candidates.sum(axis=1) == 1)[e.clear] for e in exams]).mean()
-    assert figures.overall == pytest.approx(alone, abs=1e-4)
-    assert figures.misled == 0
+    assert any((exam.candidates.sum(axis=1) == 1).any() for exam in exams)
+    assert figures.overall == figures.alone == figures.misled == 0
     assert figures.optimum is not None
     assert figures.optimum < 0.1
+
+
+def test_latencies_are_of_prompts_that_are_asked_alone(exams: list[Exam]) -> None:
+    sizes: list[int] = []
+
+    class Leisurely(Contrary):
+        def log_probabilities(self, prompts: Prompts) -> NDArray[np.float32]:
+            sizes.append(len(prompts))
+            time.sleep(0.002)
+            return super().log_probabilities(prompts)
+
+    figures = examine(Leisurely(), exams)
+
+    assert sizes.count(1) >= ALONE
+    assert 0.002 <= figures.latency_p50 <= figures.latency_p99 < 2
+
+
+def test_who_is_as_sure_as_it_is_right_is_calibrated(exams: list[Exam]) -> None:
+    chance, right = np.array([0.75] * 4 + [0.25] * 4), np.array([1, 1, 1, 0, 1, 0, 0, 0.0])
+
+    assert calibration_error(chance, right) == 0
+    assert calibration_error(chance, 1 - right) == 0.5
+    assert calibration_error(np.array([1.0, 1.0]), np.array([0.0, 1.0])) == 0.5
+    assert calibration_error(chance[:0], right[:0]) is None
+    # Right always and sure mostly.
+    reader = examine(GraphReader(), exams)
+    assert reader.calibration_error == pytest.approx(1 - (reader.optimum or 0), abs=1e-3)
 
 
 def test_prompts_list_what_the_simulation_does(exams: list[Exam]) -> None:
@@ -105,7 +144,28 @@ def test_the_model_that_ships_reads_what_it_has_never_seen() -> None:
     assert model["overall"] > 0.95
     assert model["kl"] < 0.05
     assert model["prompts_per_second"] > 0
+    assert 0 < model["latency_p50"] <= model["latency_p99"]
+    assert 0 < model["calibration_error"] < 0.2
     assert "by construction" in told["remark"]
+
+
+@pytest.mark.slow
+def test_the_model_that_ships_keeps_what_its_card_says() -> None:
+    """On a few thousand neighbourhoods that neither its training nor its evaluation has drawn."""
+    figures = examine(build(AdvisorSpec("embedded")), list(draw_exams(256, seed=20_261)))
+
+    assert figures.alone is not None
+    assert figures.alone >= 0.98
+    assert figures.misled is not None
+    assert figures.misled >= 0.95
+
+
+def test_the_shipped_evaluation_is_of_the_shipped_weights() -> None:
+    told = json.loads((EMBEDDED / "evaluation.json").read_text(encoding="utf-8"))
+    weights = (EMBEDDED / "model.safetensors").read_bytes()
+
+    assert told["weights_sha256"] == hashlib.sha256(weights).hexdigest()
+    assert told["neighbourhoods"] == 13 * 4096
 
 
 def test_the_comparison_is_a_table_for_people() -> None:
@@ -138,12 +198,27 @@ def test_what_was_trained_can_be_compared(tmp_path: Path) -> None:
     )
 
     judged = json.loads((out / "evaluation.json").read_text())
+    weights = (out / "model.safetensors").read_bytes()
+    assert judged["steps"] == 2
+    assert judged["weights_sha256"] == hashlib.sha256(weights).hexdigest()
     assert f"Written to {out}" in shown
     assert (judged["plan"]["seed"], judged["plan"]["steps"]) == (3, 2)
     assert judged["plan"]["minutes"] is None
     assert (out / "model.safetensors").stat().st_size < 10e6
     assert compared["advisors"][0]["name"] == "model"
     assert compared["advisors"][0]["answered"] == 1
+
+
+def test_models_of_one_kind_are_compared_side_by_side() -> None:
+    asking = ("eval", "--advisor", "transformers", "--neighbourhoods", 1, "--device", "cpu")
+    told = json.loads(
+        run(*asking, "--offline", "--model", EMBEDDED, "--model", f"{EMBEDDED}/.", "--json").stdout
+    )
+
+    first, second = told["advisors"]
+    assert first["name"] == f"transformers {EMBEDDED}"
+    assert second["name"] == f"transformers {EMBEDDED}/."
+    assert first["overall"] == second["overall"] > 0.9
 
 
 @pytest.mark.parametrize("file", [True, False], ids=["file", "folder"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import time
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from envs import Scenario
+from llm_actor.selection import AdvisorSpec
+from rayapp.commands import console
 from rayapp.experiments.runs import RunFolder
 
 LISTENING = "0A"
@@ -74,3 +77,31 @@ def test_a_local_run_listens_on_the_loopback_interface_alone(
     loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
     assert found, "a running Ray listens somewhere"
     assert found <= loopback
+
+
+def test_what_language_models_say_comes_once_and_on_stderr(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for _ in range(2):
+        console.hear_advisors()
+
+    logging.getLogger("llm_actor.actor").info("%s runs on CPU: %s", "phi", "the cluster has no GPU")
+
+    said = capsys.readouterr()
+    assert said.err == "phi runs on CPU: the cluster has no GPU\n"
+    assert not said.out
+
+
+@pytest.mark.parametrize(
+    ("device", "line"),
+    [("auto", "embedded runs on CPU: this machine has no GPU"),
+     ("cpu", "embedded runs on CPU: its device is cpu")],
+)  # fmt: skip
+def test_a_model_that_is_loaded_here_says_where_it_computes(
+    device: str, line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+
+    console.loaded(AdvisorSpec("embedded", device=device))
+
+    assert capsys.readouterr().err.splitlines()[-1] == line

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -19,6 +21,9 @@ from llm_actor import actor as advisor_actor
 from llm_actor.prompts import Prompts
 from llm_actor.selection import AdvisorSpec
 from rayapp.rl.algorithm import KnowledgePPOConfig
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "llm_actor"))
+from scripted import Request, Response, chosen, serving
 
 pytest.importorskip("opentelemetry", reason="ray[default] exports metrics")
 pytest.importorskip("aiohttp", reason="ray[default] exports metrics")
@@ -45,8 +50,27 @@ def scraped(ray: ModuleType, advisor: int) -> Samples:
 
 
 @pytest.fixture(scope="module")
+def endpoint() -> Iterator[AdvisorSpec]:
+    """A server that answers once, and is overloaded from then on."""
+    answered: list[Request] = []
+
+    def script(request: Request) -> Response:
+        answered.append(request)
+        return chosen("[A]") if len(answered) == 1 else Response(503)
+
+    with serving(script) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        yield AdvisorSpec(
+            "endpoint", model="phi", url=server.url, retries=0, concurrency=1, circuit_failures=1
+        )
+
+
+@pytest.fixture(scope="module")
 def samples(
-    ray_local: ModuleType, scenario: Scenario, tmp_path_factory: pytest.TempPathFactory
+    ray_local: ModuleType,
+    scenario: Scenario,
+    endpoint: AdvisorSpec,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Samples:
     """Scraped after two iterations of 300 flows, and two equal questions to an advisor."""
     algorithm = (
@@ -55,6 +79,7 @@ def samples(
         .knowledge(
             total_env_steps=600,
             run_name="watched",
+            advisor=endpoint,
             graph_folder=tmp_path_factory.mktemp("watched") / "graph",
         )
         .training(train_batch_size_per_learner=300)
@@ -116,15 +141,14 @@ def asked_for() -> set[str]:
 
 
 def test_the_dashboard_asks_for_metrics_that_there_are(samples: Samples) -> None:
-    # No prompt is answered by anybody's model here but the advisor's own.
-    assert asked_for() - {name for name, _ in samples} <= {"ray_kirl_prompts_asked_total"}
+    assert asked_for() - {name for name, _ in samples} == set()
 
 
 def test_the_dashboard_shows_all_that_runs_and_graphs_tell(samples: Samples) -> None:
     told = {name for name, whose in samples if whose in ("watched", "graph:watched")}
 
     assert told - asked_for() == set()
-    assert len(told) >= 12
+    assert len(told) >= 14
 
 
 def test_figures_are_those_of_the_training(samples: Samples) -> None:
@@ -135,6 +159,13 @@ def test_figures_are_those_of_the_training(samples: Samples) -> None:
     assert samples["ray_kirl_graph_merge_seconds_count", "graph:watched"] == 2
     assert samples["ray_kirl_reference_kl_nats", "watched"] >= 0
     assert -5 <= samples["ray_kirl_class_reward", "watched"] <= 5
+
+
+def test_an_endpoint_that_does_not_answer_is_told_of(samples: Samples) -> None:
+    asked = samples["ray_kirl_prompts_asked_total", "watched"]
+
+    assert samples["ray_kirl_circuit_open", "watched"] == 1
+    assert 0 < samples["ray_kirl_fallbacks_total", "watched"] <= asked
 
 
 def test_equal_prompts_count_as_cached(samples: Samples) -> None:
