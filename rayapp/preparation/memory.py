@@ -85,13 +85,6 @@ def own_peak() -> int:
     return peak * (1 if sys.platform == "darwin" else 1024)
 
 
-def tree_memory(process: int) -> int | None:
-    """Bytes that a process and its descendants hold now; ``None`` where the system says nothing."""
-    if not (_PROC / "self" / "smaps_rollup").is_file():
-        return None
-    return sum(map(share, [process, *descendants(process)]))
-
-
 def descendants(process: int) -> list[int]:
     """Process numbers of all that a process has started, and they in turn."""
     children: dict[int, list[int]] = {}

@@ -40,7 +40,7 @@ class Kirl:
         settings = config.TrainingSettings(
             algo=algo,
             episodes=work.flows,
-            ppo=config.PPOSettings.model_validate({"learning_rate": LEARNING_RATE} | work.setting),
+            ppo=config.PPOSettings.model_validate({"learning_rate": LEARNING_RATE, **work.setting}),
         )
         self.folder = RunFolder(work.folder / "run")
         begin(self.folder, settings, Scenario.load(work.scenario))

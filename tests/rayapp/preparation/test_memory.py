@@ -14,13 +14,12 @@ HELD = 300 * 2**20
 # A process of its own: that of the tests has a Ray below it.
 MEASURED = f"""
 import os, subprocess, sys, time
-from rayapp.preparation.memory import TreeMemory, descendants, tree_memory
+from rayapp.preparation.memory import TreeMemory, descendants, share
 
 hold = "held = bytearray({HELD}); print(flush=True); input()"
 child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {{hold!r}}])"
 with TreeMemory() as memory:
     before = memory.peak
-    alone = tree_memory(os.getpid())
     process = subprocess.Popen(
         [sys.executable, "-c", child], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -29,7 +28,7 @@ with TreeMemory() as memory:
     until = time.monotonic() + 20
     while memory.peak - before < {HELD} and time.monotonic() < until:
         time.sleep(0.05)
-    assert tree_memory(os.getpid()) - alone >= {HELD}
+    assert sum(map(share, descendants(os.getpid()))) >= {HELD}
     process.communicate(b"\\n")
 assert memory.whole
 print(memory.peak - before)
