@@ -99,18 +99,20 @@ class Found:
     differences: tuple[str, ...]
 
 
-def watch(scenario: Scenario, baseline: Baseline, listener: Listener) -> Found:
+def watch(scenario: Scenario, baseline: Baseline | None, listener: Listener) -> Found:
     """Runs the small race and compares; about a minute.
 
     Args:
         scenario: prepared, on disk.
-        baseline: contenders that are not in it are not run.
+        baseline: contenders that are not in it are not run; ``None`` compares with nothing.
         listener: told after each turn.
 
     Raises:
         InputError: the baseline comes from another race; before anything is run.
     """
     here = Provenance.of(scenario, flows_of(scenario))
+    if baseline is None:
+        return Found(compare(scenario, RULES, listener, CONTENDERS).ratios, here, RULES, (), ())
     _check(baseline, here)
     names = tuple(name for name in CONTENDERS if name == FIRST or name in baseline.ratios)
     ratios = compare(scenario, RULES, listener, names).ratios
@@ -134,7 +136,7 @@ def _check(baseline: Baseline, here: Provenance) -> None:
         f"{there.actions} actions, turns of {baseline.rules.flows:,} flows at most",
         where="--baseline",
         expected=f"one on {flows:,} {kind} flows with {actions} actions, by the guard's own rules",
-        mend="Give what kirl bench guard --json printed for the same scenario",
+        mend="Give what kirl bench guard --record --json printed for the same scenario",
     )
 
 
@@ -170,5 +172,5 @@ def read_baseline(path: Path | None) -> Baseline:
             f"not a readable baseline ({type(error).__name__})",
             where=str(path or shipped),
             expected="an object with ratios, provenance and rules",
-            mend="Give a file that kirl bench guard --json wrote",
+            mend="Give a file that kirl bench guard --record --json wrote",
         ) from error

@@ -115,6 +115,7 @@ def test_all_who_are_watched_run_and_what_is_found_is_the_next_baseline(
     assert set(found.ratios) == set(guard.CONTENDERS) - {FIRST}
     assert [one.name for one in found.watched] == list(found.ratios)
     assert found.differences == ()
+    assert guard.watch(scenario, None, nobody).watched == ()
     (tmp_path / "next.json").write_text(json.dumps(asdict(found)))
     again = guard.read_baseline(tmp_path / "next.json")
     assert again.ratios == found.ratios
