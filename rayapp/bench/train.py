@@ -31,7 +31,7 @@ BUDGET = 9_900_000
 FIRST = "kirl ppo-kg"
 """Whom all others are compared with."""
 
-_TRIAL_STRETCHES = 3
+TRIAL_STRETCHES = 3
 """Of a trial at least: the first iteration of a large batch may be most of a short one."""
 
 Listener = Callable[[int, int, str], None]
@@ -152,7 +152,7 @@ def compare(
     several = {name: settings_of(name) for name in names if len(settings_of(name)) > 1}
     run = _Runs(scenario.path, rules.flows, listener)
     run.total = sum(map(len, several.values())) + rules.rounds * len(names)
-    limits = Limits(rules.trial_seconds, goal, rules.patience, _TRIAL_STRETCHES)
+    limits = Limits(rules.trial_seconds, goal, rules.patience, TRIAL_STRETCHES)
     trials = {
         name: tuple(run.tried(name, setting, limits) for setting in settings)
         for name, settings in several.items()

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from envs import Scenario
+from rayapp.bench import train as bench
 from rayapp.bench.peers.contender import Clock, Limits, Stretch, Work, flows_of
 from rayapp.bench.peers.lap import CONTENDERS, run, settings_of
 from rayapp.bench.train import FIRST, Rules, compare
@@ -147,7 +148,8 @@ def test_rllibs_environments_meet_each_flow_of_a_pass_once(scenario: Scenario) -
 
 
 @pytest.mark.slow
-def test_all_contenders_in_turn(scenario: Scenario) -> None:
+def test_all_contenders_in_turn(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "TRIAL_STRETCHES", 1)
     told: list[tuple[int, int]] = []
     rules = Rules(rounds=2, flows=200_000, seconds=1.0, patience=0.0, trial_seconds=0.2)
 
