@@ -1,8 +1,7 @@
-"""Growth curves of the benchmarks."""
+"""Curves of what the graph takes as it grows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -10,7 +9,6 @@ from matplotlib.figure import Figure
 
 from kg_actor.draw import INK, PAPER, save_figure
 from rayapp.bench.graph import Growth, StoreSpeed
-from rayapp.bench.scaling import Scaling
 
 _COLOURS = ("#2f7fc1", "#d9772b")
 
@@ -45,29 +43,3 @@ def _line(
 ) -> None:
     sizes = [one.size for one in growth]
     axes.plot(sizes, [1000 * each for each in seconds], "o-", color=colour, label=label)
-
-
-def draw_scaling(found: Scaling, titles: Mapping[str, str], path: Path) -> None:
-    """Flows per second against every size that was varied, one picture each.
-
-    Raises:
-        InputError: the name ends in neither .svg nor .png, or it cannot be written.
-    """
-    figure = Figure(figsize=(13.5, 3.2), facecolor=PAPER, layout="constrained")
-    for place, (name, title) in enumerate(titles.items()):
-        axes = figure.add_subplot(1, len(titles), place + 1)
-        points = getattr(found, name)
-        axes.set_facecolor(PAPER)
-        axes.set(ylim=(0, 1.1e-6 * max(one.steps_per_second for one in points)), xlabel=title)
-        if points[0].size:
-            axes.set(xscale="log")
-        axes.plot(
-            [one.size for one in points],
-            [1e-6 * one.steps_per_second for one in points],
-            "o-",
-            color=_COLOURS[0],
-        )
-        axes.set_ylabel("million flows/s", color=INK)
-        axes.grid(visible=True, color=INK, alpha=0.13, linewidth=0.6)
-        axes.tick_params(colors=INK, labelsize=8)
-    save_figure(figure, path)

@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
+
+from envs import Scenario
+from rayapp.bench.peers.contender import flows_of, network_of
 from rayapp.rl.learner import ReferencePPOLearner
+from rayapp.rl.networks import NetworkSpec, build
 
 _PARTS = {
     "_sampled": "sampling flows",
@@ -24,6 +29,8 @@ _PARTS = {
 REST = "RLlib's bookkeeping, and the rest"
 
 WARM_UP = 2
+
+ADAM_STEPS = 300
 
 
 @dataclass(frozen=True)
@@ -46,17 +53,32 @@ class Profile:
     rewards: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class Profiles:
+    """What ``kirl bench profile`` prints.
+
+    Attributes:
+        ways: profiles by way to learn.
+        adam: milliseconds of a step of Adam on both networks, median, plain and fused.
+    """
+
+    ways: dict[str, Profile]
+    adam: dict[str, float]
+
+
 class RLlibsWay(ReferencePPOLearner):
-    """The same learner, with RLlib's own loop over epochs and minibatches."""
+    """The same learner, with RLlib's own loop over epochs and minibatches, and its own Adam."""
+
+    def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:  # noqa: ANN401
+        """RLlib's Adam as RLlib makes it."""
+        PPOTorchLearner.configure_optimizers_for_module(self, module_id, config)
 
     def takes_whole(self, batch: Any, options: dict[str, Any]) -> bool:  # noqa: ANN401
         """Never."""
         return False
 
 
-def measure_profile(
-    scenario: Path, flows: int, progress: Callable[[int, int], None]
-) -> dict[str, Profile]:
+def measure_profile(scenario: Path, flows: int, progress: Callable[[int, int], None]) -> Profiles:
     """Profiles PPO-KG, learning in RLlib's way and in the short one; Ray must be running.
 
     Args:
@@ -79,7 +101,27 @@ def measure_profile(
             for run in runs.values():
                 run.iterate()
             progress(min(run.flows_done for run in runs.values()), flows)
-        return {name: run.profile() for name, run in runs.items()}
+        found = {name: run.profile() for name, run in runs.items()}
+    return Profiles(found, time_adam(network_of(flows_of(Scenario.load(scenario)))))
+
+
+def time_adam(network: NetworkSpec) -> dict[str, float]:
+    """Milliseconds of a step of Adam on a policy and a value network, plain and fused, in turn."""
+    import torch
+
+    optimisers, seconds = {}, {"plain": list[float](), "fused": list[float]()}
+    for name in seconds:
+        networks = build(network, network.actions), build(network, 1)
+        parameters = [one for each in networks for one in each.parameters()]
+        for one in parameters:
+            one.grad = torch.ones_like(one)
+        optimisers[name] = torch.optim.Adam(parameters, fused=name == "fused")
+    for _ in range(ADAM_STEPS):
+        for name, optimiser in optimisers.items():
+            begun = time.perf_counter()
+            optimiser.step()
+            seconds[name].append(time.perf_counter() - begun)
+    return {name: 1000 * statistics.median(each) for name, each in seconds.items()}
 
 
 class _Run:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib.util
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from envs import Scenario
+from envs import InputError, Scenario
 from rayapp.commands import console
 from rayapp.commands.prepare import generate_flows
 
@@ -16,6 +17,27 @@ def made_up_scenario(path: Path, rows: int = 100_000) -> Path:
     flows = generate_flows(rows, 0)
     with console.working("Fitting a decision tree"):
         return Scenario.prepare(flows, path, seed=0).path
+
+
+_NEEDS = {"stable-baselines3 ppo": "stable_baselines3", "vowpal wabbit": "vowpalwabbit"}
+
+
+def check_peers(names: Iterable[str], command: str, otherwise: str) -> None:
+    """Raises :class:`InputError` if a contender's package is missing.
+
+    Args:
+        names: of the contenders.
+        command: that wants them.
+        otherwise: what else mends it; may be empty.
+    """
+    for name in names:
+        if name in _NEEDS and importlib.util.find_spec(_NEEDS[name]) is None:
+            raise InputError(
+                f"{name} is not installed",
+                where=command,
+                expected="the peers that kirl is compared with",
+                mend="In kirl's folder: pip install -c constraints.txt -e '.[bench]'" + otherwise,
+            )
 
 
 def milliseconds(seconds: float) -> str:

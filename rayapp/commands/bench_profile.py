@@ -12,7 +12,7 @@ from rich.table import Table
 
 from envs import Scenario
 from rayapp.commands import console
-from rayapp.commands.bench_inputs import made_up_scenario
+from rayapp.commands.bench_inputs import made_up_scenario, milliseconds
 from rayapp.commands.bench_train import ROWS
 
 
@@ -34,13 +34,13 @@ def profile(
 
             found = measure_profile(where, flows, reporter)
     if as_json:
-        console.print_json({name: asdict(one) for name, one in found.items()})
+        console.print_json(asdict(found))
         return
     table = Table(title="Mean milliseconds per iteration")
     table.add_column("part")
-    for name in found:
+    for name in found.ways:
         table.add_column(name, justify="right")
-    ways = list(found.values())
+    ways = list(found.ways.values())
     for part in ways[0].parts:
         table.add_row(part, *[f"{way.parts[part]:.1f}" for way in ways])
     table.add_section()
@@ -49,3 +49,5 @@ def profile(
     table.add_row("flows/s", *[f"{way.steps_per_second:,.0f}" for way in ways])
     table.add_row("last reward", *[f"{way.rewards[-1]:.4f}" for way in ways])
     console.out.print(table)
+    told = ", ".join(f"{name} {milliseconds(step / 1000)}" for name, step in found.adam.items())
+    console.out.print(f"a step of Adam: {told}")

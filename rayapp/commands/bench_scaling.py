@@ -14,11 +14,13 @@ from rayapp.bench import scaling as bench
 from rayapp.commands import console
 
 _TITLES = {
-    "runners": "remote runners (0: the driver's own)",
+    "runners": "remote runners, a fragment each",
+    "shared": "remote runners, one fragment",
     "fragments": "flows per iteration",
     "flows": "flows in the scenario",
     "signatures": "signatures",
     "actions": "actions",
+    "rows": "rows of kirl prepare",
 }
 
 
@@ -26,7 +28,7 @@ def scaling(
     out: Annotated[Path | None, typer.Option(help="Draw the curves to this .svg or .png.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Flows per second against runners, fragment size, flows, signatures and actions."""
+    """Flows per second against runners, fragment size, flows, signatures, actions; kirl prepare."""
     if out:
         from kg_actor.draw import kind_of
 
@@ -35,7 +37,7 @@ def scaling(
     with console.ray_session(), console.Reporter("Training", "sizes") as reporter:
         found = bench.measure(reporter)
     if out:
-        from rayapp.bench.curves import draw_scaling
+        from rayapp.bench.scaling_curves import draw_scaling
 
         draw_scaling(found, _TITLES, out)
         console.err.print(f"Curves drawn to {out}", soft_wrap=True)
@@ -51,7 +53,9 @@ def scaling(
 def _table(title: str, points: tuple[bench.Point, ...]) -> Table:
     table = Table()
     table.add_column(title, justify="right", min_width=36)
-    table.add_column("flows/s", justify="right", min_width=12)
+    table.add_column("per second", justify="right", min_width=12)
+    table.add_column("turns", justify="right")
     for point in points:
-        table.add_row(f"{point.size:,}", f"{point.steps_per_second:,.0f}")
+        turns = ", ".join(f"{rate:,.0f}" for rate in point.turns)
+        table.add_row(f"{point.size:,}", f"{point.rate:,.0f}", turns)
     return table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -12,14 +11,13 @@ import typer
 from rich.table import Table
 
 from envs import InputError, Scenario
+from rayapp.bench.peers.contender import Setting
 from rayapp.bench.train import BUDGET, FIRST, Comparison, Rules, Standing, compare
 from rayapp.commands import console
-from rayapp.commands.bench_inputs import made_up_scenario
+from rayapp.commands.bench_inputs import check_peers, made_up_scenario
 
 ROWS = 300_000
 """Synthetic flows where no scenario is given."""
-
-_NEEDS = {"stable-baselines3 ppo": "stable_baselines3", "vowpal wabbit": "vowpalwabbit"}
 
 
 def train(
@@ -45,8 +43,12 @@ def train(
 ) -> None:
     """kirl, stock RLlib, Stable-Baselines3, Vowpal Wabbit and a plain tensor loop, in turn.
 
-    All meet the same flows with the same state and learn with the same network; each turn runs
-    in a process of its own, and a short trial chooses the fastest of each peer's settings.
+    All meet the same flows. All but Vowpal Wabbit (a linear model per action over predicted
+    class and signature) see the state of eq. 2, kirl ppo-kg that of eq. 4, and learn with the
+    same network by Adam. Its advice comes from the graph reader, without a language model.
+
+    Each turn runs in a process of its own. Trials choose the fastest of each peer's settings,
+    and the one that is near the bound soonest.
     """
     names = _names(contender)
     rules = Rules(rounds, flows, seconds, patience, trial)
@@ -72,24 +74,17 @@ def _names(wanted: list[str] | None) -> tuple[str, ...]:
             expected=", ".join(CONTENDERS),
         )
     names = tuple(name for name in CONTENDERS if not wanted or name in wanted or name == FIRST)
-    for name in names:
-        if name in _NEEDS and importlib.util.find_spec(_NEEDS[name]) is None:
-            raise InputError(
-                f"{name} is not installed",
-                where="kirl bench train",
-                expected="the peers that kirl is compared with",
-                mend="In kirl's folder: pip install -c constraints.txt -e '.[bench]'. "
-                "Or name others with --contender",
-            )
+    check_peers(names, "kirl bench train", ". Or name others with --contender")
     return names
 
 
 def _show(found: Comparison) -> None:
     for name, ratio in found.ratios.items():
         console.out.print(f"{FIRST} to {name}: {ratio:,.2f} x", soft_wrap=True)
+    about = found.provenance
     table = Table(
-        title=f"{found.flows:,} flows, {found.signatures:,} signatures, {found.actions} actions, "
-        f"{found.processors} processors (medians of {found.rules.rounds})",
+        title=f"{about.flows:,} flows, {about.signatures:,} signatures, {about.actions} actions, "
+        f"{about.processors} processors (medians of {found.rules.rounds})",
         caption="near the bound: 99 % of what acting on the predicted class earns "
         f"({found.bound:.3f}), exploration included",
     )
@@ -100,8 +95,17 @@ def _show(found: Comparison) -> None:
         table.add_row(one.name, *_cells(one))
     console.out.print(table)
     for one in found.standings:
-        told = ", ".join(f"{name} {value:,}" for name, value in one.setting.items())
-        console.out.print(f"{one.name}: {told}", soft_wrap=True)
+        told = f"{one.name}: {_told(one.setting)}"
+        if one.bound_setting != one.setting:
+            told += f"; near the bound soonest: {_told(one.bound_setting)}"
+        console.out.print(told, soft_wrap=True)
+
+
+def _told(setting: Setting) -> str:
+    return ", ".join(
+        f"{name.replace('_', ' ')} {value:,}" if isinstance(value, int) else f"{name} {value}"
+        for name, value in setting.items()
+    )
 
 
 def _cells(one: Standing) -> tuple[str, ...]:

@@ -11,20 +11,27 @@ import os
 import resource
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 _PROC = Path("/proc")
+
 _SECONDS = 0.2
+"""Between two looks, at least."""
+
+_BUSY = 0.02
+"""Share of a processor that looking may take: a look at a dozen large processes is not free."""
 
 
 class TreeMemory:
     """Peak memory of this process and its descendants while the block runs.
 
     This process's own peak is what the system keeps, so none is missed while it is too busy
-    to look; the others are looked at every fifth of a second. The two peaks are added, which
-    may be more than there was at any one time, and pages of the object store that this
-    process holds count twice: never less than was needed.
+    to look; the others are looked at every fifth of a second, or less often where that would
+    take more than a fiftieth of a processor, and once more when the block ends. The two peaks are
+    added, which may be more than there was at any one time, and pages of the object store that
+    this process holds count twice.
 
     Where there is no ``/proc`` (macOS), the other processes are not seen, and :attr:`whole`
     says so.
@@ -45,6 +52,7 @@ class TreeMemory:
         self._stop.set()
         if self.whole:
             self._thread.join()
+            self._look()
 
     @property
     def peak(self) -> int:
@@ -52,22 +60,29 @@ class TreeMemory:
         return self._others + own_peak()
 
     def _watch(self) -> None:
-        while not self._stop.wait(_SECONDS):
-            self._others = max(self._others, sum(map(share, descendants(os.getpid()))))
+        pause = _SECONDS
+        while not self._stop.wait(pause):
+            begun = time.thread_time()
+            self._look()
+            pause = max(_SECONDS, (time.thread_time() - begun) / _BUSY)
+
+    def _look(self) -> None:
+        self._others = max(self._others, sum(map(share, descendants(os.getpid()))))
 
 
 def own_peak() -> int:
-    """Largest resident memory of this process so far, in bytes."""
+    """Largest resident memory of this process so far, in bytes.
+
+    On Linux that of the program, which begins anew with it. What ``getrusage`` tells goes back
+    to before: a process inherits the peak of the one that started it.
+    """
+    with contextlib.suppress(OSError):
+        for line in (_PROC / "self" / "status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Kilobytes everywhere but on macOS.
     return peak * (1 if sys.platform == "darwin" else 1024)
-
-
-def tree_memory(process: int) -> int | None:
-    """Bytes that a process and its descendants hold now; ``None`` where the system says nothing."""
-    if not (_PROC / "self" / "smaps_rollup").is_file():
-        return None
-    return sum(map(share, [process, *descendants(process)]))
 
 
 def descendants(process: int) -> list[int]:

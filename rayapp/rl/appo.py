@@ -13,6 +13,7 @@ from ray.rllib.algorithms.appo import APPO, APPOConfig
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.torch import TorchRLModule
 
+from rayapp.rl import rllib_private
 from rayapp.rl.appo_learner import ReferenceAPPOLearner
 from rayapp.rl.config import KnowledgeConfig
 from rayapp.rl.infusion import KnowledgeInfused
@@ -66,12 +67,14 @@ class KnowledgeAPPOConfig(KnowledgeConfig, APPOConfig):
         """RLlib's checks, and this algorithm's own."""
         super().validate()
         if self.lag < 0:
-            self._value_error("lag must be at least 0.")
+            rllib_private.refuse(self, "lag must be at least 0.")
         if self.feedback_delay:
-            self._value_error("Late feedback is for the other algorithms; APPO's own is lag.")
+            rllib_private.refuse(
+                self, "Late feedback is for the other algorithms; APPO's own is lag."
+            )
         if self.use_kl_loss:
-            self._value_error(
-                "RLlib's own KL penalty adapts its weight and saves it in no checkpoint."
+            rllib_private.refuse(
+                self, "RLlib's own KL penalty adapts its weight and saves it in no checkpoint."
             )
 
     def get_default_learner_class(self) -> type[ReferenceAPPOLearner]:

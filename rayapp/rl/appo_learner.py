@@ -20,6 +20,7 @@ from ray.rllib.core.learner.learner import Learner
 from ray.rllib.core.learner.training_data import TrainingData
 from torch import Tensor
 
+from rayapp.rl import rllib_private
 from rayapp.rl.reference_term import LAMBDA_KEY, REFERENCE_KL_KEY, WEIGHTS, ReferenceTerm
 
 _TARGET_STATE = "kirl_target_updated_at"
@@ -76,10 +77,10 @@ class ReferenceAPPOLearner(ReferenceTerm, APPOTorchLearner):
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
         """The learner's state, with when the target network was last updated."""
         state: dict[str, Any] = super().get_state(*args, **kwargs)
-        state[_TARGET_STATE] = dict(self._last_update_ts_by_mid)
+        state[_TARGET_STATE] = dict(rllib_private.target_updates(self))
         return state
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restores it."""
         super().set_state(state)
-        self._last_update_ts_by_mid.update(state.get(_TARGET_STATE, {}))
+        rllib_private.target_updates(self).update(state.get(_TARGET_STATE, {}))

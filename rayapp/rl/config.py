@@ -20,6 +20,7 @@ from llm_actor import Advisor, GraphReader
 from llm_actor.batching import Limits
 from llm_actor.placement import Need
 from llm_actor.selection import AdvisorSpec
+from rayapp.rl import rllib_private
 from rayapp.rl.env_runner import InteractionRunner
 from rayapp.rl.module import MitigationModule
 from rayapp.rl.networks import EncoderKind, NetworkSpec
@@ -229,15 +230,16 @@ class KnowledgeConfig(AlgorithmConfig):
         """
         super().validate()
         if not self.scenario_path:
-            self._value_error("Set a scenario: config.scenario(path).")
+            rllib_private.refuse(self, "Set a scenario: config.scenario(path).")
         if self.shared_graph and not self.graph_folder:
-            self._value_error("A shared graph needs a graph_folder that all runs know.")
+            rllib_private.refuse(self, "A shared graph needs a graph_folder that all runs know.")
         if self.graph_shards > 1 and (self.shared_graph or self.half_life is not None):
-            self._value_error("A graph in shards is neither shared nor forgets.")
+            rllib_private.refuse(self, "A graph in shards is neither shared nor forgets.")
         if (self.reference_flows or self.cloning_steps) and not self.infuse:
-            self._value_error("Without knowledge infusion there is no reference policy.")
+            rllib_private.refuse(self, "Without knowledge infusion there is no reference policy.")
         if self.num_learners > 1:
-            self._value_error(
+            rllib_private.refuse(
+                self,
                 "An iteration's counted batch is a few thousand rows and is standardised as one; "
-                "use num_learners=0 or 1."
+                "use num_learners=0 or 1.",
             )

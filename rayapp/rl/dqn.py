@@ -13,6 +13,7 @@ from ray.rllib.core.rl_module.torch import TorchRLModule
 from torch import Tensor
 
 from envs import InteractionTable
+from rayapp.rl import rllib_private
 from rayapp.rl.config import KnowledgeConfig
 from rayapp.rl.dqn_learner import ReferenceDQNLearner
 from rayapp.rl.infusion import KnowledgeInfused
@@ -74,13 +75,15 @@ class KnowledgeDQNConfig(KnowledgeConfig, DQNConfig):
         """RLlib's checks, and those of what one-step episodes and this Q-network leave out."""
         super().validate()
         if self.temperature <= 0 or self.replay_tables < 1:
-            self._value_error("temperature must be above 0 and replay_tables at least 1.")
+            rllib_private.refuse(self, "temperature must be above 0 and replay_tables at least 1.")
         if self.double_q or self.n_step != 1:
-            self._value_error("Flows are episodes of one step; there is nothing to bootstrap.")
+            rllib_private.refuse(
+                self, "Flows are episodes of one step; there is nothing to bootstrap."
+            )
         if self.epsilon or self.noisy:
-            self._value_error("Exploration is softmax(Q / temperature).")
+            rllib_private.refuse(self, "Exploration is softmax(Q / temperature).")
         if self.dueling or self.num_atoms != 1:
-            self._value_error("The Q-network has one expected reward per action.")
+            rllib_private.refuse(self, "The Q-network has one expected reward per action.")
 
     def get_default_rl_module_spec(self) -> RLModuleSpec:
         """The Q-network for the scenario."""

@@ -22,6 +22,7 @@ from ray.rllib.env.env_runner import EnvRunner
 
 from envs import Counters, FlowSet, InteractionTable, Suggestion, ThreatMitigationVectorEnv
 from envs.bandit import observe
+from rayapp.rl import rllib_private
 from rayapp.rl.stepping import Slice, action_noise, pick_actions, slices
 
 __all__ = [
@@ -130,7 +131,7 @@ class InteractionRunner(EnvRunner):
         actions = pick_actions(probabilities, signature, noise)
         decided = env.decide(actions)
         self.num_env_steps_sampled_lifetime += piece.count
-        self._log_env_steps(self._metrics_num_env_steps_sampled, piece.count)
+        rllib_private.count_sampled(self, piece.count)
         return Fragment(piece, InteractionTable.tally(signature, actions, decided.actual))
 
     def _policy(self, known: Knowledge, flows: FlowSet) -> NDArray[np.float64]:

@@ -52,7 +52,7 @@ from kg_actor.client import GraphClient, Merging
 from llm_actor import AdviceDesk, AdviceTable, Advisor
 from llm_actor import actor as advisor_actor
 from llm_actor.selection import AdvisorSpec, build
-from rayapp.rl import sharing
+from rayapp.rl import rllib_private, sharing
 from rayapp.rl.config import KnowledgeConfig
 from rayapp.rl.counted import balance, cloning_rows, counted_rows
 from rayapp.rl.env_runner import Assignment, Fragment, Knowledge, Slice, slices
@@ -475,7 +475,7 @@ class KnowledgeInfused(Algorithm):
         )
         # Runners keep nothing between calls.
         state.pop(COMPONENT_ENV_RUNNER, None)
-        if self._check_component(COMPONENT_GRAPH, components, not_components):
+        if rllib_private.is_wanted(self, COMPONENT_GRAPH, components, not_components):
             state[COMPONENT_GRAPH] = self._graph_checkpoint.get_state()
         state[KNOWLEDGE_STATE] = {
             "episodes": self.episodes,

@@ -151,9 +151,10 @@ class ReferencePPOLearner(WholeBatch, ReferenceTerm, PPOTorchLearner):
             rows: columns of one module.
             contexts: the rows' own, if these are known; then distributions are left out.
         """
+        device = next(module.parameters()).device
 
         def tensor(column: str) -> Tensor:
-            return torch.as_tensor(rows[column], device=self._device)
+            return torch.as_tensor(rows[column], device=device)
 
         with torch.no_grad():
             observed = tensor(Columns.OBS)

@@ -23,6 +23,7 @@ from ray.rllib.utils.metrics import (
 )
 from torch import Tensor
 
+from rayapp.rl import rllib_private
 from rayapp.rl.contexts import Contexts
 from rayapp.rl.module import MitigationModule
 from rayapp.rl.reference_term import WEIGHTS
@@ -63,8 +64,7 @@ class WholeBatch:
             and config.policies_to_train is None
             and not config.use_kl_loss
             and not config.torch_compile_learner
-            and config._torch_lr_scheduler_classes is None
-            and not config._torch_grad_scaler_class
+            and not rllib_private.has_custom_optimisation(config)
         )
 
     def update_whole(
@@ -78,9 +78,10 @@ class WholeBatch:
         """RLlib's ``update`` of all epochs over one batch; returns the metrics."""
         learner: Any = self
         learner.before_gradient_based_update(timesteps=timesteps or {})
-        learner._weights_seq_no += 1
+        number = rllib_private.next_weights_number(learner)
+        device = next(self.module[DEFAULT_MODULE_ID].parameters()).device
         rows = {
-            name: torch.as_tensor(column, device=learner._device)
+            name: torch.as_tensor(column, device=device)
             for name, column in batch.policy_batches[DEFAULT_MODULE_ID].items()
         }
         module = self.module[DEFAULT_MODULE_ID]
@@ -102,7 +103,7 @@ class WholeBatch:
             self._descend(loss)
         if not torch.isfinite(loss):
             raise ValueError("the loss is not finite any more; use a smaller learning rate")
-        self._log_steps(len(rows[WEIGHTS]), num_epochs, int(batch.env_steps()))
+        self._log_steps(number, len(rows[WEIGHTS]), num_epochs, int(batch.env_steps()))
         self.metrics.log_value((DEFAULT_MODULE_ID, learner.TOTAL_LOSS_KEY), loss, window=1)
         learner.after_gradient_based_update(timesteps=timesteps or {})
         return self.metrics.reduce()
@@ -118,18 +119,17 @@ class WholeBatch:
             learner.apply_gradients(gradients)
             return
         for parameter, gradient in gradients.items():
-            learner._params[parameter].grad = gradient
+            # RLlib's torch learners name a parameter by itself.
+            parameter.grad = gradient
         for _, optimizer in learner.get_optimizers_for_module(DEFAULT_MODULE_ID):
             optimizer.step()
 
-    def _log_steps(self, rows: int, epochs: int, env_steps: int) -> None:
+    def _log_steps(self, number: int, rows: int, epochs: int, env_steps: int) -> None:
         """What RLlib logs after each step, for all of them."""
-        learner: Any = self
         if env_steps:
-            learner._metrics_all_modules_num_env_steps_trained.inc(value=env_steps * epochs)
-            learner._metrics_all_modules_num_module_steps_trained.inc(value=rows * epochs)
+            rllib_private.count_trained(self, env_steps * epochs, rows * epochs)
         log, steps = self.metrics.log_value, rows * epochs
-        log((DEFAULT_MODULE_ID, WEIGHTS_SEQ_NO), learner._weights_seq_no, window=1)
+        log((DEFAULT_MODULE_ID, WEIGHTS_SEQ_NO), number, window=1)
         log((DEFAULT_MODULE_ID, MODULE_TRAIN_BATCH_SIZE_MEAN), rows, reduce="mean")
         log((DEFAULT_MODULE_ID, NUM_MODULE_STEPS_TRAINED), steps, reduce="sum")
         log(

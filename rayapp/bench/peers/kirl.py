@@ -1,20 +1,30 @@
-"""kirl itself, exactly as ``kirl train`` sets it up: PPO-KG, and plain PPO."""
+"""kirl itself, exactly as ``kirl train`` runs it: PPO-KG, and plain PPO.
+
+All that ``kirl train`` does is inside the lap: the durable graph, advice from the graph reader,
+a progress line per iteration, checkpoints when they are due, and at the end of the training
+the last checkpoint, the policy and the manifest.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+import time
 
 from envs import Scenario
 from rayapp import config
-from rayapp.bench.peers.contender import LEARNING_RATE, Stretch, Work
+from rayapp.bench.peers.contender import LEARNING_RATE, Clock, Stretch, Work
 from rayapp.commands import console
 from rayapp.config import Algo
 
 SETTINGS = ({"flows_per_iteration": 65_536, "epochs": 8},)
 
 
+class _Enough(Exception):  # noqa: N818 (nothing went wrong)
+    """The turn is over before the training is."""
+
+
 class Kirl:
-    """A run of kirl; its graph is merged durably, and advice comes from the graph reader.
+    """A run of kirl.
 
     Args:
         work: what to train on.
@@ -25,27 +35,37 @@ class Kirl:
         self._session = console.ray_session()
         self._session.__enter__()
         # RLlib takes seconds to import.
-        from rayapp.experiments import training
         from rayapp.experiments.runs import RunFolder, begin
 
         settings = config.TrainingSettings(
             algo=algo,
             episodes=work.flows,
-            ppo=config.PPOSettings(learning_rate=LEARNING_RATE, **dict(work.setting)),
+            ppo=config.PPOSettings.model_validate({"learning_rate": LEARNING_RATE, **work.setting}),
         )
-        folder = RunFolder(work.folder / "run")
-        manifest = begin(folder, settings, Scenario.load(work.scenario))
-        self._trainee: Any = training.build_trainee(manifest, folder)
+        self.folder = RunFolder(work.folder / "run")
+        begin(self.folder, settings, Scenario.load(work.scenario))
 
-    def train(self) -> Stretch:
-        """One iteration."""
-        before = self._trainee.episodes
-        self._trainee.train()
-        return Stretch(self._trainee.episodes - before, self._trainee.summary.average_reward)
+    def run(self, clock: Clock) -> None:
+        """Trains the run to its end, or until the clock says that it is over."""
+        from rayapp.experiments import training
+        from rayapp.experiments.runs import ProgressLine
+
+        def told(line: ProgressLine, total: int) -> None:
+            if not clock.flows:
+                # What comes before the first flow, the algorithm's set-up, is not in it.
+                clock.start(ago=line.seconds)
+            clock.tell(Stretch(line.episodes - clock.flows, line.average_reward))
+            if clock.over and line.episodes < total:
+                raise _Enough
+
+        with contextlib.suppress(_Enough):
+            training.train(self.folder, told)
+            # The manifest is the last thing that a finished training writes.
+            ago = time.time() - self.folder.manifest_file.stat().st_mtime
+            clock.stop(time.perf_counter() - ago)
 
     def stop(self) -> None:
-        """Ends run and Ray."""
-        self._trainee.stop()
+        """Ends Ray."""
         self._session.__exit__(None, None, None)
 
 

@@ -6,6 +6,7 @@ starting Ray) is told apart.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import sys
@@ -14,8 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rayapp.bench.peers.contender import Contender, Setting, Stretch, Work
-from rayapp.preparation.memory import own_peak
+from rayapp.bench.peers.contender import Clock, Contender, Limits, Setting, Work
+from rayapp.preparation.memory import TreeMemory
 
 CONTENDERS = {
     "kirl ppo-kg": "kirl:ppo_kg",
@@ -29,35 +30,16 @@ CONTENDERS = {
 
 
 @dataclass(frozen=True)
-class Limits:
-    """When a turn ends, unless its flows are used up before.
-
-    Attributes:
-        seconds: that it trains for at least.
-        goal: average reward of a stretch, exploration included, that it may train on for;
-            ``None`` if there is none.
-        patience: seconds after which it ends whether it has got there or not.
-    """
-
-    seconds: float
-    goal: float | None = None
-    patience: float = 0.0
-
-    def over(self, elapsed: float, reached: bool) -> bool:
-        """Whether this is enough."""
-        wanted = self.seconds if reached or self.goal is None else self.patience
-        return elapsed >= max(wanted, self.seconds)
-
-
-@dataclass(frozen=True)
 class Lap:
     """What one turn gave.
 
     Attributes:
         flows: trained on.
-        seconds: from the first flow to the last gradient step.
+        seconds: from the first flow to the last gradient step, or the last file if more than a
+            policy is kept.
         start_seconds: before the first flow.
-        peak_gib: largest resident memory of the process itself.
+        peak_gib: most memory of the process and all it started, the same measure for everybody
+            (:class:`rayapp.preparation.memory.TreeMemory`).
         goal_seconds: until a stretch's reward was the goal's; ``None`` if none was.
         goal_flows: trained on until then.
         reward: average of the last stretch.
@@ -85,26 +67,15 @@ def settings_of(name: str) -> tuple[Setting, ...]:
 
 def run(name: str, work: Work, limits: Limits) -> Lap:
     """Lets a contender train until flows or limits are used up."""
-    import torch
-
-    # Networks this small lose by a second thread; so do the peers', which was tried.
-    torch.set_num_threads(1)
-    begun = time.perf_counter()
-    make = getattr(_module(name), CONTENDERS[name].partition(":")[2])
-    contender: Contender = make(work)
-    started = time.perf_counter()
-    flows, elapsed, stretch = 0, 0.0, Stretch(0, 0.0)
-    reached: tuple[float, int] | None = None
-    try:
-        while flows < work.flows and not limits.over(elapsed, reached is not None):
-            stretch = contender.train()
-            flows, elapsed = flows + stretch.flows, time.perf_counter() - started
-            if reached is None and limits.goal is not None and stretch.reward >= limits.goal:
-                reached = elapsed, flows
-    finally:
-        contender.stop()
-    seconds, met = reached or (None, None)
-    return Lap(flows, elapsed, started - begun, own_peak() / 2**30, seconds, met, stretch.reward)
+    begun, clock = time.perf_counter(), Clock(work.flows, limits)
+    with contextlib.ExitStack() as stack, TreeMemory() as memory:
+        make = getattr(_module(name), CONTENDERS[name].partition(":")[2])
+        contender: Contender = make(work)
+        stack.callback(contender.stop)
+        contender.run(clock)
+    peak, (seconds, met) = memory.peak / 2**30, clock.reached or (None, None)
+    start = clock.began - begun
+    return Lap(clock.flows, clock.seconds, start, peak, seconds, met, clock.reward)
 
 
 def _module(name: str) -> Any:  # noqa: ANN401

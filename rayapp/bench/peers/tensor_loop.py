@@ -14,7 +14,15 @@ from torch import Tensor, nn
 
 from envs import Counters, InteractionTable, Scenario, ThreatMitigationVectorEnv
 from envs.bandit import observe
-from rayapp.bench.peers.contender import LEARNING_RATE, Stretch, Work, flows_of, network_of
+from rayapp.bench.peers.contender import (
+    LEARNING_RATE,
+    Peer,
+    Stretch,
+    Work,
+    flows_of,
+    network_of,
+    use_one_thread,
+)
 from rayapp.rl.contexts import Contexts
 from rayapp.rl.networks import EmbeddingEncoder, build
 from rayapp.rl.stepping import Slice, action_noise, pick_actions
@@ -25,23 +33,31 @@ CLIP = 0.3
 BALANCE = 0.5
 
 
-class TensorLoop:
-    """The loop; one iteration at a time."""
+class TensorLoop(Peer):
+    """The loop; one iteration at a time.
+
+    Attributes:
+        policy, value: the networks.
+    """
 
     def __init__(self, work: Work) -> None:
+        use_one_thread()
         torch.manual_seed(0)
-        self._setting, self._at = work.setting, 0
+        self._count, self._epochs = (
+            int(work.setting[name]) for name in ("flows_per_iteration", "epochs")
+        )
+        self._at = 0
         self._flows = flows_of(Scenario.load(work.scenario))
-        self._env = ThreatMitigationVectorEnv(self._flows, work.setting["flows_per_iteration"])
+        self._env = ThreatMitigationVectorEnv(self._flows, self._count)
         spec = network_of(self._flows)
-        self._policy, self._value = build(spec, spec.actions), build(spec, 1)
-        parameters = [*self._policy.parameters(), *self._value.parameters()]
+        self.policy, self.value = build(spec, spec.actions), build(spec, 1)
+        parameters = [*self.policy.parameters(), *self.value.parameters()]
         self._optimiser = torch.optim.Adam(parameters, lr=LEARNING_RATE, fused=True)
         self._met = np.zeros(spec.classes, np.int64)
 
     def train(self) -> Stretch:
         """Flows of an iteration, and all epochs on them."""
-        env, count = self._env, self._setting["flows_per_iteration"]
+        env, count = self._env, self._count
         # Frozen for the iteration, as its flows met them.
         known = env.situation.counters
         before = Counters(known.seen.copy(), known.correct.copy(), known.prior)
@@ -55,14 +71,11 @@ class TensorLoop:
         self._at += count
         return Stretch(count, float(decided.reward.mean()))
 
-    def stop(self) -> None:
-        """There is nothing to free."""
-
     def _probabilities(self, counters: Counters) -> NDArray[np.float64]:
         everything = np.arange(len(self._flows.predicted))
         observed = torch.from_numpy(observe(everything, self._flows.predicted, counters))
         with torch.no_grad():
-            logits = self._policy(observed).double()
+            logits = self.policy(observed).double()
         probabilities: NDArray[np.float64] = torch.softmax(logits, dim=-1).numpy()
         return probabilities
 
@@ -71,12 +84,12 @@ class TensorLoop:
         actions = torch.from_numpy(table.action.astype(np.int64))
         rewards = torch.from_numpy(table.rewards(self._flows.catalogue).astype(np.float32))
         weights = self._weights(table)
-        networks = [[*network] for network in (self._policy, self._value)]
+        networks = [[*network] for network in (self.policy, self.value)]
         contexts = Contexts.of(observed)
         prepared = networks[0][0].prepare(observed[contexts.first])
         old: Tensor | None = None
         advantages = torch.zeros_like(rewards)
-        for _ in range(self._setting["epochs"]):
+        for _ in range(self._epochs):
             logits, values = (_forward(network, prepared) for network in networks)
             logp = contexts.taken(torch.log_softmax(logits, dim=-1), actions)
             values = contexts.spread(values.squeeze(1))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import replace
+import subprocess
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from envs import InputError, Scenario
-from rayapp.bench import guard
-from rayapp.bench.peers.contender import Work
-from rayapp.bench.peers.lap import CONTENDERS, Limits, run, settings_of
+from envs import Scenario
+from rayapp.bench import train as bench
+from rayapp.bench.peers.contender import Clock, Limits, Stretch, Work, flows_of
+from rayapp.bench.peers.lap import CONTENDERS, run, settings_of
 from rayapp.bench.train import FIRST, Rules, compare
 
 WITHOUT_RAY = ("stable-baselines3 ppo", "vowpal wabbit", "tensor loop")
@@ -62,30 +66,90 @@ def test_a_turn_goes_on_for_its_goal_until_patience_ends() -> None:
     assert not Limits(seconds=10, goal=4.9, patience=5).over(9, reached=False)
 
 
-def test_ratios_are_judged_by_a_wide_band() -> None:
-    verdicts = [guard.Watched.of("x", ratio, 10.0).verdict for ratio in (4.9, 5.1, 19.9, 20.1)]
+def test_the_clock_stops_for_flows_limits_and_goal() -> None:
+    clock = Clock(1_000, Limits(seconds=0.0, goal=4.0, patience=60.0, stretches=2))
+    clock.start()
 
-    assert verdicts == ["slower", "as before", "as before", "faster"]
+    clock.tell(Stretch(100, 4.5))
+    assert clock.reached == (clock.seconds, 100)
+    assert not clock.over  # a stretch is to come
+    clock.tell(Stretch(100, 3.0))
+    assert clock.over  # it was near the bound, and has no more time
+    assert clock.flows == 200
+
+    clock = Clock(1_000, Limits(seconds=60.0))
+    clock.tell(Stretch(1_000, 0.0))
+    assert clock.over
+    ended = clock.seconds
+    clock.stop(clock.began + ended + 5)  # files are still written
+    assert clock.seconds == pytest.approx(ended + 5)
 
 
-def test_the_shipped_baseline_names_contenders() -> None:
-    known = guard.read_baseline(None)
+def test_vowpal_wabbit_starts_without_torch_and_comes_near_the_bound(
+    scenario: Scenario, tmp_path: Path
+) -> None:
+    pytest.importorskip("vowpalwabbit")
+    limits = Limits(seconds=0.0, goal=4.5, patience=60.0)
+    result = tmp_path / "lap.json"
+    order = {
+        "name": "vowpal wabbit",
+        "scenario": str(scenario.path),
+        "flows": 500_000,
+        "folder": str(tmp_path),
+        "setting": dict(settings_of("vowpal wabbit")[0]),
+        "limits": asdict(limits),
+        "result": str(result),
+    }
+    code = (
+        "import sys; from rayapp.bench.peers.lap import main; main(sys.argv[1]); "
+        "assert 'torch' not in sys.modules"
+    )
 
-    assert set(known) <= set(CONTENDERS) - {FIRST}
-    assert known["tensor loop"] < 1 < known["stable-baselines3 ppo"]
+    subprocess.run([sys.executable, "-c", code, json.dumps(order)], check=True)
+
+    lap = json.loads(result.read_text())
+    assert lap["goal_seconds"] is not None
+    assert 0.05 < lap["peak_gib"] < 0.5
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"ratios": {"tensor loop": "x"}}'])
-def test_a_file_that_is_no_baseline_is_refused(text: str, tmp_path: Path) -> None:
-    path = tmp_path / "baseline.json"
-    path.write_text(text)
+def test_vowpal_wabbits_exploration_fades() -> None:
+    pytest.importorskip("vowpalwabbit")
+    from rayapp.bench.peers.vowpal import exploration
 
-    with pytest.raises(InputError, match="not a readable baseline"):
-        guard.read_baseline(path)
+    assert [exploration(n) for n in (0, 4_096, 65_536, 1_048_576)] == [
+        1 / 2,
+        1 / 4,
+        1 / 64,
+        1 / 1024,
+    ]
+
+
+def test_rllibs_environments_meet_each_flow_of_a_pass_once(scenario: Scenario) -> None:
+    from rayapp.bench.peers.rllib import Alternating, OneOfMany
+
+    flows = flows_of(scenario)
+    many = [OneOfMany(flows, seed=1, number=n, of=4) for n in range(4)]
+    met = [
+        env.reset(seed=n)[1]["flow"] for _ in range(len(flows) // 4) for n, env in enumerate(many)
+    ]
+    assert len(set(met)) == len(met)
+    assert many[0].situation.stream is many[3].situation.stream
+
+    vector = Alternating(flows, 8)
+    first, _ = vector.reset(seed=2)
+    ended, reward, done, _, _ = vector.step(np.zeros(8, np.int64))
+    assert done.all()
+    assert np.array_equal(ended[:, :2], first[:, :2])
+    following, none, fresh, _, _ = vector.step(np.zeros(8, np.int64))
+    assert not fresh.any()
+    assert not none.any()
+    assert reward.any()
+    assert not np.array_equal(following[:, :2], ended[:, :2])
 
 
 @pytest.mark.slow
-def test_all_contenders_in_turn(scenario: Scenario) -> None:
+def test_all_contenders_in_turn(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "TRIAL_STRETCHES", 1)
     told: list[tuple[int, int]] = []
     rules = Rules(rounds=2, flows=200_000, seconds=1.0, patience=0.0, trial_seconds=0.2)
 
@@ -96,6 +160,7 @@ def test_all_contenders_in_turn(scenario: Scenario) -> None:
     rates = {one.name: one.steps_per_second for one in found.standings}
     assert found.ratios["rllib ppo"] == pytest.approx(rates[FIRST] / rates["rllib ppo"])
     assert told[-1][0] == told[-1][1] == 2 * 6 + sum(map(len, found.trials.values()))
+    assert found.provenance.fingerprint == scenario.fingerprint
     for one in found.standings:
         assert len(one.rounds) == 2
         assert one.peak_gib > 0.1

@@ -10,9 +10,10 @@ import pytest
 
 from envs import Scenario, cicids2017, synthetic
 from rayapp.bench import decisions, scaling
-from rayapp.bench.curves import draw_scaling
 from rayapp.bench.made_up import made_up
 from rayapp.bench.prepare import measure_prepare, write_csv
+from rayapp.bench.scaling_curves import draw_scaling
+from rayapp.bench.trees import OURS, THEIRS, compare_trees
 
 
 def nothing(done: int, total: int) -> None:
@@ -34,23 +35,28 @@ def test_every_size_is_trained_on(
     ray_local: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = {"RUNNERS": (0, 1), "FRAGMENTS": (64,), "FLOWS": (500,), "SIGNATURES": (20,)}
-    sizes |= {"ACTIONS": (15, 30)}
+    sizes |= {"ACTIONS": (15, 30), "ROWS": (1_500,)}
     for name, values in sizes.items():
         monkeypatch.setattr(scaling, name, values)
     for name in ("BASE_FLOWS", "BASE_FRAGMENT"):
         monkeypatch.setattr(scaling, name, 300)
     monkeypatch.setattr(scaling, "ITERATIONS", 2)
+    monkeypatch.setattr(scaling, "TURNS", 2)
     steps: list[tuple[int, int]] = []
 
     found = scaling.measure(lambda done, total: steps.append((done, total)))
 
-    assert steps == [(i, 7) for i in range(1, 8)]
-    assert [one.size for one in found.runners] == [0, 1]
-    assert [one.flows for one in found.runners] == [600, 600]
+    assert steps == [(i, 10) for i in range(1, 11)]
+    assert [one.size for one in found.runners] == [one.size for one in found.shared] == [0, 1]
+    assert [one.flows for one in found.runners + found.shared] == [600] * 4
     assert found.fragments[0].flows == 128
     assert [one.size for one in found.actions] == [15, 30]
-    assert all(one.steps_per_second > 0 for one in found.signatures)
-    draw_scaling(found, {"runners": "remote runners", "flows": "flows"}, tmp_path / "sizes.svg")
+    assert (
+        min(found.signatures[0].turns) < found.signatures[0].rate < max(found.signatures[0].turns)
+    )
+    assert found.rows[0].peak_gib
+    titles = {"runners": "remote runners", "flows": "flows", "rows": "rows"}
+    draw_scaling(found, titles, tmp_path / "sizes.svg")
     assert "remote runners" in (tmp_path / "sizes.svg").read_text()
 
 
@@ -73,6 +79,19 @@ def test_preparing_is_told_part_by_part() -> None:
     assert found.fitted_rows_per_second == pytest.approx(1_400 / found.seconds["fitting"])
     assert found.signatures > 8
     assert 0.5 < found.macro_f1 <= 1
+
+
+def test_both_trees_are_grown_on_the_same_flows_and_as_good() -> None:
+    found = compare_trees((), rows=3_000, seeds=2, counted_from=500)
+
+    assert (found.fitted, found.tested) == (2_100, 900)
+    ours, theirs = found.grown[OURS], found.grown[THEIRS]
+    assert len(ours) == len(theirs) == 2
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.accuracy == pytest.approx(other.accuracy, abs=0.03)
+        assert one.leaves == pytest.approx(other.leaves, rel=0.2)
+        assert 1 <= one.sorted_per_flow <= one.depth
+    assert found.ratio > 0
 
 
 @pytest.mark.slow
