@@ -65,6 +65,12 @@ def ensure(runners: int, say: Callable[[str], None], others: Sequence[Bundle] = 
 
 def _check(runners: int, total: float, grows: Growth) -> None:
     most = max(total, grows.most("CPU"))
+    if runners and not most:
+        raise InputError(
+            "the cluster has no processor, and no autoscaler that could bring one",
+            where="Ray",
+            mend="Add a node that has some",
+        )
     if runners > most:
         more = f", and may grow to {most:g}" if most > total else ""
         raise InputError(

@@ -115,8 +115,10 @@ def _reproduce(
 ) -> tuple[Results, dict[str, Any], Path]:
     """Trains what is missing; writes and returns the results, also as JSON, and the page."""
     with console.ray_session(address) as dashboard:
+        from rayapp.cluster import capacity
         from rayapp.experiments.reproduction import reproduction
 
+        capacity.ensure(1, console.say)
         request = reproduction.Request(
             labels=labels, seeds=seeds, quick=quick, advisor=advisor, parallel=parallel
         )
