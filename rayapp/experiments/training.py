@@ -54,7 +54,7 @@ def train(folder: RunFolder, on_iteration: Listener | None = None) -> RunManifes
     with contextlib.ExitStack() as stack:
         told = trackers(folder, manifest)
         for tracker in told:
-            stack.callback(tracker.close)
+            stack.callback(lambda one=tracker: one.close(complete=manifest.state == "complete"))
         trainee = build_trainee(manifest, folder)
         stack.callback(trainee.stop)
         _Session(folder, manifest, trainee, told).run(manifest.total, on_iteration)

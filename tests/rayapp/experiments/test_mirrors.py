@@ -22,6 +22,7 @@ from envs import InputError, Scenario
 from envs.storage import Remote, cache_folder, fetch
 from rayapp.commands.evaluate import scorecard
 from rayapp.commands.places import check_vacant
+from rayapp.experiments import mirrors
 from rayapp.experiments.mirrors import Mirror, claim, mirrored, shown
 from rayapp.experiments.runs import RunFolder
 
@@ -161,6 +162,26 @@ def test_of_several_runs_those_that_have_ended_are_copied(remote: Remote) -> Non
 
     assert names == ["page.html", "runs/one/progress.jsonl", "runs/one/run.json", "worker"]
     assert shown(folder) == remote.uri
+
+
+def test_a_folder_that_is_taken_over_meanwhile_stops_whoever_works_on_it(
+    remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirrors, "_SECONDS_BETWEEN", 0.05)
+    folder = claim(remote)
+
+    def work_on() -> None:
+        run_file(folder / "runs" / "one", "complete")
+        remote.write("worker", b"another machine's")
+        for _ in range(200):
+            time.sleep(0.05)
+
+    begun = time.monotonic()
+    with pytest.raises(InputError, match="another process has begun"), mirrored(folder):
+        work_on()
+
+    assert time.monotonic() - begun < 8
+    assert remote.read("worker") == b"another machine's"
 
 
 def test_a_local_folder_is_left_alone(tmp_path: Path) -> None:

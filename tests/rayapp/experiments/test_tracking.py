@@ -121,12 +121,16 @@ def test_mlflow_gets_the_curves_and_settings(scenario: Scenario, tmp_path: Path)
     mlflow = pytest.importorskip("mlflow")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     folder = begun(scenario, tmp_path / "run", f"tracking.mlflow={uri}")
+    client = mlflow.MlflowClient(tracking_uri=uri)
+
     interrupted(folder)
+
+    number = client.get_experiment_by_name("kirl").experiment_id
+    (broken_off,) = client.search_runs([number])
+    assert broken_off.info.status == "KILLED"
 
     train(folder)
 
-    client = mlflow.MlflowClient(tracking_uri=uri)
-    number = client.get_experiment_by_name("kirl").experiment_id
     (run,) = client.search_runs([number])
     assert run.info.run_name == folder.manifest().name
     assert run.info.status == "FINISHED"
