@@ -50,7 +50,8 @@ def test_both_pages_show_the_same_lines() -> None:
     assert lines == documented("docs/cluster.md")
     assert len(lines) == 5
     # What comes before the job waits until the head takes one.
-    assert lines[3].startswith("ray start --head") and "until ray job submit" in lines[3]
+    assert lines[3].startswith("ray start --head")
+    assert "until ray job submit" in lines[3]
 
 
 @pytest.mark.slow  # flows and episodes as documented

@@ -120,7 +120,7 @@ def test_a_sweep_is_a_job_and_leaves_what_it_found(
 ) -> None:
     out = tmp_path / "sweep"
     words = ("tune", "--scenario", str(scenario.path), "--out", str(out), "--search", "grid")
-    small = ("--over", "kl.start=[1.0]", "--episodes", "1600", "--full")
+    small = ("--over", "kl.start=[0.5]", "--episodes", "1600", "--full")
     few = ("--set", "ppo.flows_per_iteration=100", "--set", "ppo.epochs=1")
 
     submitted = local_cluster.ray(

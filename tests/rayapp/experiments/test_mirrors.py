@@ -261,6 +261,49 @@ def test_a_run_that_lost_its_machine_goes_on_from_the_bucket_to_the_same_end(
     assert json.loads(card.stdout) == scorecard(whole).to_json()
 
 
+# The command's own process, with trainings that are short even for --quick.
+TINY = """
+from rayapp.experiments.reproduction import reproduction
+from rayapp.experiments.reproduction.plan import Scale
+reproduction.QUICK = Scale(most=12_000, least=12_000, figure_3=40_000, supervised=2)
+from rayapp.__main__ import main
+main()
+"""
+
+
+@pytest.mark.slow
+def test_a_reproduction_leaves_page_and_runs_in_the_bucket(remote: Remote, stored: Remote) -> None:
+    out = remote.at("reproduction")
+    words = ("--settings", "paper", "--seeds", "1", "--quick", "--advisor", "graph-reader")
+    command = ("reproduce", "--scenario", stored.uri, "--out", out.uri, *words, "--json")
+
+    def reproduce() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", TINY, *command],
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+
+    done = reproduce()
+
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert json.loads(out.read("results.json") or b"") == figures
+    names = out.names()
+    assert {"index.html", "figures/figure_5_paper.png", "data/table_4_paper.csv"} <= set(names)
+    runs = [name for name in names if name.endswith("run.json")]
+    assert len(runs) >= 5
+    assert all(json.loads(out.read(name) or b"")["state"] == "complete" for name in runs)
+    # On another machine everything is there already.
+    shutil.rmtree(cache_folder(out, "work"))
+    again = reproduce()
+    assert again.returncode == 0, again.stderr
+    rewards = [one["average"] for one in json.loads(again.stdout)["systems"]]
+    assert rewards == [one["average"] for one in figures["systems"]]
+
+
 def test_a_shared_graph_cannot_be_in_a_bucket(remote: Remote, scenario: Scenario) -> None:
     done = kirl(
         *("train", "--scenario", scenario.path, "--out", "run", "--graph", remote.uri),
