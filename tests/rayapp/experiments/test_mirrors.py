@@ -300,8 +300,8 @@ def test_a_reproduction_leaves_page_and_runs_in_the_bucket(remote: Remote, store
     shutil.rmtree(cache_folder(out, "work"))
     again = reproduce()
     assert again.returncode == 0, again.stderr
-    rewards = [one["average"] for one in json.loads(again.stdout)["systems"]]
-    assert rewards == [one["average"] for one in figures["systems"]]
+    rewards = [one["average_reward"] for one in json.loads(again.stdout)["systems"]]
+    assert rewards == [one["average_reward"] for one in figures["systems"]]
 
 
 def test_a_shared_graph_cannot_be_in_a_bucket(remote: Remote, scenario: Scenario) -> None:
