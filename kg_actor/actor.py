@@ -10,6 +10,7 @@ harmless.
 from __future__ import annotations
 
 import gc
+import json
 import os
 import sys
 import threading
@@ -20,12 +21,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import ray
+import yaml
+from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
 from ray.exceptions import ActorDiedError, RayError, RayTaskError
+from ray.experimental import internal_kv
 from ray.util.metrics import Counter, Gauge, Histogram
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from envs import InputError
 from kg_actor.graph import GraphCounts, GraphState, Keyed, KnowledgeGraph
+from kg_actor.growth import Growth, limits_of
 from kg_actor.history import confidence_of
 from kg_actor.lessons import Lesson
 from kg_actor.neighbourhood import Answers, Neighbourhood, TypeNeighbourhood, neighbourhoods
@@ -37,6 +42,9 @@ NAMESPACE = "kirl"
 
 PREFIX = "graph:"
 """What the name of a graph's actor begins with."""
+
+BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")
+"""Where ``ray up`` leaves the cluster's file on the head, for its autoscaler."""
 
 LOCK_SECONDS = 30.0
 """How long a store may stay locked by a process that is just dying."""
@@ -323,7 +331,7 @@ def _place(resource: str | None) -> dict[str, Any]:
     if resource is None:
         here = ray.get_runtime_context().get_node_id()
         return {"scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False)}
-    if not (ray.cluster_resources().get(resource) or growth().get(resource)):
+    if not (ray.cluster_resources().get(resource) or growth().most(resource)):
         raise InputError(
             f"no node of the cluster has the resource {resource!r}",
             where="graph",
@@ -333,11 +341,35 @@ def _place(resource: str | None) -> dict[str, Any]:
     return {"resources": {resource: 0.001}}
 
 
-def growth() -> dict[str, float]:
-    """The most of each resource that the cluster's autoscaler may bring; empty without one."""
-    # Private, and nothing public tells it; Ray's own libraries ask the same way.
-    told = ray._private.state.state.get_max_resources_from_cluster_config()
-    return {name: float(most) for name, most in (told or {}).items()}
+def growth() -> Growth:
+    """What the cluster's autoscaler may bring; a :class:`Growth` of nothing without one.
+
+    Its limits are those of the file that ``ray up`` leaves on the head. Elsewhere, as on
+    Kubernetes, it keeps them to itself.
+    """
+    # A node that nobody's autoscaler knows is called after its own id.
+    if not any(kind and not kind.startswith("node_") for kind in _kinds_of_nodes()):
+        return Growth()
+    try:
+        config = yaml.safe_load(BOOTSTRAP.expanduser().read_bytes())
+        return Growth(runs=True, limits=limits_of(config))
+    except (OSError, RuntimeError, yaml.YAMLError, KeyError, TypeError, AttributeError):
+        return Growth(runs=True, limits=None)
+
+
+def _kinds_of_nodes() -> list[str]:
+    """What ``ray status`` calls the kinds of nodes, read from where it reads them.
+
+    Private, and nothing public tells it to a program: of Ray's two autoscalers one writes a
+    report, the other one's kinds come with the nodes.
+    """
+    from ray.autoscaler.v2 import sdk, utils
+
+    if utils.is_autoscaler_v2():
+        told = sdk.get_cluster_status(ray.get_runtime_context().gcs_address)
+        return [node.ray_node_type_name for node in (*told.active_nodes, *told.idle_nodes)]
+    report = internal_kv._internal_kv_get(DEBUG_AUTOSCALING_STATUS)
+    return list(json.loads(report or "{}").get("autoscaler_report", {}).get("active_nodes", {}))
 
 
 def _check_folder(name: str, found: str, wanted: Path) -> None:

@@ -413,7 +413,7 @@ def start(
     handles = [found.get(each) for each in names]
     if len(found) < need.replicas:
         more = replace(need, replicas=need.replicas - len(found))
-        place = placed(spec, more, *_resources())
+        place = placed(spec, more, *_resources(more))
         options = {
             "namespace": NAMESPACE,
             "get_if_exists": True,
@@ -465,11 +465,17 @@ def _wait_for_gpus(handles: Sequence[Any], spec: AdvisorSpec) -> None:
             )
 
 
-def _resources() -> tuple[dict[str, float], dict[str, float]]:
+def _resources(need: Need) -> tuple[dict[str, float], dict[str, float]]:
     """What the cluster has in all and what is free, with what an autoscaler may add to both."""
     total, free = ray.cluster_resources(), ray.available_resources()
-    for name, most in growth().items():
-        added = max(0.0, most - total.get(name, 0.0))
+    grows = growth()
+    # An autoscaler that does not tell its limits is believed where nothing else would do: a GPU
+    # that is only preferred might never come.
+    asked = {"GPU"} if need.require_gpu else set[str]()
+    asked |= {need.resource} if need.resource else set()
+    asked |= {f"accelerator_type:{need.accelerator}"} if need.accelerator else set()
+    for name in asked if grows.limits is None else grows.limits:
+        added = max(0.0, grows.most(name) - total.get(name, 0.0))
         total[name], free[name] = total.get(name, 0.0) + added, free.get(name, 0.0) + added
     return total, free
 

@@ -87,7 +87,9 @@ def placed(
     cpu = _why_cpu(spec, need)
     if cpu is None:
         each = 1.0 if need.gpus == "auto" else float(need.gpus)
-        fitting = 0 if _unknown(need, total) else int(free.get("GPU", 0) / each)
+        # No more than are needed, since an autoscaler may know no limit.
+        most = min(float(need.replicas), free.get("GPU", 0) / each)
+        fitting = 0 if _unknown(need, total) else int(most)
         waits = need.gpus != "auto" and not need.require_gpu
         if fitting >= need.replicas or waits:
             why = "as many were asked for" if waits else "as many are free"

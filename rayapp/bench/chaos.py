@@ -2,9 +2,9 @@
 
 A cluster of several nodes on this machine; trainings with two remote runners and the embedded
 language model, one after the other; and a hand that kills, at moments that follow from a seed, a
-runner, the graph's actor, the language model's actor, a whole node, or the driver itself. When a
-training is complete, its graph is compared with a count of the flow stream that is made apart
-from it.
+runner, the graph's actor, the language model's actor, a whole node, or the driver itself. A node
+stays away for a while, and the training has to do without it. When a training is complete, its
+graph is compared with a count of the flow stream that is made apart from it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from envs import Scenario
+from envs import FlowSet, Scenario
 from envs.stream import FlowStream
+from kg_actor import GraphCounts
 from rayapp.cluster.local import LocalCluster, kill
 from rayapp.experiments.evaluation import evaluate
 from rayapp.experiments.runs import RunFolder
@@ -55,6 +56,9 @@ SETTINGS = (
 
 PAUSE = (1.0, 8.0)
 """Seconds between a recovery and the next death, drawn evenly."""
+
+AWAY = (2.0, 15.0)
+"""Seconds for which a killed node stays away once the training goes on without it, likewise."""
 
 PATIENCE = 300.0
 """Seconds without an iteration after which a training counts as hanging."""
@@ -110,7 +114,9 @@ class Chaos:
         kills: of all kinds.
         recoveries: of all kinds; as many as kills, or a training hung.
         seconds_lost: from deaths until trainings were further than before.
-        lost: flows that the independent count has and graphs do not; to be 0.
+        flows_without_a_node: that were trained on while a node was away.
+        lost: flows that the independent count has and graphs do not, by signature or by type,
+            whichever are more; to be 0.
         doubled: flows that graphs have and the count does not; to be 0.
         reward: mean test reward per flow of the trainings that were hurt.
         lowest_reward: of the worst of them.
@@ -125,6 +131,7 @@ class Chaos:
     kills: int
     recoveries: int
     seconds_lost: float
+    flows_without_a_node: int
     lost: int
     doubled: int
     reward: float
@@ -135,19 +142,44 @@ class Chaos:
 
 
 def expected_counts(scenario: Scenario, folder: RunFolder, episodes: int) -> NDArray[np.int64]:
-    """Flows by signature and true class that a run has met, int64 [signatures, classes].
-
-    Counted from the flow stream alone: which flow comes when follows from the seed and its place.
-    """
+    """Flows by signature and true class that a run has met, int64 [signatures, classes]."""
     settings = folder.manifest().settings
     flows = scenario.flow_set("train", matching=settings.matching)
+    return counted_apart(flows, settings.seed, episodes)
+
+
+def counted_apart(flows: FlowSet, seed: int, episodes: int) -> NDArray[np.int64]:
+    """The same of any training on these flows, counted from the flow stream alone.
+
+    Which flow comes when follows from the seed and its place.
+    """
     size = len(flows.signature)
     passes, rest = divmod(episodes, size)
     counts = np.zeros((len(flows.predicted), len(flows.catalogue.classes)), np.int64)
     np.add.at(counts, (flows.signature, flows.actual), passes)
-    last = FlowStream(size, settings.seed).take(passes * size, rest)
+    last = FlowStream(size, seed).take(passes * size, rest)
     np.add.at(counts, (flows.signature[last], flows.actual[last]), 1)
     return counts
+
+
+def lost_and_doubled(
+    found: GraphCounts, expected: NDArray[np.int64], predicted: NDArray[np.integer[Any]]
+) -> tuple[int, int]:
+    """Flows that a graph lacks, and that it has too many of: by signature and by predicted type.
+
+    Args:
+        found: the graph.
+        expected: what :func:`counted_apart` gives.
+        predicted: class of each signature.
+    """
+    by_type = np.zeros_like(found.type_action.sum(axis=1))
+    np.add.at(by_type, predicted, expected)
+    # Which action a flow met is the policy's doing; that it met one, and only one, is not.
+    both = (found.signature_actual - expected, found.type_action.sum(axis=1) - by_type)
+    return (
+        max(int(-difference[difference < 0].sum()) for difference in both),
+        max(int(difference[difference > 0].sum()) for difference in both),
+    )
 
 
 class _Training:
@@ -211,6 +243,7 @@ class _Hand:
         self._queue: list[Kind] = []
         self._begun: float | None = None
         self.deaths: dict[Kind, Deaths] = {kind: Deaths() for kind in KINDS}
+        self.flows_without_a_node = 0
 
     @property
     def busy(self) -> float:
@@ -245,7 +278,7 @@ class _Hand:
         deaths = self.deaths[kind]
         deaths.kills += 1
         self._progress(self.busy, f"killed: {kind}")
-        # What was under way may still end; a whole iteration more needs everybody again.
+        # What was under way may still end; a whole iteration more needs all that are left.
         while not training.complete and training.episodes() <= before + FLOWS:
             if time.monotonic() - begun > PATIENCE:
                 raise RuntimeError(f"no iteration for {PATIENCE:.0f} s after the {kind} died")
@@ -253,6 +286,17 @@ class _Hand:
         deaths.recoveries += 1
         deaths.seconds.append(time.monotonic() - begun)
         self._progress(self.busy, f"recovered: {kind}")
+        if kind == "node":
+            self._bring_back(training, before)
+
+    def _bring_back(self, training: _Training, before: int) -> None:
+        """Starts another node after a while in which the training did without."""
+        until = time.monotonic() + float(self._rng.uniform(*AWAY))
+        while time.monotonic() < until and not training.complete:
+            time.sleep(_POLL_SECONDS)
+        self.flows_without_a_node += training.episodes() - before
+        self._cluster.add_node(cpus=1)
+        self._progress(self.busy, "brought back: node")
 
     def _killed(self, kind: Kind, training: _Training) -> bool:
         """Whether there was one of that kind to kill."""
@@ -261,7 +305,6 @@ class _Hand:
             return True
         if kind == "node":
             self._cluster.kill_node(int(self._rng.integers(self._cluster.nodes)))
-            self._cluster.add_node(cpus=1)
             return True
         found = self._cluster.workers(TITLES[kind])
         if found:
@@ -305,8 +348,11 @@ def measure(
             hurt.append(_run(cluster, scenario, where, episodes, hand.trouble))
         taken = hand.busy
     rewards = [_reward(folder) for folder in hurt]
-    differences = [
-        folder.graph().counts().signature_actual - expected_counts(scenario, folder, episodes)
+    predicted = scenario.signatures.predicted
+    wrong = [
+        lost_and_doubled(
+            folder.graph().counts(), expected_counts(scenario, folder, episodes), predicted
+        )
         for folder in hurt
     ]
     deaths = hand.deaths
@@ -317,8 +363,9 @@ def measure(
         kills=sum(one.kills for one in deaths.values()),
         recoveries=sum(one.recoveries for one in deaths.values()),
         seconds_lost=sum(sum(one.seconds) for one in deaths.values()),
-        lost=int(sum(-difference[difference < 0].sum() for difference in differences)),
-        doubled=int(sum(difference[difference > 0].sum() for difference in differences)),
+        flows_without_a_node=hand.flows_without_a_node,
+        lost=sum(lost for lost, _ in wrong),
+        doubled=sum(doubled for _, doubled in wrong),
         reward=statistics.mean(rewards),
         lowest_reward=min(rewards),
         unhurt_reward=_reward(unhurt),

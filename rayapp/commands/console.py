@@ -56,6 +56,11 @@ Address = Annotated[
 ]
 
 
+def say(line: str) -> None:
+    """Prints a line of progress."""
+    err.print(line, soft_wrap=True)
+
+
 def print_json(data: dict[str, Any]) -> None:
     """Prints one JSON object on one line."""
     print(json.dumps(data))

@@ -69,14 +69,17 @@ def online(
     }
     for drift in drifts.values():
         _check(loaded, drift, flows)
-    with console.ray_session(address):
+    with console.ray_session(address) as dashboard:
+        from rayapp.cluster import capacity
         from rayapp.experiments import online as experiment
 
+        capacity.ensure(1, console.say)
         with console.Reporter("Training", "flows") as reporter:
             outcomes = experiment.run(
                 loaded, out / "runs", drifts, reporter.show, flows=flows, delay=delay, seed=seed
             )
-    figures = {name: outcome.to_json() for name, outcome in outcomes.items()}
+        figures = {name: outcome.to_json() for name, outcome in outcomes.items()}
+        console.publish(dashboard, lambda: {"out": str(out.resolve()), "drifts": figures})
     write_json(out / "online.json", figures)
     picture = experiment.draw(out / "online.png", outcomes)
     if as_json:

@@ -15,6 +15,7 @@ from rich.table import Table
 from envs import Flows, InputError, Scenario, cicids2017, synthetic
 from envs.division import FOLDS, Wishes
 from envs.storage import locate
+from rayapp.cluster import job
 from rayapp.commands import console, places
 from rayapp.preparation.memory import TreeMemory, own_peak
 from rayapp.preparation.sources import Files, Source, Synthetic
@@ -96,6 +97,8 @@ def prepare(
     wishes.check()
     _check(data, synthetic_rows)
     place = locate(out)
+    if isinstance(place, Path):
+        job.check_kept(place)
     places.check_vacant(place, overwrite=overwrite)
     begun = time.perf_counter()
     with places.written(place) as folder:

@@ -138,8 +138,10 @@ def _reproduce(
 ) -> tuple[Results, dict[str, Any], Path]:
     """Trains what is missing; writes and returns the results, also as JSON, and the page."""
     with console.ray_session(address) as dashboard:
+        from rayapp.cluster import capacity
         from rayapp.experiments.reproduction import reproduction
 
+        capacity.ensure(1, console.say)
         with console.Reporter("Training", "flows") as reporter:
             results, costs = reproduction.run(scenarios, out, request, reporter.show)
         figures = results.to_json() | {"costs": costs.to_json(), "quick": request.quick}

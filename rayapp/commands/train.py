@@ -173,7 +173,8 @@ def _finish(folder: RunFolder, manifest: RunManifest, address: str | None) -> Ru
 def _check_capacity(manifest: RunManifest) -> None:
     from rayapp.cluster import capacity
 
-    capacity.ensure(manifest.settings.runners, lambda line: console.err.print(line, soft_wrap=True))
+    settings = manifest.settings
+    capacity.ensure(settings.runners, console.say, capacity.beside_runners(settings))
 
 
 def _train(folder: RunFolder, algo: str) -> RunManifest:

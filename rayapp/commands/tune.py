@@ -12,6 +12,7 @@ from rich.table import Table
 
 from envs import InputError, Scenario
 from rayapp import config
+from rayapp.cluster import job
 from rayapp.commands import console
 from rayapp.commands.places import LOCAL, SCENARIO
 from rayapp.commands.train import FEW_UPDATES
@@ -95,6 +96,7 @@ def tune(
 
     Interrupt it when you like; the same command goes on where it stopped.
     """
+    job.check_kept(out)
     options = {"algo": algo, "episodes": episodes, "seed": seed}
     advice = [f"advice.advisor={advisor}"] if advisor else []
     settings = config.load(settings_file, [*(assignments or []), *advice], options)
@@ -159,17 +161,32 @@ def _warn_of_few_updates(settings: config.TrainingSettings) -> None:
 
 def _run(scenario: Scenario, out: Path, request: Request, address: str | None) -> Outcome:
     try:
-        with console.ray_session(address):
+        with console.ray_session(address) as dashboard:
+            from rayapp.cluster import capacity
             from rayapp.experiments.tuning import tuning
 
+            capacity.ensure(1, console.say, capacity.beside_runners(request.settings))
             with (
                 console.Reporter(f"Tuning, {request.number()} trials", "flows") as trials,
                 console.Reporter("Training on all training flows", "flows") as runs,
             ):
-                return tuning.run(scenario, out, request, trials.show, runs.show)
+                outcome = tuning.run(scenario, out, request, trials.show, runs.show)
+            console.publish(dashboard, lambda: _summary(outcome, out))
+            return outcome
     except KeyboardInterrupt as interrupt:
         console.err.print("Interrupted; the same command goes on where it stopped.")
         raise typer.Exit(130) from interrupt
+
+
+def _summary(outcome: Outcome, out: Path) -> dict[str, Any]:
+    """What a job's metadata tell of a sweep."""
+    return {
+        "out": str(out.resolve()),
+        "trials": len(outcome.tried),
+        "best": outcome.best.point,
+        "gain": outcome.gain.mean,
+        "average_reward": {name: card.score.average_reward for name, card in outcome.test.items()},
+    }
 
 
 def _show(outcome: Outcome, out: Path) -> None:

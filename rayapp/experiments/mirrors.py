@@ -13,6 +13,7 @@ bucket is out of date, and is fetched again.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import json
 import logging
@@ -159,29 +160,56 @@ def mirrored(folder: Path) -> Iterator[None]:
     """Mirrors a folder of runs while the block works on it, and when it ends or fails.
 
     Of its runs only those that have ended are copied. A folder that is at home is left alone.
+    Where another process begins to work on it, the block is interrupted as by Ctrl-C.
 
     Raises:
-        InputError: at the end, if the store does not take it.
+        InputError: another process has begun to work on it; or, at the end, the store does not
+            take it.
     """
     mirror = Mirror.of(folder)
     if mirror is None:
         yield
         return
-    stop = threading.Event()
-
-    def now_and_then() -> None:
-        while not stop.wait(_SECONDS_BETWEEN):
-            with contextlib.suppress(InputError):
-                mirror.try_push()
-
-    thread = threading.Thread(target=now_and_then, daemon=True)
-    thread.start()
+    copier = _Copier(mirror)
+    copier.start()
     try:
         yield
     finally:
-        stop.set()
-        thread.join()
+        copier.stop()
+        if copier.taken is not None:
+            # Instead of the interrupt that it caused.
+            raise copier.taken
         mirror.push()
+
+
+class _Copier(threading.Thread):
+    """Mirrors a folder now and then; interrupts the main thread if another has begun on it.
+
+    Args:
+        mirror: of the folder.
+    """
+
+    def __init__(self, mirror: Mirror) -> None:
+        super().__init__(daemon=True)
+        self._mirror, self._done = mirror, threading.Event()
+        self.taken: InputError | None = None
+
+    def run(self) -> None:
+        """Copies until it is told to stop, or the folder is somebody else's."""
+        while not self._done.wait(_SECONDS_BETWEEN):
+            try:
+                self._mirror.try_push()
+            except InputError as error:
+                # A store that fails is only warned of; this is another process's claim.
+                self.taken = error
+                # What goes on would be lost. To the main thread this is Ctrl-C.
+                _thread.interrupt_main()
+                return
+
+    def stop(self) -> None:
+        """Waits for the copy that is under way."""
+        self._done.set()
+        self.join()
 
 
 def shown(folder: Path) -> str:

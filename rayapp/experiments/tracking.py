@@ -38,8 +38,8 @@ class Tracker(Protocol):
         """Takes one iteration."""
         ...
 
-    def close(self) -> None:
-        """Passes on what it still holds."""
+    def close(self, *, complete: bool) -> None:
+        """Passes on what it still holds, and whether the run has ended or was broken off."""
         ...
 
 
@@ -103,7 +103,7 @@ class TensorBoard:
         values = [Summary.Value(tag=name, simple_value=value) for name, value in scalars(line)]
         self._writer.add_summary(Summary(value=values), line.episodes)
 
-    def close(self) -> None:
+    def close(self, *, complete: bool) -> None:
         """See :class:`Tracker`."""
         self._writer.close()
 
@@ -160,11 +160,11 @@ class MLflow:
                 self._client.log_batch(self._run, metrics=self._held[:1000])
                 del self._held[:1000]
 
-    def close(self) -> None:
+    def close(self, *, complete: bool) -> None:
         """See :class:`Tracker`."""
         self._send()
         with contextlib.suppress(self._problem):
-            self._client.set_terminated(self._run)
+            self._client.set_terminated(self._run, "FINISHED" if complete else "KILLED")
 
 
 class WandB:
@@ -195,9 +195,9 @@ class WandB:
         """See :class:`Tracker`."""
         self._run.log(dict(scalars(line)), step=line.episodes)
 
-    def close(self) -> None:
+    def close(self, *, complete: bool) -> None:
         """See :class:`Tracker`."""
-        self._run.finish()
+        self._run.finish(exit_code=0 if complete else 1)
 
 
 def _imported(package: str) -> Any:  # noqa: ANN401

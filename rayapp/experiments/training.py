@@ -54,13 +54,17 @@ def train(folder: RunFolder, on_iteration: Listener | None = None) -> RunManifes
     with contextlib.ExitStack() as stack:
         told = trackers(folder, manifest)
         for tracker in told:
-            stack.callback(tracker.close)
+            stack.callback(_close, tracker, manifest)
         trainee = build_trainee(manifest, folder)
         stack.callback(trainee.stop)
         _Session(folder, manifest, trainee, told).run(manifest.total, on_iteration)
     if mirror := Mirror.of(folder.path):
         mirror.push()
     return manifest
+
+
+def _close(tracker: Tracker, manifest: RunManifest) -> None:
+    tracker.close(complete=manifest.state == "complete")
 
 
 def build_trainee(manifest: RunManifest, folder: RunFolder) -> Trainee:

@@ -106,6 +106,10 @@ class InteractionRunner(EnvRunner):
         self._flows_ref: ray.ObjectRef[FlowSet] | None = None
         self.env: ThreatMitigationVectorEnv | None = None
 
+    def __repr__(self) -> str:
+        # What Ray's dashboard and logs call the actor; RLlib lets nobody name it.
+        return f"runner:{self.config.run_name or 'run'}:{self.worker_index}"
+
     def make_module(self) -> None:
         """Builds the policy network that :meth:`sample` acts with."""
         spec = self.config.get_multi_rl_module_spec(spaces=self.get_spaces(), inference_only=False)

@@ -59,6 +59,7 @@ from rayapp.rl.env_runner import Assignment, Fragment, Knowledge, Slice, slices
 from rayapp.rl.graph_checkpoint import COMPONENT_GRAPH, GraphCheckpoint
 from rayapp.rl.monitor import IterationMetrics
 from rayapp.rl.networks import NetworkSpec
+from rayapp.rl.patience import told_while_waiting
 from rayapp.rl.reference_term import WEIGHTS
 from rayapp.rl.saved_policy import Policy, SavedPolicy, TablePolicy
 from rayapp.rl.summary import IterationSummary, numbers
@@ -152,6 +153,11 @@ class KnowledgeInfused(Algorithm):
         if own.lessons:
             self.graph.teach(own.lessons)
         self._graph_checkpoint = GraphCheckpoint(self.run_name, lambda: self.graph)
+        # By the description: actors that are still being started could not be asked.
+        described = isinstance(own.advisor, AdvisorSpec)
+        self._whom_to_wait_for = (
+            f"the language model {own.advisor.name}" if described else "the advisor"
+        )
         self._advisor = self._started(own.advisor)
         self._desk = AdviceDesk(
             self._advisor,
@@ -295,7 +301,8 @@ class KnowledgeInfused(Algorithm):
         if not self.config.infuse:
             return Knowledge(counters, None, None, counts.version)
         records = records_of(counts, self._predicted, self._catalogue, self.config.prior)
-        self.advised = table = self._desk.advise(records)
+        with told_while_waiting(self._whom_to_wait_for):
+            self.advised = table = self._desk.advise(records)
         reference = self.config.reference.policy(table.log_probabilities)
         return Knowledge(counters, table.suggestion, reference, counts.version)
 

@@ -80,10 +80,11 @@ def run(placed: Sequence[Placed], progress: Progress | None = None, parallel: in
     Args:
         placed: the trials.
         progress: told every second.
-        parallel: trials at a time; 0 means as many as Ray has processors.
+        parallel: trials at a time; 0 means as many as Ray has processors, which may become more.
     """
     waiting = [one for one in placed if not _finished(one.folder)]
-    parallel = parallel or max(1, int(ray.cluster_resources().get("CPU", 1)))
+    # Ray holds back what has no processor yet; an autoscaler brings machines for what is held back.
+    parallel = parallel or max(1, len(waiting))
     total = sum(one.folder.manifest().total for one in placed)
     done = sum(one.folder.manifest().total for one in placed if _finished(one.folder))
     active: dict[Any, Placed] = {}
@@ -98,8 +99,9 @@ def run(placed: Sequence[Placed], progress: Progress | None = None, parallel: in
                 _ended(reference, one)
                 done += one.folder.manifest().total
             if progress:
-                names = ", ".join(f"{o.trial.label} {o.trial.name}" for o in active.values())
-                progress(done + sum(one.flows() for one in active.values()), total, names)
+                flows = [(one, one.flows()) for one in active.values()]
+                begun = [f"{one.trial.label} {one.trial.name}" for one, met in flows if met]
+                progress(done + sum(met for _, met in flows), total, ", ".join(begun))
 
 
 def _ended(reference: Any, one: Placed) -> None:  # noqa: ANN401
@@ -138,7 +140,8 @@ def _interrupted(active: Mapping[Any, Placed]) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        for reference in active:
+        # Those that wait first, or they would begin where others end.
+        for reference in reversed(list(active)):
             # To a training this is Ctrl-C. Its own calls to its graph are to be answered still.
             ray.cancel(reference, recursive=False)
         if active:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from envs import Scenario
 from rayapp import config
-from rayapp.bench.chaos import KINDS, expected_counts
+from rayapp.bench.chaos import KINDS, expected_counts, lost_and_doubled
 from rayapp.cluster.local import descendants, kill
 from rayapp.experiments import training
 from rayapp.experiments.runs import RunFolder, begin
@@ -31,10 +32,17 @@ def test_the_count_apart_equals_a_trainings_graph_and_sees_one_flow_more_or_less
     begin(folder, settings, scenario)
     training.train(folder)
 
-    counted = folder.graph().counts().signature_actual
-    assert np.array_equal(counted, expected_counts(scenario, folder, flows))
-    for others in (flows - 1, flows + 1):
-        assert np.abs(counted - expected_counts(scenario, folder, others)).sum() == 1
+    counted, predicted = folder.graph().counts(), scenario.signatures.predicted
+    for others, wrong in ((flows, (0, 0)), (flows + 1, (1, 0)), (flows - 1, (0, 1))):
+        expected = expected_counts(scenario, folder, others)
+        assert lost_and_doubled(counted, expected, predicted) == wrong
+    # A flow that counts with its signature and with no action, or with two.
+    expected = expected_counts(scenario, folder, flows)
+    for change, wrong in ((-1, (1, 0)), (1, (0, 1))):
+        met = counted.type_action.copy()
+        met[np.unravel_index(met.argmax(), met.shape)] += change
+        other = replace(counted, type_action=met)
+        assert lost_and_doubled(other, expected, predicted) == wrong
 
 
 def test_processes_are_found_below_their_parents() -> None:
@@ -67,4 +75,5 @@ def test_deaths_of_all_kinds_lose_and_double_nothing() -> None:
     found = json.loads(told.stdout)
     assert found["lost"] == found["doubled"] == 0
     assert found["kills"] == found["recoveries"] >= len(KINDS)
+    assert found["flows_without_a_node"] > 0
     assert found["reward"] > found["unhurt_reward"] - 0.01

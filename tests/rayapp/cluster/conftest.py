@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -18,6 +19,8 @@ from pathlib import Path
 
 import httpx2
 import pytest
+
+from rayapp.cluster.local import descendants, kill
 
 REPOSITORY = Path(__file__).parents[3]
 RAY = Path(sys.executable).with_name("ray")
@@ -85,14 +88,21 @@ class LocalCluster:
 @pytest.fixture(scope="session")
 def local_cluster() -> Iterator[LocalCluster]:
     """A head with two processors that was started as docs/cluster.md says."""
+    with started("--num-cpus", "2") as cluster:
+        yield cluster
+
+
+@contextlib.contextmanager
+def started(*words: str, port: int | None = None, **changed: str) -> Iterator[LocalCluster]:
+    """A head on ports of its own, which takes jobs; with further options and environment."""
     # Ray keeps sockets there, whose paths must be short.
     folder = Path(tempfile.mkdtemp(prefix="kirl-"))
-    port, dashboard = free_port(), free_port()
+    port, dashboard = port or free_port(), free_port()
     cluster = LocalCluster(
         f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{port}", secrets.token_hex(32), 0
     )
     head = [
-        *(str(RAY), "start", "--head", "--block", "--disable-usage-stats", "--num-cpus", "2"),
+        *(str(RAY), "start", "--head", "--block", "--disable-usage-stats", *words),
         *("--port", str(port), "--dashboard-port", str(dashboard), "--temp-dir", str(folder)),
         *("--ray-client-server-port", str(free_port()), "--object-store-memory", "200000000"),
         *("--dashboard-agent-listen-port", str(free_port()), "--min-worker-port", "0"),
@@ -100,7 +110,7 @@ def local_cluster() -> Iterator[LocalCluster]:
     ]
     log = (folder / "start.log").open("w")
     process = subprocess.Popen(
-        head, env=cluster.env, stdout=log, stderr=log, start_new_session=True
+        head, env=cluster.env | changed, stdout=log, stderr=log, start_new_session=True
     )
     try:
         deadline = time.monotonic() + 120
@@ -110,10 +120,14 @@ def local_cluster() -> Iterator[LocalCluster]:
             time.sleep(0.3)
         yield LocalCluster(cluster.dashboard, cluster.gcs, cluster.token, process.pid)
     finally:
+        born = descendants(process.pid)
         process.send_signal(signal.SIGTERM)
         try:
             process.wait(timeout=60)
         finally:
+            # Nodes that an autoscaler started do not end with the head.
+            for one in born:
+                kill(one.pid)
             log.close()
             shutil.rmtree(folder, ignore_errors=True)
 

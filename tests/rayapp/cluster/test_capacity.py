@@ -10,9 +10,11 @@ import pytest
 
 from envs import InputError
 from kg_actor import actor as graph_actor
+from kg_actor.growth import Growth
 from llm_actor import actor as advisor_actor
 from llm_actor.placement import Need
 from llm_actor.selection import AdvisorSpec
+from rayapp import config
 from rayapp.cluster import capacity
 
 
@@ -39,27 +41,35 @@ def test_busy_processors_are_waited_for_and_it_is_said(
     capacity.ensure(2, said.append)
 
     assert time.monotonic() - begun >= 0.9
-    assert "for 2 free processors; of 2 in the cluster 0 are free" in said[0]
-
-
-def test_an_autoscaler_counts(ray_local: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401
-    monkeypatch.setattr(capacity, "growth", lambda: {"CPU": 8.0})
-
-    with pytest.raises(InputError, match=r"cluster has 2, and may grow to 8"):
-        capacity.ensure(9, lambda line: None)
-
-    grown = {"GPU": 2.0, "language_model": 2.0}
-    monkeypatch.setattr(advisor_actor, "growth", lambda: grown)
-    total, free = advisor_actor._resources()
-    assert (total["GPU"], free["GPU"], total["language_model"]) == (2.0, 2.0, 2.0)
-    need = Need(require_gpu=True, resource="language_model")
-    monkeypatch.setattr(advisor_actor, "growth", dict)
-    with pytest.raises(InputError, match="no node of the cluster has the resource"):
-        advisor_actor.start(AdvisorSpec("embedded"), need)
+    assert "for 2 free processors; of 2 processors in the cluster 0 are free" in said[0]
 
 
 def test_without_an_autoscaler_nothing_grows(ray_local: Any) -> None:  # noqa: ANN401
-    assert graph_actor.growth() == {}
+    assert graph_actor.growth() == Growth()
+
+    for asked in (Need(require_gpu=True), Need(resource="language_model")):
+        with pytest.raises(InputError, match=r"the cluster has no GPU|no node of the cluster has"):
+            advisor_actor.start(AdvisorSpec("embedded"), asked)
+
+
+def test_what_a_training_needs_beside_runners_is_asked_for_at_once() -> None:
+    far = ("graph.resource=graph", "advice.advisor=embedded", "advice.replicas=2")
+    gpus = ("advice.require_gpu=true", "advice.resource=language_model")
+
+    def needed(algo: str, *assignments: str) -> list[capacity.Bundle]:
+        return capacity.beside_runners(config.load(None, assignments, {"algo": algo}))
+
+    model = {"GPU": 1.0, "language_model": 0.001}
+    assert needed("ppo-kg", *far, *gpus) == [{"graph": 0.001}, model, model]
+    assert needed("ppo", *far, *gpus) == [{"graph": 0.001}]
+    assert needed("ppo-kg", *far) == [{"graph": 0.001}]
+    assert needed("ppo-kg", *far, "advice.gpus=1") == [{"graph": 0.001}, *[{"GPU": 1.0}] * 2]
+    assert needed("ppo-kg") == []
+
+
+def test_what_can_never_come_is_not_waited_for(ray_local: Any) -> None:  # noqa: ANN401
+    # Whoever needs it says what is missing, and how to mend it.
+    capacity.ensure(0, pytest.fail, [{"language_model": 0.001}])
 
 
 def test_a_graph_goes_where_its_resource_is_or_says_that_there_is_none(

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
+from typer.testing import CliRunner
 
 from envs import Scenario
+from rayapp.__main__ import app
 from rayapp.commands.evaluate import scorecard
 from rayapp.experiments.runs import RunFolder
 from tests.rayapp.cluster.conftest import LocalCluster
@@ -110,3 +112,66 @@ def test_a_run_that_ray_would_remove_is_refused(
     assert submitted.returncode == 1
     assert "Ray removes the working directory of a job after it" in log
     assert "Traceback" not in log
+
+
+@pytest.mark.slow
+def test_a_sweep_is_a_job_and_leaves_what_it_found(
+    local_cluster: LocalCluster, scenario: Scenario, tmp_path: Path
+) -> None:
+    out = tmp_path / "sweep"
+    words = ("tune", "--scenario", str(scenario.path), "--out", str(out), "--search", "grid")
+    small = ("--over", "kl.start=[0.5]", "--episodes", "1600", "--full")
+    few = ("--set", "ppo.flows_per_iteration=100", "--set", "ppo.epochs=1")
+
+    submitted = local_cluster.ray(
+        *(*SUBMIT, "--submission-id", "sweep", "--", "python", "-m", "rayapp"),
+        *(*words, *small, *few),
+    )
+    log, _ = submitted.communicate(timeout=400)
+
+    assert submitted.returncode == 0, log
+    assert "Test split, best" in log
+    told = figures(local_cluster, "sweep").metadata
+    assert told["kirl.out"] == str(out)
+    assert told["kirl.trials"] == "2"
+    found = json.loads((out / "results.json").read_text())
+    assert json.loads(told["kirl.best"]) == found["best"]
+    rewards = {name: one["average_reward"] for name, one in found["test"].items()}
+    assert json.loads(told["kirl.average_reward"]) == rewards
+
+
+@pytest.mark.slow
+def test_drifts_are_a_job_and_leave_who_recovered(
+    local_cluster: LocalCluster, scenario: Scenario, tmp_path: Path
+) -> None:
+    out = tmp_path / "online"
+    words = ("online", "--scenario", str(scenario.path), "--out", str(out))
+    short = ("--flows", "200000", "--delay", "16384", "--becomes", "Web")
+
+    submitted = local_cluster.ray(
+        *(*SUBMIT, "--submission-id", "online", "--", "python", "-m", "rayapp", *words, *short)
+    )
+    log, _ = submitted.communicate(timeout=500)
+
+    assert submitted.returncode == 0, log
+    told = figures(local_cluster, "online").metadata
+    assert json.loads(told["kirl.drifts"]) == json.loads((out / "online.json").read_text())
+
+
+@pytest.mark.parametrize("words", [("tune", "--scenario"), ("prepare", "--synthetic")])
+def test_no_command_writes_where_ray_removes_it(
+    words: tuple[str, str],
+    scenario: Scenario,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As Ray's job manager has it for a job with --working-dir.
+    told = {"runtime_env": {"working_dir": "gcs://it.zip"}, "metadata": {}}
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps(told))
+    monkeypatch.chdir(tmp_path)
+    what = str(scenario.path) if words[0] == "tune" else "1000"
+
+    refused = CliRunner().invoke(app, [*words, what, "--out", "kept"])
+
+    assert "Ray removes the working directory of a job" in str(refused.exception)
+    assert not (tmp_path / "kept").exists()

@@ -22,6 +22,7 @@ from envs import InputError, Scenario
 from envs.storage import Remote, cache_folder, fetch
 from rayapp.commands.evaluate import scorecard
 from rayapp.commands.places import check_vacant
+from rayapp.experiments import mirrors
 from rayapp.experiments.mirrors import Mirror, claim, mirrored, shown
 from rayapp.experiments.runs import RunFolder
 
@@ -163,6 +164,26 @@ def test_of_several_runs_those_that_have_ended_are_copied(remote: Remote) -> Non
     assert shown(folder) == remote.uri
 
 
+def test_a_folder_that_is_taken_over_meanwhile_stops_whoever_works_on_it(
+    remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirrors, "_SECONDS_BETWEEN", 0.05)
+    folder = claim(remote)
+
+    def work_on() -> None:
+        run_file(folder / "runs" / "one", "complete")
+        remote.write("worker", b"another machine's")
+        for _ in range(200):
+            time.sleep(0.05)
+
+    begun = time.monotonic()
+    with pytest.raises(InputError, match="another process has begun"), mirrored(folder):
+        work_on()
+
+    assert time.monotonic() - begun < 8
+    assert remote.read("worker") == b"another machine's"
+
+
 def test_a_local_folder_is_left_alone(tmp_path: Path) -> None:
     with mirrored(tmp_path):
         run_file(tmp_path, "complete")
@@ -238,6 +259,49 @@ def test_a_run_that_lost_its_machine_goes_on_from_the_bucket_to_the_same_end(
     assert not graph or copy.graph().counts().equals(whole.graph().counts())
     card = kirl("evaluate", "--run", out.uri, "--json")
     assert json.loads(card.stdout) == scorecard(whole).to_json()
+
+
+# The command's own process, with trainings that are short even for --quick.
+TINY = """
+from rayapp.experiments.reproduction import reproduction
+from rayapp.experiments.reproduction.plan import Scale
+reproduction.QUICK = Scale(most=12_000, least=12_000, figure_3=40_000, supervised=2)
+from rayapp.__main__ import main
+main()
+"""
+
+
+@pytest.mark.slow
+def test_a_reproduction_leaves_page_and_runs_in_the_bucket(remote: Remote, stored: Remote) -> None:
+    out = remote.at("reproduction")
+    words = ("--settings", "paper", "--seeds", "1", "--quick", "--advisor", "graph-reader")
+    command = ("reproduce", "--scenario", stored.uri, "--out", out.uri, *words, "--json")
+
+    def reproduce() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", TINY, *command],
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+
+    done = reproduce()
+
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert json.loads(out.read("results.json") or b"") == figures
+    names = out.names()
+    assert {"index.html", "figures/figure_5_paper.png", "data/table_4_paper.csv"} <= set(names)
+    runs = [name for name in names if name.endswith("run.json")]
+    assert len(runs) >= 5
+    assert all(json.loads(out.read(name) or b"")["state"] == "complete" for name in runs)
+    # On another machine everything is there already.
+    shutil.rmtree(cache_folder(out, "work"))
+    again = reproduce()
+    assert again.returncode == 0, again.stderr
+    rewards = [one["average_reward"] for one in json.loads(again.stdout)["systems"]]
+    assert rewards == [one["average_reward"] for one in figures["systems"]]
 
 
 def test_a_shared_graph_cannot_be_in_a_bucket(remote: Remote, scenario: Scenario) -> None:

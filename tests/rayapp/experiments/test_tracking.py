@@ -121,12 +121,16 @@ def test_mlflow_gets_the_curves_and_settings(scenario: Scenario, tmp_path: Path)
     mlflow = pytest.importorskip("mlflow")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     folder = begun(scenario, tmp_path / "run", f"tracking.mlflow={uri}")
+    client = mlflow.MlflowClient(tracking_uri=uri)
+
     interrupted(folder)
+
+    number = client.get_experiment_by_name("kirl").experiment_id
+    (broken_off,) = client.search_runs([number])
+    assert broken_off.info.status == "KILLED"
 
     train(folder)
 
-    client = mlflow.MlflowClient(tracking_uri=uri)
-    number = client.get_experiment_by_name("kirl").experiment_id
     (run,) = client.search_runs([number])
     assert run.info.run_name == folder.manifest().name
     assert run.info.status == "FINISHED"
@@ -146,7 +150,11 @@ def test_wandb_writes_its_files_offline(
 
     (file,) = (tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb")
     assert file.stem == f"run-{folder.manifest().name}"
-    assert b"reward/average" in file.read_bytes()
+    # Its own process writes the file, and is not always through when finish() returns.
+    deadline = time.monotonic() + 30
+    while b"reward/average" not in file.read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_where_curves_go_is_no_other_run(scenario: Scenario, tmp_path: Path) -> None:

@@ -87,18 +87,22 @@ def samples(
     )
     advisor = advisor_actor.start(AdvisorSpec(kind="graph-reader"))
     try:
+        asked = 0
         for _ in range(2):
             algorithm.train()
             advisor.log_probabilities(question())
-        summary = algorithm.summary
+            summary = algorithm.summary
+            assert summary is not None
+            asked += summary.prompts_asked
         size = algorithm.graph.version()
-        assert summary is not None
         process = graph_actor.ask(advisor.handles[0].process.remote())
         deadline = time.monotonic() + 60
         while not complete(found := scraped(ray_local, process), summary.average_reward):
             assert time.monotonic() < deadline, f"only {sorted(found)}"
             time.sleep(0.5)
         assert found["ray_kirl_graph_version", "graph:watched"] == size
+        # Records change with every iteration, and with them prompts.
+        assert found["ray_kirl_prompts_asked_total", "watched"] == asked > 0
         assert found["ray_kirl_lambda", "watched"] == pytest.approx(summary.results["lambda"])
         assert found["ray_kirl_entropy_nats", "watched"] == pytest.approx(
             summary.results["entropy"]

@@ -66,8 +66,24 @@ def test_an_interrupted_sweep_goes_on_and_leaves_settings_that_train_takes(
         requests.begin(out, small(["kl.start=[0.2, 1.0]"], "grid", seed=1), scenario)
 
 
+def test_a_learning_rate_that_learns_nothing_is_stopped_after_a_quarter(
+    ray_local: ModuleType, scenario: Scenario, tmp_path: Path
+) -> None:
+    request = small(["ppo.learning_rate=[1.0e-9]"], "grid", parallel=1)
+
+    tried = sweep.run(sweep.Prepared.of(scenario, request), tmp_path, request)
+
+    # The settings as given were through before, and spared anyway.
+    given, bad = sorted(tried, key=lambda one: len(one.point))
+    assert (given.point, given.state, given.episodes) == ({}, "complete", FLOWS)
+    assert bad.point == {"ppo.learning_rate": 1e-9}
+    assert (bad.state, bad.episodes) == ("stopped early", FLOWS // 4)
+    assert [flows for flows, _ in bad.history] == [300, 600, 900, 1200]
+    assert bad.average_reward < dict(given.history)[FLOWS // 4]
+
+
 @pytest.mark.slow
-def test_a_model_searches_and_bad_trials_are_stopped_early(
+def test_a_model_searches_the_ranges_and_the_best_complete_trial_leads(
     ray_local: ModuleType, scenario: Scenario, tmp_path: Path
 ) -> None:
     over = [
@@ -85,10 +101,10 @@ def test_a_model_searches_and_bad_trials_are_stopped_early(
     assert all(0.1 <= p["kl.start"] <= 3 for p in points if p)
     given = next(one for one in outcome.tried if not one.point)
     assert given.state == "complete"
-    states = {one.state for one in outcome.tried}
-    assert states <= {"complete", "stopped early"}
-    score = max(one.average_reward for one in outcome.tried if one.state == "complete")
-    assert outcome.leader.average_reward == score >= given.average_reward
+    assert "failed" not in {one.state for one in outcome.tried}
+    ends = [one.history[-1] for one in outcome.tried if one.state == "complete"]
+    assert {flows for flows, _ in ends} == {FLOWS}
+    assert outcome.leader.history[-1][1] == max(score for _, score in ends)
 
 
 def test_a_model_that_proposes_can_be_put_away_and_goes_on(tmp_path: Path) -> None:
