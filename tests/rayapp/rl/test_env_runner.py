@@ -21,6 +21,7 @@ from rayapp.rl.env_runner import (
     pick_actions,
     slices,
 )
+from tests.rayapp.rl.conftest import BuildSmall
 
 
 @given(start=st.integers(0, 10_000), cut=st.integers(0, 50), count=st.integers(0, 50))
@@ -126,3 +127,12 @@ def test_slices_add_up_to_the_whole_whoever_samples_them(
     pieces = [sample(runner, scenario, piece) for piece in reversed(slices(100, 301, 4))]
 
     assert InteractionTable.total(piece.table for piece in pieces) == whole.table
+
+
+def test_a_runner_is_called_after_its_run(build_small: BuildSmall) -> None:
+    algorithm = build_small(KnowledgePPOConfig().knowledge(run_name="named"), runners=1)
+
+    names = algorithm.env_runner_group.foreach_env_runner(repr)
+
+    # Ray's dashboard shows this of actors whose class says it.
+    assert names == ["runner:named:0", "runner:named:1"]
