@@ -27,6 +27,7 @@ from sklearn.cluster import KMeans
 from envs.behaviours import LOGARITHMIC, PUBLISHED_COUNTS, SIBLINGS
 from envs.cicflowmeter import ACTIVITY_TIMEOUT, FIELDS, FLAG_COLUMNS, Array, std_bounds
 from envs.errors import InputError
+from envs.files import replacing
 from envs.flows import FEATURES
 
 FEWEST_FLOWS = 20
@@ -322,7 +323,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     statistics = calibrate(options.csv)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(statistics, separators=(",", ":")) + "\n", encoding="utf-8")
+    text = json.dumps(statistics, separators=(",", ":")) + "\n"
+    with replacing(options.out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
