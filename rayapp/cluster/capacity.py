@@ -5,11 +5,13 @@ Ray itself waits, without a word and for ever, for what a cluster does not have.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import ray
+from ray.autoscaler.sdk import request_resources
 from ray.util.placement_group import placement_group, remove_placement_group
 
 from envs import InputError
@@ -62,6 +64,21 @@ def ensure(runners: int, say: Callable[[str], None], others: Sequence[Bundle] = 
     if bundles:
         # What an autoscaler is to start machines for must be asked for.
         _wait(placement_group(bundles), _told(runners, coming), grows, say)
+
+
+@contextlib.contextmanager
+def asking() -> Iterator[None]:
+    """Takes back, in the end, what :func:`ask_for` asked for."""
+    try:
+        yield
+    finally:
+        ask_for(0)
+
+
+def ask_for(processors: int) -> None:
+    """Lets the autoscaler, where there is one, know how many processors could be used at once."""
+    if growth().runs:
+        request_resources(bundles=[{"CPU": 1}] * processors)
 
 
 def _check(runners: int, total: float, grows: Growth) -> None:

@@ -16,6 +16,7 @@ from envs import InputError, Scenario
 from llm_actor import actor as advisor_actor
 from llm_actor.actor import RemoteAdvisor
 from llm_actor.selection import AdvisorSpec
+from rayapp.cluster import capacity
 from rayapp.config import INFUSED
 from rayapp.experiments.reproduction.plan import Trial
 from rayapp.experiments.runs import RunFolder, begin
@@ -83,14 +84,16 @@ def run(placed: Sequence[Placed], progress: Progress | None = None, parallel: in
         parallel: trials at a time; 0 means as many as Ray has processors, which may become more.
     """
     waiting = [one for one in placed if not _finished(one.folder)]
-    # Ray holds back what has no processor yet; an autoscaler brings machines for what is held back.
-    parallel = parallel or max(1, len(waiting))
     total = sum(one.folder.manifest().total for one in placed)
     done = sum(one.folder.manifest().total for one in placed if _finished(one.folder))
     active: dict[Any, Placed] = {}
-    with _models(waiting) as models, _interrupted(active):
+    with _models(waiting) as models, capacity.asking(), _interrupted(active):
         while waiting or active:
-            while waiting and len(active) < parallel:
+            left = len(waiting) + len(active)
+            capacity.ask_for(min(parallel or left, left))
+            # Ray would begin more by itself: whoever waits for a graph lends out its processor.
+            most = parallel or max(1, int(ray.cluster_resources().get("CPU", 1)))
+            while waiting and len(active) < most:
                 one = waiting.pop(0)
                 active[_train.remote(str(one.folder.path.resolve()), models)] = one
             ready, _ = ray.wait(list(active), timeout=_POLL_SECONDS)
@@ -99,9 +102,8 @@ def run(placed: Sequence[Placed], progress: Progress | None = None, parallel: in
                 _ended(reference, one)
                 done += one.folder.manifest().total
             if progress:
-                flows = [(one, one.flows()) for one in active.values()]
-                begun = [f"{one.trial.label} {one.trial.name}" for one, met in flows if met]
-                progress(done + sum(met for _, met in flows), total, ", ".join(begun))
+                names = ", ".join(f"{o.trial.label} {o.trial.name}" for o in active.values())
+                progress(done + sum(one.flows() for one in active.values()), total, names)
 
 
 def _ended(reference: Any, one: Placed) -> None:  # noqa: ANN401
@@ -140,8 +142,7 @@ def _interrupted(active: Mapping[Any, Placed]) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        # Those that wait first, or they would begin where others end.
-        for reference in reversed(list(active)):
+        for reference in active:
             # To a training this is Ctrl-C. Its own calls to its graph are to be answered still.
             ray.cancel(reference, recursive=False)
         if active:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -85,6 +86,21 @@ def test_trials_share_a_language_model_and_its_answers(
     (load,) = loads
     # The second met the same flows in the same order, so it brought no new question.
     assert 0 < load.asked == load.prompts / 2
+
+
+def test_no_more_trials_than_processors_are_under_way(
+    ray_local: ModuleType, scenario: Scenario, tmp_path: Path
+) -> None:
+    several = [replace(tiny("ppo-kg", episodes=4_000), name=f"ppo-kg {n}") for n in range(5)]
+    told: list[str] = []
+
+    trials.run(
+        trials.place(several, scenario, tmp_path), lambda done, total, names: told.append(names)
+    )
+
+    processors = int(ray_local.cluster_resources()["CPU"])
+    at_a_time = [len(names.split(", ")) for names in told if names]
+    assert max(at_a_time) == processors < len(several)
 
 
 def test_an_interrupted_trial_goes_on(
