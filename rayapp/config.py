@@ -144,7 +144,7 @@ class DQNSettings(_Settings):
     learning_rate: _Rate = 3e-3
     loss: Literal["huber", "mse"] = "huber"
     gradient_clip: _Rate | None = None
-    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.7
+    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.4
     class_weight_limit: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 20.0
 
 

@@ -30,7 +30,7 @@ from rayapp.rl.stepping import Slice, action_noise, pick_actions
 SETTINGS = ({"flows_per_iteration": 65_536, "epochs": 8},)
 
 CLIP = 0.3
-BALANCE = 0.5
+BALANCE, LIMIT = 0.7, 20.0
 
 
 class TensorLoop(Peer):
@@ -107,7 +107,7 @@ class TensorLoop(Peer):
     def _weights(self, table: InteractionTable) -> Tensor:
         self._met += table.flows_by_class(len(self._met))
         met = np.maximum(self._met, 1)
-        weights = table.count * ((met.max() / met) ** BALANCE)[table.actual]
+        weights = table.count * np.minimum((met.max() / met) ** BALANCE, LIMIT)[table.actual]
         return torch.from_numpy((weights / weights.mean()).astype(np.float32))
 
 
