@@ -232,6 +232,18 @@ class _Training:
         self._log.close()
 
 
+class NotRecoveredError(RuntimeError):
+    """A training did not go on after a death.
+
+    Args:
+        kind: who died.
+        kills: how many of that kind had died, this one included.
+    """
+
+    def __init__(self, kind: Kind, kills: int) -> None:
+        super().__init__(f"no iteration for {PATIENCE:.0f} s after {kind} number {kills} died")
+
+
 class _Hand:
     """Kills one after the other, and waits for each to be got over."""
 
@@ -281,7 +293,7 @@ class _Hand:
         # What was under way may still end; a whole iteration more needs all that are left.
         while not training.complete and training.episodes() <= before + FLOWS:
             if time.monotonic() - begun > PATIENCE:
-                raise RuntimeError(f"no iteration for {PATIENCE:.0f} s after the {kind} died")
+                raise NotRecoveredError(kind, deaths.kills)
             time.sleep(_POLL_SECONDS)
         deaths.recoveries += 1
         deaths.seconds.append(time.monotonic() - begun)

@@ -32,22 +32,26 @@ def chaos(
     """Kill runners, graph, language model, nodes and drivers at random, and count every flow.
 
     On a cluster of its own, of three nodes on this machine. Ends with exit code 1 if a flow was
-    lost or counted twice.
+    lost or counted twice, or if a training did not go on within five minutes of a death.
     """
     from rayapp.bench import chaos as measured
 
     with tempfile.TemporaryDirectory() as folder:
         where = scenario or made_up_scenario(Path(folder) / "scenario")
-        found = measured.measure(
-            Scenario.load(where),
-            Path(folder),
-            60 * minutes,
-            lambda seconds, note: console.err.print(
-                f"{seconds:,.0f} of {60 * minutes:,.0f} s: {note}"
-            ),
-            seed=seed,
-            episodes=episodes or measured.EPISODES,
-        )
+        try:
+            found = measured.measure(
+                Scenario.load(where),
+                Path(folder),
+                60 * minutes,
+                lambda seconds, note: console.err.print(
+                    f"{seconds:,.0f} of {60 * minutes:,.0f} s: {note}"
+                ),
+                seed=seed,
+                episodes=episodes or measured.EPISODES,
+            )
+        except measured.NotRecoveredError as error:
+            console.err.print(f"A promise is broken, or this machine is far too busy: {error}")
+            raise typer.Exit(1) from error
     if as_json:
         console.print_json(asdict(found))
     else:

@@ -11,9 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from envs import Scenario
 from rayapp import config
+from rayapp.__main__ import app
+from rayapp.bench import chaos
 from rayapp.bench.chaos import KINDS, expected_counts, lost_and_doubled
 from rayapp.cluster.local import descendants, kill
 from rayapp.experiments import training
@@ -77,3 +80,18 @@ def test_deaths_of_all_kinds_lose_and_double_nothing() -> None:
     assert found["kills"] == found["recoveries"] >= len(KINDS)
     assert found["flows_without_a_node"] > 0
     assert found["reward"] > found["unhurt_reward"] - 0.01
+
+
+def test_a_training_that_does_not_go_on_is_one_message_and_exit_code_1(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stuck(*_: object, **__: object) -> None:
+        raise chaos.NotRecoveredError("node", 3)
+
+    monkeypatch.setattr(chaos, "measure", stuck)
+
+    done = CliRunner().invoke(app, ["bench", "chaos", "--scenario", str(scenario.path)])
+
+    assert done.exit_code == 1
+    assert "no iteration for 300 s after node number 3 died" in " ".join(done.output.split())
+    assert "Traceback" not in done.output
