@@ -98,13 +98,12 @@ class ObjectStore:
 
 
 @pytest.fixture(scope="session")
-def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
-    """A server of moto's with an empty bucket named kirl, and a cache of our own."""
+def object_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """A server of moto's, and a cache of our own."""
     server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server.start()
     store = ObjectStore("http://{}:{}".format(*server.get_host_and_port()))
-    store.create("kirl")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", store.url)
         patch.setenv("AWS_ACCESS_KEY_ID", "AKIATHEKEY")
@@ -112,6 +111,13 @@ def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectSto
         patch.setenv("KIRL_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield store
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def object_store(object_server: ObjectStore) -> ObjectStore:
+    """The server with a bucket named kirl: tests that simulate AWS in this process empty it."""
+    object_server.create("kirl")
+    return object_server
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,6 @@ import rayapp
 
 boto3 = pytest.importorskip("boto3")
 moto = pytest.importorskip("moto")
-backends = pytest.importorskip("moto.backends")
 
 CLUSTER = Path(rayapp.__file__).parents[1] / "cluster.yaml"
 REGION = "us-west-2"
@@ -35,16 +34,9 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ec2]:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     utils.resource_cache.cache_clear()
-    # Buckets that other tests have on moto's server are kept in the same place, and stay.
-    simulated = moto.mock_aws()
-    simulated.start(reset=False)
-    try:
+    with moto.mock_aws():
         boto3.client("iam").create_instance_profile(InstanceProfileName="kirl-head")
         yield boto3.client("ec2", region_name=REGION)
-    finally:
-        for service in ("iam", "ec2"):
-            backends.get_backend(service).reset()
-        simulated.stop(remove_data=False)
 
 
 def groups(account: Ec2) -> dict[str, list[dict[str, Any]]]:
