@@ -542,6 +542,15 @@ def test_a_server_that_stops_and_starts_again_is_missed_and_found() -> None:
         assert advisor.answers(prompts_of(4))[1].all()
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C interrupts, also where the tests were started in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_trial_makes_way_for_the_next() -> None:
     clock = Clock()
 
