@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from ray.exceptions import ActorDiedError
 from ray.util.metrics import Counter, Gauge, Histogram
 
 from envs import PAPER, InputError
+from kg_actor import patience
 from kg_actor.actor import NAMESPACE, ask, growth
 from llm_actor.advisor import Advisor
 from llm_actor.attempts import Attempts
@@ -39,9 +39,6 @@ SECONDS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]
 
 SIZES = [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0]
 """Boundaries of the exported histogram of batch sizes."""
-
-SECONDS_BETWEEN_WORDS = 10.0
-"""While a GPU is waited for."""
 
 _log = logging.getLogger(__name__)
 
@@ -450,19 +447,19 @@ def _say_where(spec: AdvisorSpec, place: Place, replicas: int) -> None:
 def _wait_for_gpus(handles: Sequence[Any], spec: AdvisorSpec) -> None:
     """Returns once every replica has its GPU; says every ten seconds that it waits."""
     waiting = [handle.process.remote() for handle in handles]
-    begun = time.monotonic()
-    while waiting:
-        _, waiting = ray.wait(
-            waiting, num_returns=len(waiting), timeout=SECONDS_BETWEEN_WORDS, fetch_local=False
+
+    def started(seconds: float) -> bool:
+        return not ray.wait(waiting, num_returns=len(waiting), timeout=seconds, fetch_local=False)[
+            1
+        ]
+
+    def what() -> str:
+        total, free = (
+            told().get("GPU", 0.0) for told in (ray.cluster_resources, ray.available_resources)
         )
-        if waiting:
-            _log.info(
-                "Waiting since %.0f s for %s to start on a GPU; of %g in the cluster %g are free",
-                time.monotonic() - begun,
-                spec.name,
-                ray.cluster_resources().get("GPU", 0.0),
-                ray.available_resources().get("GPU", 0.0),
-            )
+        return f"{spec.name} to start on a GPU; of {total:g} in the cluster {free:g} are free"
+
+    patience.wait(started, what, _log.info)
 
 
 def _resources(need: Need) -> tuple[dict[str, float], dict[str, float]]:

@@ -6,7 +6,6 @@ Ray itself waits, without a word and for ever, for what a cluster does not have.
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,12 +14,11 @@ from ray.autoscaler.sdk import request_resources
 from ray.util.placement_group import placement_group, remove_placement_group
 
 from envs import InputError
+from kg_actor import patience
 from kg_actor.actor import growth
 from kg_actor.growth import Growth
 from llm_actor.placement import SHARE
 from rayapp.config import INFUSED, TrainingSettings
-
-SECONDS_BETWEEN_WORDS = 10.0
 
 Bundle = Mapping[str, float]
 """Resources that one node must have together, as Ray names them."""
@@ -108,15 +106,14 @@ def _told(runners: int, others: Sequence[Bundle]) -> str:
 
 def _wait(group: Any, wanted: str, grows: Growth, say: Callable[[str], None]) -> None:  # noqa: ANN401
     asked = "; the autoscaler is asked for more" if grows.runs else ""
-    begun = time.monotonic()
+
+    def what() -> str:
+        free, total = (
+            told().get("CPU", 0.0) for told in (ray.available_resources, ray.cluster_resources)
+        )
+        return f"{wanted}; of {total:g} processors in the cluster {free:g} are free{asked}"
+
     try:
-        while not group.wait(timeout_seconds=SECONDS_BETWEEN_WORDS):
-            free, total = (
-                told().get("CPU", 0.0) for told in (ray.available_resources, ray.cluster_resources)
-            )
-            say(
-                f"Waiting since {time.monotonic() - begun:.0f} s for {wanted}; "
-                f"of {total:g} processors in the cluster {free:g} are free{asked}"
-            )
+        patience.wait(group.wait, what, say)
     finally:
         remove_placement_group(group)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rayapp.rl.reference_term import REFERENCE_LOGP, WEIGHTS
+
 
 @dataclass(frozen=True)
 class Contexts:
@@ -54,6 +56,17 @@ class Contexts:
             actions: int64 [rows].
         """
         return table.reshape(-1).index_select(0, self.of_row * table.shape[1] + actions)
+
+    def situations(self, rows: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What holds of contexts: their weights and, where there is one, the reference policy.
+
+        Args:
+            rows: columns of counted rows.
+        """
+        found = {WEIGHTS: self.weights(rows[WEIGHTS])}
+        if REFERENCE_LOGP in rows:
+            found[REFERENCE_LOGP] = rows[REFERENCE_LOGP][self.first]
+        return found
 
     def weights(self, weights: Tensor) -> Tensor:
         """Weights of contexts, float [contexts]; means over them equal means over rows.

@@ -5,6 +5,8 @@ The only place that sees all parts: runners, graph, advice, learner.
 
 from __future__ import annotations
 
+import functools
+import logging
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -35,6 +37,7 @@ from ray.rllib.utils.metrics import (
     NUM_ENV_STEPS_TRAINED_LIFETIME,
     TIMERS,
 )
+from ray.tune import Trainable
 from torch import Tensor
 
 from envs import InputError, InteractionTable
@@ -45,6 +48,7 @@ from kg_actor import (
     Keyed,
     MergeKey,
     counters_of,
+    patience,
     records_of,
 )
 from kg_actor import client as graph_client
@@ -59,7 +63,6 @@ from rayapp.rl.env_runner import Assignment, Fragment, Knowledge, Slice, slices
 from rayapp.rl.graph_checkpoint import COMPONENT_GRAPH, GraphCheckpoint
 from rayapp.rl.monitor import IterationMetrics
 from rayapp.rl.networks import NetworkSpec
-from rayapp.rl.patience import told_while_waiting
 from rayapp.rl.reference_term import WEIGHTS
 from rayapp.rl.saved_policy import Policy, SavedPolicy, TablePolicy
 from rayapp.rl.summary import IterationSummary, numbers
@@ -67,6 +70,8 @@ from rayapp.rl.summary import IterationSummary, numbers
 GRAPH_MERGE_TIMER = "graph_merge"
 ADVICE_TIMER = "advice"
 KNOWLEDGE_STATE = "knowledge"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -301,7 +306,7 @@ class KnowledgeInfused(Algorithm):
         if not self.config.infuse:
             return Knowledge(counters, None, None, counts.version)
         records = records_of(counts, self._predicted, self._catalogue, self.config.prior)
-        with told_while_waiting(self._whom_to_wait_for):
+        with patience.told_while_waiting(self._whom_to_wait_for, _log.warning):
             self.advised = table = self._desk.advise(records)
         reference = self.config.reference.policy(table.log_probabilities)
         return Knowledge(counters, table.suggestion, reference, counts.version)
@@ -464,6 +469,18 @@ class KnowledgeInfused(Algorithm):
             circuit=self._desk.circuit if self.advised else None,
             results=numbers(results),
         )
+
+    @functools.cached_property
+    def _told_config(self) -> dict[str, Any]:
+        """RLlib's configuration as results have it. It is frozen, and copying it takes a while."""
+        return self.config.to_dict()
+
+    def get_auto_filled_metrics(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
+        """What Tune adds to every result; RLlib would convert the configuration anew each time."""
+        filled: dict[str, Any] = Trainable.get_auto_filled_metrics(self, *args, **kwargs)
+        if "config" in filled:
+            filled["config"] = self._told_config
+        return filled
 
     def graph_state(self) -> GraphState:
         """Everything the graph holds now."""

@@ -31,13 +31,7 @@ from ray.rllib.evaluation.postprocessing import Postprocessing
 from torch import Tensor
 
 from rayapp.rl.contexts import Contexts
-from rayapp.rl.reference_term import (
-    LAMBDA_KEY,
-    REFERENCE_KL_KEY,
-    REFERENCE_LOGP,
-    WEIGHTS,
-    ReferenceTerm,
-)
+from rayapp.rl.reference_term import LAMBDA_KEY, REFERENCE_KL_KEY, WEIGHTS, ReferenceTerm
 from rayapp.rl.whole_batch import WholeBatch, is_counted
 
 
@@ -143,28 +137,45 @@ class ReferencePPOLearner(WholeBatch, ReferenceTerm, PPOTorchLearner):
                     self.complete(self.module[module_id].unwrapped(), rows)
         return super().update(training_data=data, **kwargs)
 
-    def complete(self, module: Any, rows: Any, contexts: Contexts | None = None) -> None:  # noqa: ANN401
+    def complete(self, module: Any, rows: Any) -> None:  # noqa: ANN401
         """Adds to counted rows what the networks that sampled them say.
 
         Args:
             module: with those networks.
             rows: columns of one module.
-            contexts: the rows' own, if these are known; then distributions are left out.
         """
         device = next(module.parameters()).device
+        met = {Columns.OBS: torch.as_tensor(rows[Columns.OBS], device=device)}
+        with torch.no_grad():
+            logits = module.forward_train(met)[Columns.ACTION_DIST_INPUTS]
+            self.add_targets(rows, logits, module.compute_values(met))
+
+    def add_targets(
+        self,
+        rows: Any,  # noqa: ANN401
+        logits: Tensor,
+        values: Tensor,
+        contexts: Contexts | None = None,
+    ) -> None:
+        """The same, given what those networks say.
+
+        Args:
+            rows: columns of one module.
+            logits: float [contexts, actions]; not differentiated here.
+            values: float [contexts], likewise.
+            contexts: the rows' own; by default each row is its own, and their action
+                distributions are added, too.
+        """
 
         def tensor(column: str) -> Tensor:
-            return torch.as_tensor(rows[column], device=device)
+            return torch.as_tensor(rows[column], device=logits.device)
 
         with torch.no_grad():
-            observed = tensor(Columns.OBS)
-            known = contexts or Contexts.each(len(observed), observed.device)
-            met = {Columns.OBS: observed if contexts is None else observed[contexts.first]}
-            logits = module.forward_train(met)[Columns.ACTION_DIST_INPUTS]
+            known = contexts or Contexts.each(len(logits), logits.device)
             logp = torch.log_softmax(logits, dim=-1)
             rewards, weights = tensor(Columns.REWARDS), tensor(WEIGHTS)
             # Episodes are one step long: the return is the reward.
-            advantages = rewards - known.spread(module.compute_values(met))
+            advantages = rewards - known.spread(values)
             share = weights / weights.sum()
             centred = advantages - (share * advantages).sum()
             deviation = torch.sqrt(_variance(advantages, weights))
@@ -202,6 +213,7 @@ class ReferencePPOLearner(WholeBatch, ReferenceTerm, PPOTorchLearner):
         values: Tensor,
         *,
         contexts: Contexts | None = None,
+        situations: dict[str, Tensor] | None = None,
         logged: bool = True,
     ) -> Tensor:
         """The loss, given what the networks say.
@@ -214,27 +226,26 @@ class ReferencePPOLearner(WholeBatch, ReferenceTerm, PPOTorchLearner):
             values: float [contexts].
             contexts: of the rows; by default each row is its own. RLlib's KL penalty between
                 successive policies needs that.
+            situations: what the batch says of contexts rather than rows, as
+                :meth:`Contexts.situations` gives it.
             logged: whether metrics are.
         """
-        weights, situations = _row_weights(batch), batch
-        of_context = weights
-        if contexts is not None:
-            of_context, values = contexts.weights(weights), contexts.spread(values)
-            if REFERENCE_LOGP in batch:
-                situations = {REFERENCE_LOGP: batch[REFERENCE_LOGP][contexts.first]}
+        weights = _row_weights(batch)
+        met = situations or {**batch, WEIGHTS: weights}
         known = contexts or Contexts.each(len(logits), logits.device)
+        values = known.spread(values)
         terms = PPOTerms.of(logits, values, batch, weights, known, config)
         loss = terms.policy + config.vf_loss_coeff * terms.value
         entropy_coeff = self.entropy_coeff_schedulers_per_module[module_id].get_current_value()
         if entropy_coeff:
-            loss = loss - entropy_coeff * terms.entropy(of_context)
+            loss = loss - entropy_coeff * terms.entropy(met[WEIGHTS])
         trust_kl = torch.zeros((), device=logits.device)
         if config.use_kl_loss:
             distribution = self.module[module_id].unwrapped().get_train_action_dist_cls()
             previous = distribution.from_logits(batch[Columns.ACTION_DIST_INPUTS])
             trust_kl = (weights * previous.kl(distribution.from_logits(logits))).mean()
             loss = loss + self.curr_kl_coeffs_per_module[module_id] * trust_kl
-        infusion, to_reference, weight = self.reference_term(logits, situations, of_context)
+        infusion, to_reference, weight = self.reference_term(logits, met, met[WEIGHTS])
         loss = loss + infusion
         if logged:
             with torch.no_grad():
@@ -246,7 +257,7 @@ class ReferencePPOLearner(WholeBatch, ReferenceTerm, PPOTorchLearner):
                     LEARNER_RESULTS_VF_EXPLAINED_VAR_KEY: explained_variance(
                         targets, values, weights
                     ),
-                    ENTROPY_KEY: terms.entropy(of_context),
+                    ENTROPY_KEY: terms.entropy(met[WEIGHTS]),
                     LEARNER_RESULTS_KL_KEY: trust_kl,
                     REFERENCE_KL_KEY: to_reference,
                     LAMBDA_KEY: weight,

@@ -37,7 +37,7 @@ def is_counted(rows: Any) -> bool:  # noqa: ANN401
 class WholeBatch:
     """The short way for an RLlib learner on :class:`MitigationModule`; mix it in first.
 
-    The learner has ``complete`` and ``counted_loss`` (:class:`ReferencePPOLearner`).
+    The learner has ``add_targets`` and ``counted_loss`` (:class:`ReferencePPOLearner`).
     """
 
     config: Any
@@ -86,11 +86,15 @@ class WholeBatch:
         }
         module = self.module[DEFAULT_MODULE_ID]
         contexts = Contexts.of(rows[Columns.OBS])
-        learner.complete(module, rows, contexts)
         config = self.config.get_config_for_module(DEFAULT_MODULE_ID)
         networks = module.prepared(rows[Columns.OBS][contexts.first])
+        situations = contexts.situations(rows)
+        logits, values = networks()
+        # Nothing has changed yet: these are the networks that sampled the rows.
+        learner.add_targets(rows, logits, values, contexts)
         for epoch in range(num_epochs):
-            logits, values = networks()
+            if epoch:
+                logits, values = networks()
             loss = learner.counted_loss(
                 DEFAULT_MODULE_ID,
                 config,
@@ -98,6 +102,7 @@ class WholeBatch:
                 logits,
                 values,
                 contexts=contexts,
+                situations=situations,
                 logged=epoch == num_epochs - 1,
             )
             self._descend(loss)

@@ -10,6 +10,7 @@ import pytest
 
 from envs import InputError
 from kg_actor import actor as graph_actor
+from kg_actor import patience
 from kg_actor.growth import Growth
 from llm_actor import actor as advisor_actor
 from llm_actor.placement import Need
@@ -27,7 +28,7 @@ def test_busy_processors_are_waited_for_and_it_is_said(
     ray_local: Any,  # noqa: ANN401
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(capacity, "SECONDS_BETWEEN_WORDS", 0.2)
+    monkeypatch.setattr(patience, "SECONDS_BETWEEN_WORDS", 0.2)
 
     @ray_local.remote(num_cpus=2)
     class Busy:

@@ -1,5 +1,3 @@
-"""Whoever waits for a language model is told so, again and again."""
-
 from __future__ import annotations
 
 import logging
@@ -9,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from kg_actor import patience
 from llm_actor import GraphReader
 from llm_actor.prompts import Prompts
-from rayapp.rl import patience
 from rayapp.rl.algorithm import KnowledgePPOConfig
 from tests.rayapp.rl.conftest import BuildSmall
 
@@ -39,15 +37,3 @@ def test_a_training_that_waits_for_advice_says_so(
     told = [record.getMessage() for record in caplog.records if "Waiting" in record.message]
     assert len(told) >= 2
     assert all(line.endswith("s for the advisor") for line in told)
-
-
-def test_nothing_is_said_of_what_is_quick_or_over(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(patience, "SECONDS_BETWEEN_WORDS", 0.1)
-
-    with pytest.raises(ZeroDivisionError), patience.told_while_waiting("nothing"):
-        _ = 1 / 0
-    time.sleep(0.3)
-
-    assert not caplog.records
