@@ -19,7 +19,11 @@ def made_up_scenario(path: Path, rows: int = 100_000) -> Path:
         return Scenario.prepare(flows, path, seed=0).path
 
 
-_NEEDS = {"stable-baselines3 ppo": "stable_baselines3", "vowpal wabbit": "vowpalwabbit"}
+_NEEDS = {
+    "stable-baselines3 ppo": "stable_baselines3",
+    "vowpal wabbit": "vowpalwabbit",
+    "vowpal wabbit online": "vowpalwabbit",
+}
 
 
 def check_peers(names: Iterable[str], command: str, otherwise: str) -> None:

@@ -23,7 +23,8 @@ CONTENDERS = {
     "kirl ppo": "kirl:ppo",
     "rllib ppo": "rllib:StockPPO",
     "stable-baselines3 ppo": "sb3:StableBaselines",
-    "vowpal wabbit": "vowpal:Online",
+    "vowpal wabbit": "vowpal:InBlocks",
+    "vowpal wabbit online": "vowpal_online:FlowByFlow",
     "tensor loop": "tensor_loop:TensorLoop",
 }
 """Names, and module and callable that make one from :class:`Work`."""

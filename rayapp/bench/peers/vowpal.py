@@ -1,4 +1,4 @@
-"""Vowpal Wabbit's online contextual bandit, as a user in a hurry would drive it from Python.
+"""Vowpal Wabbit's online contextual bandit, driven from Python as fast as we know how.
 
 ``--cb_explore`` with one linear model per action over predicted class and signature, one-hot,
 as ``kirl train --algo vw`` has it, but with what favours it here: no torch, no checkpoints and
@@ -9,10 +9,12 @@ reward would stay below the bound for ever.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from envs import Scenario, ThreatMitigationVectorEnv
+from envs import FlowSet, Scenario, ThreatMitigationVectorEnv
 from envs.bandit import Decided
 from envs.catalogue import MISS_REWARD, TOP_REWARD
 from rayapp.bench.peers.contender import Peer, Stretch, Work, flows_of
@@ -41,26 +43,33 @@ def exploration(flows: int) -> float:
     return 0.5**doublings
 
 
-class Online(Peer):
-    """A workspace of Vowpal Wabbit, taught flow by flow; no Ray, no torch."""
+def contexts_of(flows: FlowSet) -> list[str]:
+    """What Vowpal Wabbit reads of each signature."""
+    # A name that is a number would be its own hash, and neighbours would share weights.
+    return [f"|class c{kind} |signature s{n}" for n, kind in enumerate(flows.predicted.tolist())]
+
+
+def workspace_of(actions: int, cb_type: str) -> Any:  # noqa: ANN401
+    """A workspace that names the action that looks best; who asks explores around it."""
+    from vowpalwabbit import Workspace
+
+    return Workspace(
+        f"--cb_explore {actions} --epsilon 0 --cb_type {cb_type} --bit_precision {_BITS} --quiet"
+    )
+
+
+class InBlocks(Peer):
+    """A workspace of Vowpal Wabbit that is asked once per block and signature."""
 
     def __init__(self, work: Work) -> None:
-        from vowpalwabbit import Workspace
-
         self._flows = flows_of(Scenario.load(work.scenario))
-        predicted, self._actions = self._flows.predicted, len(self._flows.catalogue.actions)
+        self._actions = len(self._flows.catalogue.actions)
         self._frozen, self._at = int(work.setting["frozen_flows"]), 0
         self._env = ThreatMitigationVectorEnv(self._flows, self._frozen)
-        # A name that is a number would be its own hash, and neighbours would share weights.
-        contexts = [f"|class c{kind} |signature s{n}" for n, kind in enumerate(predicted.tolist())]
-        self._contexts = contexts
-        # It names the action that looks best; what is explored around it is decided here.
-        self._workspace = Workspace(
-            f"--cb_explore {self._actions} --epsilon 0 --cb_type {work.setting['cb_type']} "
-            f"--bit_precision {_BITS} --quiet"
-        )
-        self._asked = [self._workspace.example(context) for context in contexts]
-        self._best: NDArray[np.int64] = np.zeros(len(contexts), np.int64)
+        self._contexts = contexts_of(self._flows)
+        self._workspace = workspace_of(self._actions, str(work.setting["cb_type"]))
+        self._asked = [self._workspace.example(context) for context in self._contexts]
+        self._best: NDArray[np.int64] = np.zeros(len(self._contexts), np.int64)
         self._share = 0.0
         self._examples: dict[tuple[int, int, float, float], object] = {}
 
