@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from statistics import median
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -59,13 +61,24 @@ def compare(axes: Axes, runs: Runs) -> None:
 
 def _average_rewards(axes: Axes, runs: Runs) -> None:
     for (name, lines), look in zip(runs.items(), _cycle(len(runs)), strict=True):
-        _line(axes, lines, lambda line: line.average_reward, look, name)
+        _line(axes, _steady(lines), lambda line: line.average_reward, look, name)
+
+
+def _steady(lines: Sequence[ProgressLine]) -> list[ProgressLine]:
+    """Without iterations of under a quarter of the usual flows, such as the last one's rest.
+
+    The mean of so few swings by more than what a curve is to show.
+    """
+    flows = [end - start for start, end in pairwise([0, *(line.episodes for line in lines)])]
+    least = median(flows) / 4 if flows else 0
+    return [line for line, count in zip(lines, flows, strict=True) if count >= least]
 
 
 def closing_range(runs: Runs) -> tuple[float, float]:
     """Lowest and highest average reward in the second half of training, with a margin."""
-    late = [line.average_reward for lines in runs.values() for line in lines[len(lines) // 2 :]]
-    late = late or [line.average_reward for lines in runs.values() for line in lines] or [0.0]
+    steady = [_steady(lines) for lines in runs.values()]
+    late = [line.average_reward for lines in steady for line in lines[len(lines) // 2 :]]
+    late = late or [0.0]
     margin = max(0.08 * (max(late) - min(late)), 1e-3)
     return min(late) - margin, min(max(late), TOP_REWARD) + margin
 

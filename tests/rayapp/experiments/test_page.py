@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ from envs import InputError, InteractionTable, Scenario
 from kg_actor import GraphSpec, Keyed, MergeKey
 from kg_actor.store import GraphStore
 from rayapp.config import Algo, TrainingSettings
-from rayapp.experiments.curves import closing_range, flows_label
 from rayapp.experiments.evaluation import CorrectAction, Score, Scorecard
 from rayapp.experiments.page import write_page
 from rayapp.experiments.runs import ProgressLine, RunFolder, RunManifest
@@ -197,19 +195,3 @@ def test_runs_of_different_scenarios_are_not_compared(
 def test_a_run_without_its_card_is_refused(folders: dict[str, RunFolder], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="needs a scorecard"):
         write_page(tmp_path / "page.html", folders, {"ppo": CARDS["ppo"]})
-
-
-def test_the_close_curve_shows_the_second_half_of_training() -> None:
-    lines = [ProgressLine(i, i, 0.0, float(i), {}, i, 0) for i in range(5)]
-
-    low, high = closing_range({"one": lines, "two": [replace(lines[-1], average_reward=2.5)]})
-
-    assert low == pytest.approx(2 - 0.16)
-    assert high == pytest.approx(4 + 0.16)
-
-
-@pytest.mark.parametrize(
-    ("flows", "label"), [(0, "0"), (500, "500"), (65_000, "65 k"), (1.5e6, "1.5 M")]
-)
-def test_flows_are_labelled_in_thousands_and_millions(flows: float, label: str) -> None:
-    assert flows_label(flows) == label

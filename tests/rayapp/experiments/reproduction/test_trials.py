@@ -125,21 +125,6 @@ def test_an_interrupted_trial_goes_on(
     assert rewards[0] == rewards[1]
 
 
-def test_trials_that_are_interrupted_together_write_their_checkpoints(
-    ray_local: ModuleType, scenario: Scenario, tmp_path: Path
-) -> None:
-    (placed,) = trials.place([endless()], scenario, tmp_path)
-
-    def stop_midway(done: int, total: int, names: str) -> None:
-        if done:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        trials.run([placed], stop_midway)
-
-    assert 0 < placed.folder.manifest().episodes == placed.flows() < 100_000_000
-
-
 def test_other_settings_in_the_same_place_are_refused(scenario: Scenario, tmp_path: Path) -> None:
     trials.place([tiny("ppo")], scenario, tmp_path)
 
@@ -167,16 +152,17 @@ def test_a_trial_that_fails_says_where(
         trials.run([bad])
 
 
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), InputError("another trial failed")])
 def test_whatever_ends_a_reproduction_trials_write_their_checkpoints(
-    ray_local: ModuleType, scenario: Scenario, tmp_path: Path
+    ray_local: ModuleType, scenario: Scenario, tmp_path: Path, end: BaseException
 ) -> None:
     (placed,) = trials.place([endless()], scenario, tmp_path)
 
-    def fail_midway(done: int, total: int, names: str) -> None:
+    def end_midway(done: int, total: int, names: str) -> None:
         if done:
-            raise InputError("another trial failed")
+            raise end
 
-    with pytest.raises(InputError, match="another trial"):
-        trials.run([placed], fail_midway)
+    with pytest.raises(type(end)):
+        trials.run([placed], end_midway)
 
     assert 0 < placed.folder.manifest().episodes == placed.flows() < 100_000_000
