@@ -86,11 +86,6 @@ class Load:
     tokens: int = 0
     tokens_per_second: float = 0.0
 
-    @property
-    def batch_mean(self) -> float:
-        """Prompts per batch."""
-        return self.asked / self.batches if self.batches else 0.0
-
 
 class Meter:
     """Counts; times are kept for the last :data:`WINDOW` events of their sort only."""

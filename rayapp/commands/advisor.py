@@ -220,6 +220,7 @@ def train(
     neighbourhoods: Annotated[
         int, typer.Option(min=1, help="Of each shape, that the result is judged on.")
     ] = 4096,
+    as_json: AsJson = False,
 ) -> None:
     """Train the small language model on simulated neighbourhoods, and judge it."""
     _check_new(out)
@@ -231,6 +232,9 @@ def train(
     limit = MINUTES if minutes is None and steps is None else minutes
     plan = Plan(steps or 1_000_000, batch, limit, rate=2e-3, seed=seed, device=place)
     result = train_and_judge(out, plan, Size(), neighbourhoods, console.working("Judging"))
+    if as_json:
+        console.print_json(result)
+        return
     shown = ("alone", "misled", "silent", "kl")
     console.out.print(
         f"Written to {out}: " + ", ".join(f"{key} {result[key]}" for key in shown), soft_wrap=True

@@ -109,7 +109,8 @@ class Reporter:
             self._first, self._begun = done, now
         elapsed = now - self._begun
         rate = (done - self._first) / elapsed if elapsed > 0 else 0.0
-        shown = f"{rate:,.0f} {self._unit}/s" if rate else ""
+        shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+        shown = f"{shown} {self._unit}/s" if rate else ""
         if err.is_terminal:
             self._bar.update(self._task, completed=done, total=total, rate=shown, note=note)
         elif now - self._printed > _SECONDS_BETWEEN_LINES:

@@ -31,23 +31,43 @@ def demo(
     rows: Annotated[int, typer.Option(help="Synthetic flows.")] = 300_000,
     episodes: Annotated[int, typer.Option(help="Flows to train each algorithm on.")] = 4_000_000,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of everything.")] = 0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of tables.")
+    ] = False,
 ) -> None:
     """Prepare synthetic flows, train ppo and ppo-kg, compare them, draw a page."""
     check_writable(out / "scenario")
     scenario = _scenario(out / "scenario", rows, seed)
-    show_detection(scenario)
+    if not as_json:
+        show_detection(scenario)
+    results = {}
     for algo in ALGORITHMS:
         options = {"algo": algo, "episodes": episodes, "seed": seed}
         settings = config.load(None, ADVICE if algo == "ppo-kg" else (), options)
-        train.run(settings, scenario.path, out / algo, as_json=False)
+        results[algo] = train.run(settings, scenario.path, out / algo)
+        if not as_json:
+            train.show(algo, results[algo])
     folders = {algo: RunFolder(out / algo) for algo in ALGORITHMS}
     cards = {algo: scorecard(folder) for algo, folder in folders.items()}
-    console.out.print(scorecard_table(cards, "test split, synthetic"))
+    if not as_json:
+        console.out.print(scorecard_table(cards, "test split, synthetic"))
     with console.working("Drawing the page"):
         from rayapp.experiments.page import write_page
 
         page = write_page(out / "index.html", folders, cards)
         explorer = _explorer(out)
+    if as_json:
+        runs = {algo: results[algo].to_json() | cards[algo].to_json() for algo in ALGORITHMS}
+        console.print_json(
+            {
+                "scenario": str(scenario.path),
+                "detection": scenario.manifest["detection"],
+                "runs": runs,
+                "page": str(page),
+                "explorer": str(explorer),
+            }
+        )
+        return
     console.out.print(f"Learning curves and knowledge graph: {page}")
     console.out.print(f"The graph to explore: {explorer}")
 

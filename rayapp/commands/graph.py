@@ -213,6 +213,7 @@ def import_lessons(
         Path | None, typer.Option(help="Make a new graph of this scenario, for runs to share.")
     ] = None,
     address: Address = None,
+    as_json: AsJson = False,
 ) -> None:
     """Teach a graph an analyst's or a feed's experience, or withdraw it again."""
     if bool(files) == (withdraw is not None):
@@ -238,12 +239,21 @@ def import_lessons(
         graphs.create(Path(source), loaded)
     with find_source(source, address) as found:
         if withdraw is not None:
-            _withdraw(found, withdraw)
+            number = _withdraw(found, withdraw)
+            if as_json:
+                console.print_json({"withdrawn": number, "sources": [withdraw]})
+            else:
+                console.out.print(f"Withdrew {number:,} lessons of {withdraw}")
             return
         lessons = lessons or read(found.spec.catalogue)
         found.teach(lessons)
-    sources = ", ".join(sorted({lesson.provenance for lesson in lessons}))
-    console.out.print(f"Taught {len(lessons):,} lessons by {sources} to {source}", soft_wrap=True)
+    sources = sorted({lesson.provenance for lesson in lessons})
+    if as_json:
+        console.print_json({"taught": len(lessons), "sources": sources})
+        return
+    console.out.print(
+        f"Taught {len(lessons):,} lessons by {', '.join(sources)} to {source}", soft_wrap=True
+    )
 
 
 def _check_new(source: str, withdraw: str | None) -> None:
@@ -258,7 +268,7 @@ def _check_new(source: str, withdraw: str | None) -> None:
         )
 
 
-def _withdraw(found: GraphSource, provenance: str) -> None:
+def _withdraw(found: GraphSource, provenance: str) -> int:
     number = found.withdraw(provenance)
     if not number:
         known = sorted({each.provenance for each in found.graph.lessons})
@@ -267,7 +277,7 @@ def _withdraw(found: GraphSource, provenance: str) -> None:
             where=found.name,
             expected=f"one of {', '.join(known)}" if known else None,
         )
-    console.out.print(f"Withdrew {number:,} lessons of {provenance}")
+    return number
 
 
 def restore(
@@ -275,9 +285,13 @@ def restore(
     snapshot: Annotated[
         Path | None, typer.Option(help="A checkpoint's graph folder (default: the latest).")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Put the last good snapshot in the place of a run's damaged graph."""
     found, aside = graphs.restore(RunFolder(run), snapshot)
+    if as_json:
+        console.print_json({"snapshot": str(found), "aside": str(aside) if aside else None})
+        return
     console.out.print(
         f"The graph of {run} is that of {found} again"
         + (f"; what was there is in {aside}" if aside else ""),

@@ -89,18 +89,31 @@ def train(
     if update:
         data = settings.model_dump()
         settings = config.parse({**data, "graph": {**data["graph"], **update}}, "settings")
-    run(settings, scenario, out, as_json=as_json, address=address)
+    result = run(settings, scenario, out, address)
+    if job.current():
+        folder = RunFolder(out)
+        cards = {settings.algo: scorecard(folder)}
+        console.out.print(scorecard_table(cards, _split(folder.manifest())))
+    if as_json:
+        console.print_json(result.to_json())
+    else:
+        show(settings.algo, result)
+
+
+def show(algo: str, result: TrainingResult) -> None:
+    """Prints what a training took, and what may follow it."""
+    console.out.print(
+        f"{algo}: {result.episodes:,} flows in {result.seconds:.1f} s "
+        f"({result.env_steps_per_second:,.0f} flows/s), written to {result.run}. "
+        f"Next: kirl evaluate --run {result.run}",
+        soft_wrap=True,
+    )
 
 
 def run(
-    settings: config.TrainingSettings,
-    scenario: Path,
-    out: Path,
-    *,
-    as_json: bool,
-    address: str | None = None,
-) -> None:
-    """Trains with progress and prints the result; in a Ray job, the scorecard too."""
+    settings: config.TrainingSettings, scenario: Path, out: Path, address: str | None = None
+) -> TrainingResult:
+    """Trains with progress, or goes on with an interrupted training."""
     job.check_kept(out)
     folder = RunFolder(out)
     # Bad input is refused before anything is started.
@@ -114,18 +127,7 @@ def run(
         if settings.algo in config.INFUSED:
             console.warn_of_template(settings.advice.spec())
         manifest = _finish(folder, manifest, address)
-    result = TrainingResult.of(manifest, out)
-    if job.current():
-        console.out.print(scorecard_table({settings.algo: scorecard(folder)}, _split(manifest)))
-    if as_json:
-        console.print_json(result.to_json())
-    else:
-        console.out.print(
-            f"{settings.algo}: {result.episodes:,} flows in {result.seconds:.1f} s "
-            f"({result.env_steps_per_second:,.0f} flows/s), written to {result.run}. "
-            f"Next: kirl evaluate --run {result.run}",
-            soft_wrap=True,
-        )
+    return TrainingResult.of(manifest, out)
 
 
 def _warn_of_few_updates(manifest: RunManifest) -> None:

@@ -380,13 +380,13 @@ def test_a_batch_that_fails_after_its_callers_left_leaves_no_trace() -> None:
 def test_the_load_tells_what_happened() -> None:
     async def main() -> None:
         batcher = Batcher(Slow(0.02), Limits(max_prompts=4))
-        assert batcher.load().batch_mean == 0
+        assert batcher.load().batches == 0
         await asyncio.gather(batcher.ask(prompts_of([1, 2, 1])), batcher.ask(prompts_of([2, 3])))
         await batcher.ask(prompts_of([3, 4]))
         load = batcher.load()
         assert (load.requests, load.prompts, load.asked) == (3, 7, 4)
         assert (load.cached, load.joined, load.failures) == (1, 2, 0)
-        assert (load.batches, load.largest, load.batch_mean) == (2, 3, 2)
+        assert (load.batches, load.largest) == (2, 3)
         assert 0.02 <= load.latency_median <= load.latency_p99 < 5
         assert 0 < load.queue_median <= load.queue_p99 < 5
         assert 0 < load.prompts_per_second <= 100

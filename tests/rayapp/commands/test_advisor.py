@@ -209,6 +209,17 @@ def test_what_was_trained_can_be_compared(tmp_path: Path) -> None:
     assert compared["advisors"][0]["answered"] == 1
 
 
+def test_a_training_tells_its_evaluation(tmp_path: Path) -> None:
+    out = tmp_path / "model"
+
+    told = run(
+        *("train", "--out", out, "--steps", 1, "--batch", 4, "--device", "cpu"),
+        *("--neighbourhoods", 1, "--json"),
+    ).stdout
+
+    assert json.loads(told) == json.loads((out / "evaluation.json").read_text())
+
+
 def test_models_of_one_kind_are_compared_side_by_side() -> None:
     asking = ("eval", "--advisor", "transformers", "--neighbourhoods", 1, "--device", "cpu")
     told = json.loads(

@@ -355,3 +355,13 @@ def test_demo_runs_end_to_end_on_little(tmp_path: Path) -> None:
     page = (tmp_path / "demo" / "index.html").read_text()
     assert "synthetic" in page.lower()
     assert "<svg" in page
+
+    again = kirl("demo", "--rows", 3000, "--episodes", 40_000, "--out", tmp_path / "demo", "--json")
+
+    told = json.loads(again.stdout)
+    assert told["page"] == str(tmp_path / "demo" / "index.html")
+    assert {name: run["episodes"] for name, run in told["runs"].items()} == {
+        "ppo": 40_000,
+        "ppo-kg": 40_000,
+    }
+    assert all(-5 <= run["class_mean"] <= 5 for run in told["runs"].values())

@@ -246,7 +246,8 @@ def test_lessons_are_taught_marked_and_withdrawn(mine: Path, tmp_path: Path) -> 
     (tmp_path / "lessons.csv").write_text(CSV)
 
     for _ in range(2):  # the second time replaces the first
-        run("import", mine, tmp_path / "lessons.csv", "--provenance", "red-team")
+        told = asked("import", mine, tmp_path / "lessons.csv", "--provenance", "red-team")
+        assert told == {"taught": 2, "sources": ["red-team"]}
 
     after = asked("query", mine, "--traffic", "DoS")
     [audit] = [one for one in after["actions"] if one["action"] == "Audit"]
@@ -254,7 +255,7 @@ def test_lessons_are_taught_marked_and_withdrawn(mine: Path, tmp_path: Path) -> 
     assert asked("stats", mine)["sources"] == ["red-team"]
     assert "40 by red-team" in run("query", mine, "--traffic", "DoS").stdout
     assert "nothing was taught by 'nobody'" in refused("import", mine, "--withdraw", "nobody")
-    assert "Withdrew 2 lessons" in run("import", mine, "--withdraw", "red-team").stdout
+    assert asked("import", mine, "--withdraw", "red-team")["withdrawn"] == 2
     again = asked("query", mine, "--traffic", "DoS")
     assert {**again, "version": 0} == {**before, "version": 0}
 
@@ -314,14 +315,15 @@ def test_a_damaged_graph_is_restored_from_its_last_snapshot(mine: Path) -> None:
     good, file = mine / "checkpoints" / "400" / "graph", mine / "graph" / store.FILE
     file.write_bytes(b"\xa5" * file.stat().st_size)
 
-    told = refused("stats", mine)
-    assert str(good) in told
-    assert f"kirl graph restore {mine}" in told
-    run("restore", mine)
+    refusal = refused("stats", mine)
+    assert str(good) in refusal
+    assert f"kirl graph restore {mine}" in refusal
+    told = asked("restore", mine)
 
     assert asked("stats", mine)["merges"] == 2
     assert asked("diff", good, mine)["flows"] == [asked("stats", good)["flows"]] * 2
     [aside] = mine.glob("graph-before-*")
+    assert told == {"snapshot": str(good), "aside": str(aside)}
     assert (aside / store.FILE).read_bytes().startswith(b"\xa5")
 
 
