@@ -17,9 +17,9 @@ from rayapp.commands.evaluate import evaluate_run
 from rayapp.commands.online import online
 from rayapp.commands.prepare import prepare
 from rayapp.commands.reproduce import reproduce
+from rayapp.commands.settings import settings
 from rayapp.commands.train import train
 from rayapp.commands.tune import tune
-from rayapp.config import describe
 
 app = typer.Typer(
     help="Knowledge-infused reinforcement learning for cyber threat mitigation.",
@@ -36,13 +36,11 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("tune", tune, "kirl tune --scenario scenario --out tuning --search model --trials 12"),
     ("reproduce", reproduce, "kirl reproduce --scenario scenario --out reproduction --quick"),
     ("online", online, "kirl online --scenario scenario --out online"),
+    ("settings", settings, "kirl settings ppo"),
     ("advise", advise, "kirl advise --run run --signature 17 --advisor embedded"),
 )
 for _name, _command, _example in _COMMANDS:
-    _epilog = f"Example: {_example}"
-    if _command is train:
-        _epilog += "\n\nSettings and defaults for --set and --config: " + ", ".join(describe())
-    app.command(_name, epilog=_epilog)(_command)
+    app.command(_name, epilog=f"Example: {_example}")(_command)
 app.add_typer(graph.app, name="graph")
 app.add_typer(advisor.app, name="advisor")
 app.add_typer(bench.app, name="bench")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -72,140 +72,168 @@ _LIMITS = Limits()
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class NetworkSettings(_Settings):
-    """Policy and value networks.
-
-    Attributes:
-        encoder: ``embedding``, or ``raw`` as in the paper.
-        embedding_dim: length of a signature's learnt vector.
-        hidden: widths of the hidden layers.
-    """
+    """Policy and value networks."""
 
     encoder: Literal["embedding", "raw"] = "embedding"
+    """``embedding``, or ``raw`` as in the paper."""
+
     embedding_dim: _Positive = 16
+    """Length of a signature's learnt vector."""
+
     hidden: tuple[_Positive, ...] = (64, 64)
+    """Widths of the hidden layers."""
 
 
 class PPOSettings(_Settings):
-    """PPO itself (Schulman et al. 2017).
-
-    Attributes:
-        flows_per_iteration: environment steps between two updates.
-        epochs: passes over an iteration's rows.
-        minibatch_rows: distinct transitions per gradient step; ``None`` takes all of them.
-        learning_rate: of Adam.
-        clip: PPO's epsilon.
-        value_coefficient: weight of the value loss.
-        value_clip: largest squared value error that counts; rewards go from -5 to 5.
-        entropy_coefficient: weight of the entropy bonus.
-        gradient_clip: largest global norm of the gradient; ``None`` does not clip.
-        class_balance: what a flow counts in the loss: (flows of the most frequent true class /
-            flows of its own) to this power. 0 counts all flows alike, 1 all classes.
-        class_weight_limit: what a flow counts at the most, in flows of the most frequent class.
-    """
+    """PPO itself (Schulman et al. 2017)."""
 
     flows_per_iteration: _Positive = 65_536
+    """Environment steps between two updates."""
+
     epochs: _Positive = 8
+    """Passes over an iteration's rows."""
+
     minibatch_rows: _Positive | None = None
+    """Distinct transitions per gradient step; ``None`` takes all of them."""
+
     learning_rate: _Rate = 3e-3
+    """Of Adam."""
+
     clip: _Rate = 0.3
+    """PPO's epsilon."""
+
     value_coefficient: _Share = 1.0
+    """Weight of the value loss."""
+
     value_clip: _Rate = 100.0
+    """Largest squared value error that counts; rewards go from -5 to 5."""
+
     entropy_coefficient: _Share = 0.0
+    """Weight of the entropy bonus."""
+
     gradient_clip: _Rate | None = None
+    """Largest global norm of the gradient; ``None`` does not clip."""
+
     class_balance: Annotated[float, Field(ge=0, le=1)] = 0.7
+    """What a flow counts in the loss: (flows of the most frequent true class / flows of its
+    own) to this power. 0 counts all flows alike, 1 all classes."""
+
     class_weight_limit: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 20.0
+    """What a flow counts at the most, in flows of the most frequent class."""
 
 
 class DQNSettings(_Settings):
-    """DQN (Mnih et al. 2015) where every flow is an episode; dqn and dqn-kg alone.
-
-    Attributes:
-        flows_per_iteration: environment steps between two updates.
-        replay_tables: iterations whose interactions are learnt from, the latest included.
-        temperature: of the policy softmax(Q / temperature), in reward units. It explores, and
-            the KL term holds it to the reference policy.
-        epochs: passes over the remembered rows per iteration.
-        minibatch_rows: distinct transitions per gradient step; ``None`` takes all of them.
-        learning_rate: of Adam.
-        loss: of the difference between Q-value and reward, ``huber`` or ``mse``.
-        gradient_clip: largest global norm of the gradient; ``None`` does not clip.
-        class_balance, class_weight_limit: as of ``ppo``.
-    """
+    """DQN (Mnih et al. 2015) where every flow is an episode; dqn and dqn-kg alone."""
 
     flows_per_iteration: _Positive = 65_536
+    """Environment steps between two updates."""
+
     replay_tables: _Positive = 64
+    """Iterations whose interactions are learnt from, the latest included."""
+
     temperature: _Rate = 0.25
+    """Of the policy softmax(Q / temperature), in reward units. It explores, and the KL term
+    holds it to the reference policy."""
+
     epochs: _Positive = 8
+    """Passes over the remembered rows per iteration."""
+
     minibatch_rows: _Positive | None = None
+    """Distinct transitions per gradient step; ``None`` takes all of them."""
+
     learning_rate: _Rate = 3e-3
+    """Of Adam."""
+
     loss: Literal["huber", "mse"] = "huber"
+    """Of the difference between Q-value and reward, ``huber`` or ``mse``."""
+
     gradient_clip: _Rate | None = None
+    """Largest global norm of the gradient; ``None`` does not clip."""
+
     class_balance: Annotated[float, Field(ge=0, le=1)] = 0.4
+    """As of ``ppo``."""
+
     class_weight_limit: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 20.0
+    """As of ``ppo``."""
 
 
 class APPOSettings(_Settings):
-    """APPO (Luo et al. 2020) where every flow is an episode; appo and appo-kg alone.
-
-    Attributes:
-        flows_per_iteration: environment steps between two updates.
-        lag: updates that the weights which sample are behind those that learn.
-        target_iterations: iterations between two updates of the target network.
-        epochs: passes over an iteration's rows.
-        minibatch_rows: distinct transitions per gradient step; ``None`` takes all of them.
-        learning_rate: of Adam.
-        clip: of the surrogate.
-        value_coefficient: weight of the value loss.
-        entropy_coefficient: weight of the entropy bonus.
-        gradient_clip: largest global norm of the gradient; ``None`` does not clip.
-        class_balance, class_weight_limit: as of ``ppo``.
-    """
+    """APPO (Luo et al. 2020) where every flow is an episode; appo and appo-kg alone."""
 
     flows_per_iteration: _Positive = 65_536
+    """Environment steps between two updates."""
+
     lag: Annotated[int, Field(ge=0, strict=True)] = 1
+    """Updates that the weights which sample are behind those that learn."""
+
     target_iterations: _Positive = 1
+    """Iterations between two updates of the target network."""
+
     epochs: _Positive = 8
+    """Passes over an iteration's rows."""
+
     minibatch_rows: _Positive | None = None
+    """Distinct transitions per gradient step; ``None`` takes all of them."""
+
     learning_rate: _Rate = 3e-3
+    """Of Adam."""
+
     clip: _Rate = 0.4
+    """Of the surrogate."""
+
     value_coefficient: _Share = 1.0
+    """Weight of the value loss."""
+
     entropy_coefficient: _Share = 0.0
+    """Weight of the entropy bonus."""
+
     gradient_clip: _Rate | None = None
+    """Largest global norm of the gradient; ``None`` does not clip."""
+
     class_balance: Annotated[float, Field(ge=0, le=1)] = 0.7
+    """As of ``ppo``."""
+
     class_weight_limit: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 20.0
+    """As of ``ppo``."""
 
 
 class KLSettings(_Settings):
-    """lambda * KL between policy and reference policy (eq. 6); used where advice is.
-
-    Attributes:
-        direction: ``policy_to_reference`` is eq. 5, ``reference_to_policy`` its reverse.
-        schedule: how lambda goes from ``start`` to ``end``: ``constant``, ``linear``,
-            ``cosine``, ``exponential``, ``piecewise`` or ``adaptive``.
-        start: lambda at the first flow.
-        end: lambda after ``length`` flows.
-        length: environment steps; ``None`` is the whole training.
-        points: of ``piecewise``: pairs of environment step and lambda.
-        target: of ``adaptive``: the KL that lambda is to hold, in nats.
-        reference: ``soft`` is the advisor's probabilities, ``hard`` its one action.
-        temperature: of ``soft``; below 1 sharpens.
-        smoothing: of ``hard``: probability spread over all actions.
-    """
+    """lambda * KL between policy and reference policy (eq. 6); used where advice is."""
 
     direction: Literal["policy_to_reference", "reference_to_policy"] = "reference_to_policy"
+    """``policy_to_reference`` is eq. 5, ``reference_to_policy`` its reverse."""
+
     schedule: ScheduleKind = "linear"
+    """How lambda goes from ``start`` to ``end``: ``constant``, ``linear``, ``cosine``,
+    ``exponential``, ``piecewise`` or ``adaptive``."""
+
     start: _Share = 1.0
+    """Lambda at the first flow."""
+
     end: _Share = 0.0
+    """Lambda after ``length`` flows."""
+
     length: _Positive | None = None
+    """Environment steps; ``None`` is the whole training."""
+
     points: tuple[tuple[int, float], ...] = ()
+    """Of ``piecewise``: pairs of environment step and lambda."""
+
     target: _Rate | None = None
+    """Of ``adaptive``: the KL that lambda is to hold, in nats."""
+
     reference: Literal["soft", "hard"] = "hard"
+    """``soft`` is the advisor's probabilities, ``hard`` its one action."""
+
     temperature: _Rate = 1.0
+    """Of ``soft``; below 1 sharpens."""
+
     smoothing: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    """Of ``hard``: probability spread over all actions."""
 
     @model_validator(mode="after")
     def _check(self) -> KLSettings:
@@ -222,19 +250,18 @@ class KLSettings(_Settings):
 
 
 class CloningSettings(_Settings):
-    """Behaviour cloning before reinforcement learning (section IV-C); ppo-kg-pt alone.
-
-    Attributes:
-        flows: flows at the beginning, out of all, that the advisor acts on alone. They fill the
-            graph, and give the situations to clone its policy in.
-        epochs: passes over them.
-        batch_flows: flows per gradient step; the steps go over expected batches, without the
-            noise of drawing them.
-    """
+    """Behaviour cloning before reinforcement learning (section IV-C); ppo-kg-pt alone."""
 
     flows: _Positive = 262_144
+    """Flows at the beginning, out of all, that the advisor acts on alone. They fill the graph,
+    and give the situations to clone its policy in."""
+
     epochs: _Positive = 10
+    """Passes over them."""
+
     batch_flows: _Positive = 16_384
+    """Flows per gradient step; the steps go over expected batches, without the noise of drawing
+    them."""
 
     @property
     def steps(self) -> int:
@@ -243,114 +270,141 @@ class CloningSettings(_Settings):
 
 
 class SupervisedSettings(_Settings):
-    """The paper's DL: the policy network, trained on the best action of the true class.
-
-    Attributes:
-        epochs: passes over the training flows (the paper's are 100).
-        batch_flows: flows per gradient step; the steps go over expected batches, without the
-            noise of drawing them.
-        learning_rate: of Adam.
-    """
+    """The paper's DL: the policy network, trained on the best action of the true class."""
 
     epochs: _Positive = 100
+    """Passes over the training flows (the paper's are 100)."""
+
     batch_flows: _Positive = 4_096
+    """Flows per gradient step; the steps go over expected batches, without the noise of drawing
+    them."""
+
     learning_rate: _Rate = 3e-3
+    """Of Adam."""
 
 
 class BanditSettings(_Settings):
-    """LinUCB, Thompson sampling and Vowpal Wabbit; an iteration has PPO's number of flows.
-
-    Attributes:
-        flows_per_update: flows decided before their rewards are learnt.
-        ridge: of LinUCB's and Thompson's regressions: flows that their prior counts for.
-        alpha: of LinUCB: width of the confidence bound in reward units.
-        noise: of Thompson: standard deviation of a reward that its posterior assumes.
-        posterior: of Thompson: ``reward`` learns what each action earns; ``class`` knows the
-            reward of every action for every class (eq. 3) and learns the signatures' classes.
-        vw_learning_rate: of Vowpal Wabbit.
-        vw_epsilon: of Vowpal Wabbit: share of flows whose action is drawn from all evenly.
-    """
+    """LinUCB, Thompson sampling and Vowpal Wabbit; an iteration has PPO's number of flows."""
 
     flows_per_update: _Positive = 4_096
+    """Flows decided before their rewards are learnt."""
+
     ridge: _Rate = 1.0
+    """Of LinUCB's and Thompson's regressions: flows that their prior counts for."""
+
     alpha: _Share = 5.0
+    """Of LinUCB: width of the confidence bound in reward units."""
+
     noise: _Rate = 5.0
+    """Of Thompson: standard deviation of a reward that its posterior assumes."""
+
     posterior: Literal["reward", "class"] = "reward"
+    """Of Thompson: ``reward`` learns what each action earns; ``class`` knows the reward of
+    every action for every class (eq. 3) and learns the signatures' classes."""
+
     vw_learning_rate: _Rate = 0.5
+    """Of Vowpal Wabbit."""
+
     vw_epsilon: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """Of Vowpal Wabbit: share of flows whose action is drawn from all evenly."""
 
 
 class AdviceSettings(_Settings):
-    """Who reads the graph, and how.
-
-    Attributes:
-        advisor: ``graph-reader`` weighs actions by the rewards on record, ``embedded`` is the
-            language model that ships with kirl, ``transformers`` any causal one (the paper's
-            Phi-3.5 by default), ``endpoint`` one behind an OpenAI-compatible server.
-        wait: whether training waits for a language model's answers. If it does, the same seed
-            gives the same policy; if not, it goes on with the last advice meanwhile. The
-            graph reader is always waited for.
-        max_age: without ``wait``, versions of the graph that advice may lag behind.
-        temperature: of the graph reader's softmax, in reward units.
-        model: hub id or folder, or the endpoint's name for its model.
-        revision: branch, tag or commit of a hub model.
-        device: ``auto``, or PyTorch's name of one.
-        dtype: of the weights; ``auto`` is bfloat16 on a GPU, float32 elsewhere.
-        attention: implementation of the attention.
-        offline: never ask the hub.
-        mode: ``score`` weighs every candidate, ``generate`` lets the model write an answer.
-        template: file of the prompt template.
-        token_budget: most tokens of a model's batch, padding included; ``None`` suits the device.
-            It is halved where the memory does not suffice.
-        gpus: that an actor asks for; ``auto`` is one where one is free, a number is waited for,
-            and 0 runs on CPU.
-        require_gpu: refuse to run a language model without one.
-        accelerator: Ray's name of the GPU's type, such as ``H100``; without such a GPU a
-            language model runs on CPU, or is refused (``require_gpu``).
-        resource: name of a custom resource of Ray's; language models run on nodes that have it.
-        replicas: actors that share the prompts, one per GPU.
-        max_prompts: most prompts of an actor's batch.
-        max_batch_tokens: most tokens of them, estimated; ``None`` does not look.
-        max_wait_seconds: that a prompt waits for company, at most.
-        cache_size: answers that the training and each actor keep.
-        url: of the endpoint.
-        api_key_env: environment variable that holds the endpoint's key.
-        timeout_seconds: for one request to the endpoint.
-        retries: of a request that may do better later.
-        concurrency: requests at a time.
-        circuit_failures: prompts given up in a row after which the endpoint is left alone.
-        circuit_cooldown: seconds until it is tried again.
-    """
+    """Who reads the graph, and how."""
 
     advisor: Kind = "graph-reader"
+    """``graph-reader`` weighs actions by the rewards on record, ``embedded`` is the language
+    model that ships with kirl, ``transformers`` any causal one (the paper's Phi-3.5 by
+    default), ``endpoint`` one behind an OpenAI-compatible server."""
+
     wait: bool = False
+    """Whether training waits for a language model's answers. If it does, the same seed gives
+    the same policy; if not, it goes on with the last advice meanwhile. The graph reader is
+    always waited for."""
+
     max_age: _Positive = 16
+    """Without ``wait``, versions of the graph that advice may lag behind."""
+
     temperature: _Rate = _ADVISOR.temperature
+    """Of the graph reader's softmax, in reward units."""
+
     model: str | None = _ADVISOR.model
+    """Hub id or folder, or the endpoint's name for its model."""
+
     revision: str | None = _ADVISOR.revision
+    """Branch, tag or commit of a hub model."""
+
     device: str = _ADVISOR.device
+    """``auto``, or PyTorch's name of one."""
+
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = _ADVISOR.dtype
+    """Of the weights; ``auto`` is bfloat16 on a GPU, float32 elsewhere."""
+
     attention: Literal["sdpa", "eager"] = _ADVISOR.attention
+    """Implementation of the attention."""
+
     offline: bool = _ADVISOR.offline
+    """Never ask the hub."""
+
     mode: Literal["score", "generate"] = _ADVISOR.mode
+    """``score`` weighs every candidate, ``generate`` lets the model write an answer."""
+
     template: _FilePath | None = _ADVISOR.template
+    """File of the prompt template."""
+
     token_budget: _Positive | None = _ADVISOR.token_budget
+    """Most tokens of a model's batch, padding included; ``None`` suits the device. It is halved
+    where the memory does not suffice."""
+
     gpus: Literal["auto"] | Annotated[float, Field(ge=0, allow_inf_nan=False)] = _NEED.gpus
+    """That an actor asks for; ``auto`` is one where one is free, a number is waited for, and 0
+    runs on CPU."""
+
     require_gpu: bool = _NEED.require_gpu
+    """Refuse to run a language model without one."""
+
     accelerator: str | None = _NEED.accelerator
+    """Ray's name of the GPU's type, such as ``H100``; without such a GPU a language model runs
+    on CPU, or is refused (``require_gpu``)."""
+
     resource: str | None = _NEED.resource
+    """Name of a custom resource of Ray's; language models run on nodes that have it."""
+
     replicas: _Positive = _NEED.replicas
+    """Actors that share the prompts, one per GPU."""
+
     max_prompts: _Positive = _LIMITS.max_prompts
+    """Most prompts of an actor's batch."""
+
     max_batch_tokens: _Positive | None = _LIMITS.max_batch_tokens
+    """Most tokens of them, estimated; ``None`` does not look."""
+
     max_wait_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = _LIMITS.max_wait_seconds
+    """That a prompt waits for company, at most."""
+
     cache_size: Annotated[int, Field(ge=0, strict=True)] = _LIMITS.cache_size
+    """Answers that the training and each actor keep."""
+
     url: str | None = _ADVISOR.url
+    """Of the endpoint."""
+
     api_key_env: str | None = _ADVISOR.api_key_env
+    """Environment variable that holds the endpoint's key."""
+
     timeout_seconds: _Rate = _ADVISOR.timeout_seconds
+    """For one request to the endpoint."""
+
     retries: Annotated[int, Field(ge=0, strict=True)] = _ADVISOR.retries
+    """Of a request that may do better later."""
+
     concurrency: _Positive = _ADVISOR.concurrency
+    """Requests at a time."""
+
     circuit_failures: _Positive = _ADVISOR.circuit_failures
+    """Prompts given up in a row after which the endpoint is left alone."""
+
     circuit_cooldown: _Rate = _ADVISOR.circuit_cooldown
+    """Seconds until it is tried again."""
 
     def spec(self) -> AdvisorSpec:
         """The advisor as its own room describes it; raises :class:`InputError`."""
@@ -370,26 +424,27 @@ class AdviceSettings(_Settings):
 
 
 class GraphSettings(_Settings):
-    """Where the knowledge graph is, what it was taught, and whether it forgets.
-
-    Attributes:
-        shared: folder of a graph that several runs share; ``None`` gives the run its own.
-        lessons: files of prior experience (``kirl graph import --help``), taught at the start.
-        half_life: flows after which a flow counts half in confidence and rewards; ``None``
-            never forgets, and a forgetting graph depends on the order of its merges.
-        resource: name of a custom resource of Ray's; the graph's actors run on nodes that have
-            it, which must see the run's folder under the same path. ``None`` keeps them on the
-            node of the command, or of the job's driver.
-        shards: actors that the graph is cut into by ranges of signatures, each with a store of
-            its own. What is learnt stays the same. Neither ``shared`` nor ``half_life`` goes
-            with more than one.
-    """
+    """Where the knowledge graph is, what it was taught, and whether it forgets."""
 
     shared: _FilePath | None = None
+    """Folder of a graph that several runs share; ``None`` gives the run its own."""
+
     lessons: tuple[_FilePath, ...] = ()
+    """Files of prior experience (``kirl graph import --help``), taught at the start."""
+
     half_life: _Rate | None = None
+    """Flows after which a flow counts half in confidence and rewards; ``None`` never forgets,
+    and a forgetting graph depends on the order of its merges."""
+
     resource: str | None = None
+    """Name of a custom resource of Ray's; the graph's actors run on nodes that have it, which
+    must see the run's folder under the same path. ``None`` keeps them on the node of the
+    command, or of the job's driver."""
+
     shards: Annotated[int, Field(ge=1, le=256, strict=True)] = 1
+    """Actors that the graph is cut into by ranges of signatures, each with a store of its own.
+    What is learnt stays the same. Neither ``shared`` nor ``half_life`` goes with more than
+    one."""
 
     @model_validator(mode="after")
     def _check(self) -> GraphSettings:
@@ -413,19 +468,19 @@ class GraphSettings(_Settings):
 
 
 class DriftSettings(_Settings):
-    """A change of traffic in the middle of training (:class:`envs.drift.Drift`).
-
-    Attributes:
-        at: flows before it; ``None`` for no drift.
-        becomes: true class of the changed flows.
-        traffic: true class that changes, or
-        signature: number of the signature that goes stale.
-    """
+    """A change of traffic in the middle of training (:class:`envs.drift.Drift`)."""
 
     at: _Positive | None = None
+    """Flows before it; ``None`` for no drift."""
+
     becomes: str | None = None
+    """True class of the changed flows."""
+
     traffic: str | None = None
+    """True class that changes."""
+
     signature: Annotated[int, Field(ge=0, strict=True)] | None = None
+    """Number of the signature that goes stale."""
 
     @model_validator(mode="after")
     def _check(self) -> DriftSettings:
@@ -442,65 +497,68 @@ class DriftSettings(_Settings):
 
 
 class OnlineSettings(_Settings):
-    """Learning from a stream whose feedback is late, and whose traffic may change.
-
-    Attributes:
-        delay: flows that are decided before a flow's feedback comes.
-        drift: a change of traffic.
-    """
+    """Learning from a stream whose feedback is late, and whose traffic may change."""
 
     delay: Annotated[int, Field(ge=0, strict=True)] = 0
+    """Flows that are decided before a flow's feedback comes."""
+
     drift: DriftSettings = DriftSettings()
+    """A change of traffic."""
 
 
 class PriorSettings(_Settings):
     """Beta prior of a signature's confidence (eq. 1); 1, 1 is uniform."""
 
     alpha: _Rate = 1.0
+    """Flows detected correctly that it counts for."""
+
     beta: _Rate = 1.0
+    """Flows detected wrongly that it counts for."""
 
 
 class TrackingSettings(_Settings):
-    """Who is told how a run goes, besides its own ``progress.jsonl``.
-
-    Attributes:
-        tensorboard: write event files into the run's folder ``tensorboard``.
-        mlflow: address of a tracking server, or ``sqlite:///FILE``.
-        wandb: project at Weights & Biases.
-    """
+    """Who is told how a run goes, besides its own ``progress.jsonl``."""
 
     tensorboard: bool = True
+    """Write event files into the run's folder ``tensorboard``."""
+
     mlflow: str | None = None
+    """Address of a tracking server, or ``sqlite:///FILE``."""
+
     wandb: str | None = None
+    """Project at Weights & Biases."""
 
 
 class TrainingSettings(_Settings):
-    """All that decides a training run, besides its scenario.
-
-    Attributes:
-        algo: ``ppo``; ``ppo-kg`` with graph, advice and KL term; ``ppo-kg-pt``, which clones
-            the advisor first; ``llm-kg``, the advisor alone; ``dl``, supervised learning;
-            ``dqn`` and ``appo``, other learners, and ``dqn-kg`` and ``appo-kg``, the same with
-            graph, advice and KL term;
-            ``linucb``, ``thompson`` and ``vw`` (Vowpal Wabbit), contextual bandits.
-        episodes: flows to train on; exclusive with ``passes``.
-        passes: the same in passes over the training flows (default 5, the paper's; ``dl``:
-            its epochs).
-        matching: ``fitted`` meets the training flows as the detector matches them, and it
-            hardly errs on those. ``cross-fitted`` meets them in turn so and as they are
-            matched honestly (``kirl prepare --cross-fit``).
-        seed: of flow order, exploration and network initialisation.
-        runners: remote environment runners; 0 steps in the driver. It changes speed only.
-        checkpoint_seconds: time between two checkpoints.
-    """
+    """All that decides a training run, besides its scenario."""
 
     algo: Algo = "ppo-kg"
+    """``ppo``; ``ppo-kg`` with graph, advice and KL term; ``ppo-kg-pt``, which clones the
+    advisor first; ``llm-kg``, the advisor alone; ``dl``, supervised learning; ``dqn`` and
+    ``appo``, other learners, and ``dqn-kg`` and ``appo-kg``, the same with graph, advice and KL
+    term; ``linucb``, ``thompson`` and ``vw`` (Vowpal Wabbit), contextual bandits."""
+
     episodes: _Positive | None = None
+    """Flows to train on; exclusive with ``passes``."""
+
     passes: _Rate | None = None
+    """The same in passes over the training flows (default 5, the paper's; ``dl``: its
+    epochs)."""
+
     matching: Matching = "cross-fitted"
+    """``fitted`` meets the training flows as the detector matches them, and it hardly errs on
+    those. ``cross-fitted`` meets them in turn so and as they are matched honestly (``kirl
+    prepare --cross-fit``)."""
+
     seed: Annotated[int, Field(ge=0, lt=2**31, strict=True)] = 0
+    """Of flow order, exploration and network initialisation."""
+
     runners: Annotated[int, Field(ge=0, le=4096, strict=True)] = 0
+    """Remote environment runners; 0 steps in the driver. It changes speed only."""
+
     checkpoint_seconds: _Rate = 30.0
+    """Time between two checkpoints."""
+
     network: NetworkSettings = NetworkSettings()
     ppo: PPOSettings = PPOSettings()
     dqn: DQNSettings = DQNSettings()
@@ -595,7 +653,7 @@ def parse(data: Mapping[str, Any], where: str) -> TrainingSettings:
             else first["msg"].removeprefix("Value error, "),
             where=where,
             expected=f"one of {_known_fields(first['loc'])}" if unknown else None,
-            mend="kirl train --help shows all settings",
+            mend="kirl settings shows them all",
         ) from error
 
 
@@ -654,21 +712,43 @@ def _assign(data: dict[str, Any], assignment: str) -> None:
         ) from error
 
 
-def describe() -> list[str]:
-    """Every setting with its default, as ``--set`` takes it."""
-    return _describe(TrainingSettings, "")
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One setting, as ``--set`` takes it.
+
+    Attributes:
+        key: its name, groups and all.
+        default: as YAML has it.
+        about: what it means.
+    """
+
+    key: str
+    default: str
+    about: str
 
 
-def _describe(model: type[BaseModel], prefix: str) -> list[str]:
-    lines: list[str] = []
+def described() -> list[Setting]:
+    """Every setting, in order."""
+    return list(_described(TrainingSettings, ""))
+
+
+def groups() -> dict[str, str]:
+    """What each group of settings is about, by its name; "" has those without a group."""
+    fields = TrainingSettings.model_fields.items()
+    found = {name: type(field.default) for name, field in fields}
+    models = {"": TrainingSettings, **{n: m for n, m in found.items() if issubclass(m, _Settings)}}
+    return {name: (model.__doc__ or "").splitlines()[0] for name, model in models.items()}
+
+
+def _described(model: type[BaseModel], prefix: str) -> Iterator[Setting]:
     for name, field in model.model_fields.items():
         default = field.default
         if isinstance(default, BaseModel):
-            lines += _describe(type(default), f"{prefix}{name}.")
-        else:
-            shown = list(default) if isinstance(default, tuple) else default
-            lines.append(f"{prefix}{name}={'null' if shown is None else shown}")
-    return lines
+            yield from _described(type(default), f"{prefix}{name}.")
+            continue
+        shown = list(default) if isinstance(default, tuple) else default
+        about = (field.description or "").replace("``None``", "null").replace("``", "")
+        yield Setting(f"{prefix}{name}", "null" if shown is None else str(shown), about)
 
 
 def beta_prior(settings: PriorSettings) -> BetaPrior:

@@ -117,7 +117,7 @@ def _check_advice(advisor: str, assignments: Sequence[str]) -> None:
             raise InputError(
                 f"--set {assignment!r} is no setting of the language model",
                 expected="advice.KEY=VALUE; all else follows from --settings",
-                mend="kirl train --help shows all settings",
+                mend="kirl settings shows them all",
             )
     given = [*assignments, f"advice.advisor={advisor}"]
     load(None, given, {}).advice.spec()

@@ -38,7 +38,7 @@ def train(
     ] = None,
     assignments: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="One setting; may be repeated."),
+        typer.Option("--set", metavar="KEY=VALUE", help="One of kirl settings; may be repeated."),
     ] = None,
     episodes: Annotated[int | None, typer.Option(help="Flows to train on.")] = None,
     passes: Annotated[
