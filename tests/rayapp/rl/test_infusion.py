@@ -37,3 +37,15 @@ def test_a_training_that_waits_for_advice_says_so(
     told = [record.getMessage() for record in caplog.records if "Waiting" in record.message]
     assert len(told) >= 2
     assert all(line.endswith("s for the advisor") for line in told)
+
+
+def test_every_result_tells_the_configuration(build_small: BuildSmall) -> None:
+    algorithm = build_small(KnowledgePPOConfig())
+
+    results = [algorithm.train(), algorithm.train()]
+
+    told = algorithm.config.to_dict()
+    for result in results:
+        assert result["config"].keys() == told.keys()
+        assert result["config"]["kl_schedule"] == algorithm.config.kl_schedule
+        assert result["config"]["lr"] == algorithm.config.lr
