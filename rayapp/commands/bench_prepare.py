@@ -36,8 +36,8 @@ def prepare(
 ) -> None:
     """Reading, fitting the tree, matching and writing, in seconds; and peak memory.
 
-    The default is as many rows as CICIDS2017 has, and takes minutes; with --compare, the
-    better part of an hour.
+    The default is as many rows as CICIDS2017 has, and takes minutes; with --compare, a
+    quarter of an hour.
     """
     if compare:
         with console.working("Growing trees in turn"):

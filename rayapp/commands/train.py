@@ -92,8 +92,8 @@ def train(
     result = run(settings, scenario, out, address)
     if job.current():
         folder = RunFolder(out)
-        cards = {settings.algo: scorecard(folder)}
-        console.out.print(scorecard_table(cards, _split(folder.manifest())))
+        table = scorecard_table({settings.algo: scorecard(folder)}, _split(folder.manifest()))
+        console.out.print(table)
     if as_json:
         console.print_json(result.to_json())
     else:

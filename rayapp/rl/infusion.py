@@ -473,7 +473,8 @@ class KnowledgeInfused(Algorithm):
     @functools.cached_property
     def _told_config(self) -> dict[str, Any]:
         """RLlib's configuration as results have it. It is frozen, and copying it takes a while."""
-        return self.config.to_dict()
+        told: dict[str, Any] = self.config.to_dict()
+        return told
 
     def get_auto_filled_metrics(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
         """What Tune adds to every result; RLlib would convert the configuration anew each time."""

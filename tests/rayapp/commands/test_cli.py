@@ -364,4 +364,4 @@ def test_demo_runs_end_to_end_on_little(tmp_path: Path) -> None:
         "ppo": 40_000,
         "ppo-kg": 40_000,
     }
-    assert all(-5 <= run["class_mean"] <= 5 for run in told["runs"].values())
+    assert all(-5 <= run["class_mean_reward"] <= 5 for run in told["runs"].values())
