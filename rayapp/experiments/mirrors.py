@@ -13,10 +13,10 @@ bucket is out of date, and is fetched again.
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import json
 import logging
+import signal
 import threading
 import uuid
 from collections.abc import Iterator
@@ -32,6 +32,9 @@ _WORKER = "worker"
 _RUN = "run.json"
 _LOCAL = {LOCK, _RECORD}
 _SECONDS_BETWEEN = 60.0
+
+_TAKEN = signal.SIGUSR2
+"""What a copier interrupts the main thread by; Tune and Ray have other uses for the first one."""
 
 _log = logging.getLogger(__name__)
 
@@ -171,15 +174,30 @@ def mirrored(folder: Path) -> Iterator[None]:
         yield
         return
     copier = _Copier(mirror)
-    copier.start()
+    with _interrupted_by(_TAKEN):
+        copier.start()
+        try:
+            yield
+        finally:
+            copier.stop()
+            if copier.taken is not None:
+                # Instead of the interrupt that it caused.
+                raise copier.taken
+            mirror.push()
+
+
+@contextlib.contextmanager
+def _interrupted_by(number: signal.Signals) -> Iterator[None]:
+    """Makes a signal do to the main thread what Ctrl-C does, which nohup and shells may ignore."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(number, interrupt)
     try:
         yield
     finally:
-        copier.stop()
-        if copier.taken is not None:
-            # Instead of the interrupt that it caused.
-            raise copier.taken
-        mirror.push()
+        signal.signal(number, before)
 
 
 class _Copier(threading.Thread):
@@ -196,14 +214,15 @@ class _Copier(threading.Thread):
 
     def run(self) -> None:
         """Copies until it is told to stop, or the folder is somebody else's."""
+        main_thread = threading.main_thread().ident or 0
         while not self._done.wait(_SECONDS_BETWEEN):
             try:
                 self._mirror.try_push()
             except InputError as error:
                 # A store that fails is only warned of; this is another process's claim.
                 self.taken = error
-                # What goes on would be lost. To the main thread this is Ctrl-C.
-                _thread.interrupt_main()
+                # What goes on would be lost.
+                signal.pthread_kill(main_thread, _TAKEN)
                 return
 
     def stop(self) -> None:
