@@ -11,6 +11,7 @@ from kg_actor.draw import INK, PAPER, save_figure
 from rayapp.bench.scaling import Scaling
 
 _COLOUR = "#2f7fc1"
+_COLUMNS = 4
 
 
 def draw_scaling(found: Scaling, titles: Mapping[str, str], path: Path) -> None:
@@ -19,9 +20,10 @@ def draw_scaling(found: Scaling, titles: Mapping[str, str], path: Path) -> None:
     Raises:
         InputError: the name ends in neither .svg nor .png, or it cannot be written.
     """
-    figure = Figure(figsize=(2.7 * len(titles), 3.2), facecolor=PAPER, layout="constrained")
+    lines = -(-len(titles) // _COLUMNS)
+    figure = Figure(figsize=(2.7 * _COLUMNS, 2.9 * lines), facecolor=PAPER, layout="constrained")
     for place, (name, title) in enumerate(titles.items()):
-        axes = figure.add_subplot(1, len(titles), place + 1)
+        axes = figure.add_subplot(lines, _COLUMNS, place + 1)
         points = getattr(found, name)
         unit, label = (1e-3, "thousand rows/s") if name == "rows" else (1e-6, "million flows/s")
         sizes, rates = [one.size for one in points], [unit * one.rate for one in points]
@@ -29,8 +31,17 @@ def draw_scaling(found: Scaling, titles: Mapping[str, str], path: Path) -> None:
         axes.set(ylim=(0, 1.1 * max(rates)), xlabel=title)
         if sizes[0]:
             axes.set(xscale="log")
+            axes.minorticks_off()
+            axes.set_xticks(sizes, [_short(size) for size in sizes])
         axes.plot(sizes, rates, "o-", color=_COLOUR)
         axes.set_ylabel(label, color=INK)
         axes.grid(visible=True, color=INK, alpha=0.13, linewidth=0.6)
         axes.tick_params(colors=INK, labelsize=8)
     save_figure(figure, path)
+
+
+def _short(size: int) -> str:
+    """A tick: ``500``, ``66 k``, ``10 M``."""
+    if size >= 1_000_000:
+        return f"{size / 1e6:.0f} M"
+    return f"{size / 1e3:.0f} k" if size >= 1_000 else str(size)
