@@ -449,9 +449,8 @@ def _wait_for_gpus(handles: Sequence[Any], spec: AdvisorSpec) -> None:
     waiting = [handle.process.remote() for handle in handles]
 
     def started(seconds: float) -> bool:
-        return not ray.wait(waiting, num_returns=len(waiting), timeout=seconds, fetch_local=False)[
-            1
-        ]
+        _, left = ray.wait(waiting, num_returns=len(waiting), timeout=seconds, fetch_local=False)
+        return not left
 
     def what() -> str:
         total, free = (
