@@ -20,9 +20,10 @@ from kg_actor import GraphCounts
 from rayapp.experiments.runs import ProgressLine, RunFolder
 from rayapp.experiments.training import train
 
+# So many epochs that a fast machine, too, can be stopped between two checkpoints.
 SETTINGS = (
     *("--episodes", "12000", "--seed", "5"),
-    *("--set", "ppo.flows_per_iteration=500", "--set", "ppo.epochs=2"),
+    *("--set", "ppo.flows_per_iteration=500", "--set", "ppo.epochs=80"),
     *("--set", "network.hidden=[16]", "--set", "checkpoint_seconds=0.2"),
 )
 
