@@ -29,7 +29,9 @@ SETTINGS = (
 """``dr`` is Vowpal Wabbit's default; with ``ips`` and ``dm`` it is no faster in time near the
 bound, and after hundreds of thousands of flows still far from it."""
 
-_STRETCH = 4_096
+STRETCH = 4_096
+"""Flows between two looks at the clock."""
+
 _BITS = 22
 
 EXPLORED = 1_024
@@ -58,6 +60,12 @@ def workspace_of(actions: int, cb_type: str) -> Any:  # noqa: ANN401
     )
 
 
+def lesson(context: str, action: int, cost: float, chance: float) -> str:
+    """What Vowpal Wabbit reads of a decision."""
+    # It numbers actions from 1.
+    return f"{action + 1}:{cost}:{chance} {context}"
+
+
 class InBlocks(Peer):
     """A workspace of Vowpal Wabbit that is asked once per block and signature."""
 
@@ -75,7 +83,7 @@ class InBlocks(Peer):
 
     def train(self) -> Stretch:
         """Some thousand flows."""
-        parts = [self._step() for _ in range(max(1, _STRETCH // self._frozen))]
+        parts = [self._step() for _ in range(max(1, STRETCH // self._frozen))]
         return Stretch(self._frozen * len(parts), float(np.mean(parts)))
 
     def _step(self) -> float:
@@ -118,8 +126,7 @@ class InBlocks(Peer):
             example = examples.get(row)
             if example is None:
                 number, action, paid, likely = row
-                # Vowpal Wabbit numbers actions from 1.
-                text = f"{action + 1}:{paid}:{likely} {contexts[number]}"
+                text = lesson(contexts[number], action, paid, likely)
                 example = examples[row] = workspace.example(text)
             workspace.learn(example)
 

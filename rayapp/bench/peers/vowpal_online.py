@@ -11,12 +11,10 @@ from envs import Scenario
 from envs.catalogue import MISS_REWARD, TOP_REWARD
 from envs.stream import FlowStream
 from rayapp.bench.peers.contender import Peer, Stretch, Work, flows_of
-from rayapp.bench.peers.vowpal import contexts_of, exploration, workspace_of
+from rayapp.bench.peers.vowpal import STRETCH, contexts_of, exploration, lesson, workspace_of
 from rayapp.rl.stepping import Slice, action_noise
 
 SETTINGS = ({"cb_type": "mtr"}, {"cb_type": "dr"})
-
-_STRETCH = 4_096
 
 
 class FlowByFlow(Peer):
@@ -32,8 +30,8 @@ class FlowByFlow(Peer):
 
     def train(self) -> Stretch:
         """Some thousand flows, one after the other."""
-        flow = self._stream.take(self._at, _STRETCH)
-        noise = action_noise(0, Slice(self._at, _STRETCH))
+        flow = self._stream.take(self._at, STRETCH)
+        noise = action_noise(0, Slice(self._at, STRETCH))
         met = zip(
             self._flows.signature[flow].tolist(),
             self._flows.actual[flow].tolist(),
@@ -41,8 +39,8 @@ class FlowByFlow(Peer):
             strict=True,
         )
         total = sum(self._decide(*one, self._at + place) for place, one in enumerate(met))
-        self._at += _STRETCH
-        return Stretch(_STRETCH, total / _STRETCH)
+        self._at += STRETCH
+        return Stretch(STRETCH, total / STRETCH)
 
     def _decide(self, signature: int, actual: int, noise: float, flows: int) -> int:
         """One flow from its signature to what was learnt of it; the reward."""
@@ -54,8 +52,7 @@ class FlowByFlow(Peer):
         chance = share / len(chances) + (1 - share) * (action == best)
         reward: int = rewards[action]
         cost = (TOP_REWARD - reward) / (TOP_REWARD - MISS_REWARD)
-        # Vowpal Wabbit numbers actions from 1.
-        self._workspace.learn(f"{action + 1}:{cost}:{chance} {context}")
+        self._workspace.learn(lesson(context, action, cost, chance))
         return reward
 
     def stop(self) -> None:
