@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from kg_actor.draw import INK, PAPER, save_figure
 from rayapp.bench.scaling import Scaling
+from rayapp.experiments.curves import flows_label
 
 _COLOUR = "#2f7fc1"
 _COLUMNS = 4
@@ -32,16 +33,9 @@ def draw_scaling(found: Scaling, titles: Mapping[str, str], path: Path) -> None:
         if sizes[0]:
             axes.set(xscale="log")
             axes.minorticks_off()
-            axes.set_xticks(sizes, [_short(size) for size in sizes])
+            axes.set_xticks(sizes, [flows_label(float(f"{size:.2g}")) for size in sizes])
         axes.plot(sizes, rates, "o-", color=_COLOUR)
         axes.set_ylabel(label, color=INK)
         axes.grid(visible=True, color=INK, alpha=0.13, linewidth=0.6)
         axes.tick_params(colors=INK, labelsize=8)
     save_figure(figure, path)
-
-
-def _short(size: int) -> str:
-    """A tick: ``500``, ``66 k``, ``10 M``."""
-    if size >= 1_000_000:
-        return f"{size / 1e6:.0f} M"
-    return f"{size / 1e3:.0f} k" if size >= 1_000 else str(size)
