@@ -1,21 +1,13 @@
 """Traffic, signatures and the bandit: everything below the graph, without Ray and torch."""
 
-from envs.bandit import (
-    Counters,
-    FlowSet,
-    Suggestion,
-    ThreatMitigationEnv,
-    ThreatMitigationVectorEnv,
-    observation_space,
-    observe,
-    register,
-)
+from envs.bandit import ThreatMitigationEnv, ThreatMitigationVectorEnv, register
 from envs.catalogue import PAPER, Catalogue
 from envs.errors import InputError
 from envs.flows import FEATURES, Flows
 from envs.interactions import InteractionTable
 from envs.scenario import Scenario
 from envs.signatures import BetaPrior
+from envs.state import Counters, FlowSet, Suggestion, observation_space, observe
 
 register()
 

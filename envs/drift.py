@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from envs.bandit import FlowSet
 from envs.catalogue import Catalogue
 from envs.errors import InputError
+from envs.state import FlowSet
 
 
 @dataclass(frozen=True)

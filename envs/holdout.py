@@ -12,9 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from envs.bandit import FlowSet
 from envs.errors import InputError
 from envs.scenario import Scenario
+from envs.state import FlowSet
 
 
 def hold_out(scenario: Scenario, share: float, seed: int) -> tuple[Scenario, FlowSet]:

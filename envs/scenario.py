@@ -34,7 +34,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from envs.bandit import FlowSet
 from envs.catalogue import PAPER, Catalogue
 from envs.detector import Detector, detection_report, report_to_json
 from envs.division import FOLDS, TEST_SHARE, Division, Wishes, divide
@@ -42,6 +41,7 @@ from envs.errors import InputError
 from envs.files import link_or_copy, replacing, sha256, write_json
 from envs.flows import Flows, Provenance
 from envs.signatures import SignatureTable
+from envs.state import FlowSet
 
 FORMAT = 2
 

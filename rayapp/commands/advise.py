@@ -23,10 +23,10 @@ from llm_actor.selection import AdvisorSpec, Kind
 from llm_actor.text import DEFAULT_TEMPLATE, Template, messages
 from rayapp.commands import console
 from rayapp.commands.graph import Address, AsJson, find_source
-from rayapp.experiments import graphs
-from rayapp.experiments.graphs import as_input_error
-from rayapp.experiments.runs import RunFolder
 from rayapp.rl.reference import Reference
+from rayapp.runs import graphs
+from rayapp.runs.folder import RunFolder
+from rayapp.runs.graphs import as_input_error
 
 _USUAL = AdvisorSpec()
 

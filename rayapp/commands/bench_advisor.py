@@ -12,14 +12,14 @@ import typer
 from rich.table import Table
 
 from envs import InputError, Scenario
-from rayapp.bench import graph as bench
 from rayapp.commands import console
 from rayapp.commands.bench_inputs import made_up_scenario, show_figures
+from rayapp.lab.bench import graph as bench
 
 if TYPE_CHECKING:
-    from rayapp.bench.advisor import AdvisorSpeed
-    from rayapp.bench.advisor_actor import ActorSpeed
-    from rayapp.bench.advisor_cache import CacheFigures
+    from rayapp.lab.bench.advisor import AdvisorSpeed
+    from rayapp.lab.bench.advisor_actor import ActorSpeed
+    from rayapp.lab.bench.advisor_cache import CacheFigures
 
 
 class Part(StrEnum):
@@ -120,14 +120,14 @@ def advisor(
 
 
 def _embedded_ways(prompts: int, device: str, token_budget: int | None) -> AdvisorSpeed:
-    from rayapp.bench import advisor as measured
+    from rayapp.lab.bench import advisor as measured
 
     with console.Reporter("Asking", "steps") as reporter:
         return measured.measure_embedded(prompts, device, reporter, token_budget)
 
 
 def _phi_ways(layers: int | None, tokens: int | None, prompts: int, device: str) -> AdvisorSpeed:
-    from rayapp.bench import advisor as measured
+    from rayapp.lab.bench import advisor as measured
 
     with console.Reporter("Asking", "steps") as reporter:
         depth, tokens = layers or measured.LAYERS, tokens or measured.TOKENS_PER_PROMPT
@@ -143,8 +143,8 @@ def _actor(
     address: str | None,
 ) -> ActorSpeed:
     from llm_actor.selection import AdvisorSpec
-    from rayapp.bench import advisor as measured
-    from rayapp.bench import advisor_actor
+    from rayapp.lab.bench import advisor as measured
+    from rayapp.lab.bench import advisor_actor
 
     spec = AdvisorSpec("embedded", device=device)
     with tempfile.TemporaryDirectory() as folder:
@@ -158,7 +158,7 @@ def _actor(
 
 
 def _cache(scenario: Path | None, episodes: int | None, address: str | None) -> CacheFigures:
-    from rayapp.bench import advisor_cache as cache
+    from rayapp.lab.bench import advisor_cache as cache
 
     with tempfile.TemporaryDirectory() as folder:
         where = scenario or made_up_scenario(Path(folder) / "scenario", cache.ROWS)

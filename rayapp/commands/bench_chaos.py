@@ -15,7 +15,7 @@ from rayapp.commands import console
 from rayapp.commands.bench_inputs import made_up_scenario, show_figures
 
 if TYPE_CHECKING:
-    from rayapp.bench.chaos import Chaos
+    from rayapp.lab.bench.chaos import Chaos
 
 
 def chaos(
@@ -34,7 +34,7 @@ def chaos(
     On a cluster of its own, of three nodes on this machine. Ends with exit code 1 if a flow was
     lost or counted twice, or if a training did not go on within five minutes of a death.
     """
-    from rayapp.bench import chaos as measured
+    from rayapp.lab.bench import chaos as measured
 
     with tempfile.TemporaryDirectory() as folder:
         where = scenario or made_up_scenario(Path(folder) / "scenario")

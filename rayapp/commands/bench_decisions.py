@@ -15,7 +15,7 @@ from rayapp.commands import console
 from rayapp.commands.bench_inputs import made_up_scenario, milliseconds
 
 if TYPE_CHECKING:
-    from rayapp.bench.decisions import DecisionSpeed
+    from rayapp.lab.bench.decisions import DecisionSpeed
 
 
 def decisions(
@@ -30,7 +30,7 @@ def decisions(
         loaded = Scenario.load(where)
         with console.ray_session(), console.Reporter("Deciding", "steps") as reporter:
             # RLlib takes seconds to import.
-            from rayapp.bench.decisions import measure_decisions
+            from rayapp.lab.bench.decisions import measure_decisions
 
             found = measure_decisions(loaded, Path(folder) / "runs", reporter)
     if as_json:

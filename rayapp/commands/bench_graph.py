@@ -13,9 +13,9 @@ from rich.table import Table
 
 from envs import Scenario
 from envs.files import check_writable
-from rayapp.bench import graph as bench
 from rayapp.commands import console
 from rayapp.commands.bench_inputs import made_up_scenario, milliseconds
+from rayapp.lab.bench import graph as bench
 
 
 def graph(
@@ -50,7 +50,7 @@ def graph(
             with console.Reporter("Asking a training", "iterations") as reporter:
                 remote = bench.measure_remote(where, iterations, reporter)
     if out:
-        from rayapp.bench.curves import draw_growth
+        from rayapp.lab.bench.curves import draw_growth
 
         draw_growth(store, out)
         console.err.print(f"Growth drawn to {out}", soft_wrap=True)

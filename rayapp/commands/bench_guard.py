@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 
 from envs import Scenario
-from rayapp.bench.guard import BAND, CONTENDERS, read_baseline, watch
-from rayapp.bench.train import FIRST
 from rayapp.commands import console
 from rayapp.commands.bench_inputs import check_peers, made_up_scenario
+from rayapp.lab.bench.guard import BAND, CONTENDERS, read_baseline, watch
+from rayapp.lab.bench.train import FIRST
 
 
 def guard(

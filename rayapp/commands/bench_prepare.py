@@ -10,10 +10,10 @@ import typer
 from rich.table import Table
 
 from envs import InputError
-from envs.growing import COUNTED_FROM
-from rayapp.bench.prepare import ROWS, PrepareSpeed, measure_prepare
-from rayapp.bench.trees import TreeComparison, compare_trees
+from envs.detector.growing import COUNTED_FROM
 from rayapp.commands import console
+from rayapp.lab.bench.prepare import ROWS, PrepareSpeed, measure_prepare
+from rayapp.lab.bench.trees import TreeComparison, compare_trees
 
 
 def prepare(

@@ -30,7 +30,7 @@ def profile(
         where = scenario or made_up_scenario(Path(folder) / "scenario", ROWS)
         with console.ray_session(), console.Reporter("Training", "flows") as reporter:
             # RLlib takes seconds to import.
-            from rayapp.bench.profile import measure_profile
+            from rayapp.lab.bench.profile import measure_profile
 
             found = measure_profile(where, flows, reporter)
     if as_json:

@@ -10,8 +10,8 @@ import typer
 from rich.table import Table
 
 from envs.files import check_writable
-from rayapp.bench import scaling as bench
 from rayapp.commands import console
+from rayapp.lab.bench import scaling as bench
 
 _TITLES = {
     "runners": "remote runners, a fragment each",
@@ -37,7 +37,7 @@ def scaling(
     with console.ray_session(), console.Reporter("Training", "sizes") as reporter:
         found = bench.measure(reporter)
     if out:
-        from rayapp.bench.scaling_curves import draw_scaling
+        from rayapp.lab.bench.scaling_curves import draw_scaling
 
         draw_scaling(found, _TITLES, out)
         console.err.print(f"Curves drawn to {out}", soft_wrap=True)

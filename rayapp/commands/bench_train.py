@@ -11,10 +11,10 @@ import typer
 from rich.table import Table
 
 from envs import InputError, Scenario
-from rayapp.bench.peers.contender import Setting
-from rayapp.bench.train import BUDGET, FIRST, Comparison, Rules, Standing, compare
 from rayapp.commands import console
 from rayapp.commands.bench_inputs import check_peers, made_up_scenario
+from rayapp.lab.bench.peers.contender import Setting
+from rayapp.lab.bench.train import BUDGET, FIRST, Comparison, Rules, Standing, compare
 
 ROWS = 300_000
 """Synthetic flows where no scenario is given."""
@@ -64,7 +64,7 @@ def train(
 
 
 def _names(wanted: list[str] | None) -> tuple[str, ...]:
-    from rayapp.bench.peers.lap import CONTENDERS
+    from rayapp.lab.bench.peers.lap import CONTENDERS
 
     unknown = set(wanted or ()) - set(CONTENDERS)
     if unknown:

@@ -15,8 +15,8 @@ from rayapp.commands.evaluate import scorecard, scorecard_table
 from rayapp.commands.places import LOCAL
 from rayapp.commands.prepare import generate_flows
 from rayapp.commands.prepare import show as show_detection
-from rayapp.experiments import graphs
-from rayapp.experiments.runs import RunFolder
+from rayapp.runs import graphs
+from rayapp.runs.folder import RunFolder
 
 ALGORITHMS = ("ppo", "ppo-kg")
 
@@ -52,7 +52,7 @@ def demo(
     if not as_json:
         console.out.print(scorecard_table(cards, "test split, synthetic"))
     with console.working("Drawing the page"):
-        from rayapp.experiments.page import write_page
+        from rayapp.lab.page import write_page
 
         page = write_page(out / "index.html", folders, cards)
         explorer = _explorer(out)

@@ -9,11 +9,11 @@ import typer
 from rich.table import Table
 
 from envs import FlowSet
+from envs.score import Scorecard, evaluate
 from rayapp.commands import console
 from rayapp.commands.places import RUN
 from rayapp.commands.prepare import read_flows
-from rayapp.experiments.evaluation import Scorecard, evaluate
-from rayapp.experiments.runs import RunFolder
+from rayapp.runs.folder import RunFolder
 
 
 def evaluate_run(

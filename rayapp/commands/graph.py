@@ -22,9 +22,9 @@ from kg_actor.export import Format, export
 from kg_actor.lesson_files import DEFAULT_REWARD, DEFAULT_WEIGHT, read_lessons
 from kg_actor.neighbourhood import ActionRecord, neighbourhoods, type_neighbourhood
 from rayapp.commands import console
-from rayapp.experiments import graphs
-from rayapp.experiments.graphs import GraphSource, as_input_error
-from rayapp.experiments.runs import RunFolder
+from rayapp.runs import graphs
+from rayapp.runs.folder import RunFolder
+from rayapp.runs.graphs import GraphSource, as_input_error
 
 app = typer.Typer(
     help="Ask, see, export, compare and teach a knowledge graph.", no_args_is_help=True

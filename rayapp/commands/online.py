@@ -17,7 +17,7 @@ from rayapp.commands import console
 from rayapp.commands.places import LOCAL, SCENARIO
 
 if TYPE_CHECKING:
-    from rayapp.experiments.online import Outcome
+    from rayapp.lab.online import Outcome
 
 
 LEAST = 100_000
@@ -71,7 +71,7 @@ def online(
         _check(loaded, drift, flows)
     with console.ray_session(address) as dashboard:
         from rayapp.cluster import capacity
-        from rayapp.experiments import online as experiment
+        from rayapp.lab import online as experiment
 
         capacity.ensure(1, console.say)
         with console.Reporter("Training", "flows") as reporter:

@@ -47,7 +47,7 @@ def _worked(text: str) -> Path:
     if isinstance(place, Path):
         return place
     # Not above: most commands do without.
-    from rayapp.experiments import mirrors
+    from rayapp.runs import mirrors
 
     with console.working(f"Looking at {place.uri}"):
         return mirrors.claim(place)

@@ -12,7 +12,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from envs import Flows, InputError, Scenario, cicids2017, synthetic
+from envs import Flows, InputError, Scenario
+from envs.datasets.cicids2017 import reader as cicids2017
+from envs.datasets.synthetic import generator as synthetic
 from envs.division import FOLDS, Wishes
 from envs.storage import locate
 from rayapp.cluster import job

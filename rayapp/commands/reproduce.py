@@ -17,12 +17,12 @@ from rayapp.cluster import job
 from rayapp.commands import console
 from rayapp.commands.places import SCENARIO, WORK
 from rayapp.config import load
-from rayapp.experiments.mirrors import mirrored, shown
-from rayapp.experiments.reproduction.plan import Label, Request
+from rayapp.lab.reproduction.plan import Label, Request
+from rayapp.runs.mirrors import mirrored, shown
 
 if TYPE_CHECKING:
     # Reading results takes torch and Ray, which --help does without.
-    from rayapp.experiments.reproduction.results import Results
+    from rayapp.lab.reproduction.results import Results
 
 
 class Settings(StrEnum):
@@ -139,7 +139,7 @@ def _reproduce(
     """Trains what is missing; writes and returns the results, also as JSON, and the page."""
     with console.ray_session(address) as dashboard:
         from rayapp.cluster import capacity
-        from rayapp.experiments.reproduction import reproduction
+        from rayapp.lab.reproduction import reproduction
 
         capacity.ensure(1, console.say)
         with console.Reporter("Training", "flows") as reporter:
@@ -148,7 +148,7 @@ def _reproduce(
         write_json(out / "results.json", figures)
         console.publish(dashboard, lambda: _summary(results, out, quick=request.quick))
     with console.working("Drawing the page"):
-        from rayapp.experiments.reproduction.page import write_page
+        from rayapp.lab.reproduction.page import write_page
 
         page = write_page(out, results, costs, quick=request.quick, advice=request.advice[1:])
         return results, figures, page
@@ -165,7 +165,7 @@ def _summary(results: Results, out: Path, *, quick: bool) -> dict[str, Any]:
 
 
 def _table(results: Results, label: str) -> Table:
-    from rayapp.experiments.reproduction.results import BOUNDS
+    from rayapp.lab.reproduction.results import BOUNDS
 
     table = Table(title=f"Test reward, {label} settings")
     for column in ("system", "average", "95 %", "class mean", "95 %", "s"):

@@ -14,8 +14,8 @@ from rayapp.cluster import job
 from rayapp.commands import console
 from rayapp.commands.evaluate import scorecard, scorecard_table
 from rayapp.commands.places import DISK, SCENARIO, WORK
-from rayapp.experiments.mirrors import Mirror, shown
-from rayapp.experiments.runs import RunFolder, RunManifest, TrainingResult, begin
+from rayapp.runs.folder import RunFolder, RunManifest, TrainingResult, begin
+from rayapp.runs.mirrors import Mirror, shown
 
 FEW_UPDATES = 30
 """Below this many updates, trials on real and synthetic flows ended far from the bound."""
@@ -180,7 +180,7 @@ def _check_capacity(manifest: RunManifest) -> None:
 
 
 def _train(folder: RunFolder, algo: str) -> RunManifest:
-    from rayapp.experiments import training
+    from rayapp.runs import training
 
     with console.Reporter(f"Training {algo}", "flows") as reporter:
         return training.train(

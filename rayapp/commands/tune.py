@@ -16,14 +16,14 @@ from rayapp.cluster import job
 from rayapp.commands import console
 from rayapp.commands.places import LOCAL, SCENARIO
 from rayapp.commands.train import FEW_UPDATES
-from rayapp.experiments.tuning import space
-from rayapp.experiments.tuning.outcome import Metric, Tried
-from rayapp.experiments.tuning.request import Request, begin
-from rayapp.experiments.tuning.space import Search, Space
+from rayapp.lab.tuning import space
+from rayapp.lab.tuning.outcome import Metric, Tried
+from rayapp.lab.tuning.request import Request, begin
+from rayapp.lab.tuning.space import Search, Space
 
 if TYPE_CHECKING:
     # Running a sweep takes torch and Ray, which --help does without.
-    from rayapp.experiments.tuning.tuning import Outcome
+    from rayapp.lab.tuning.tuning import Outcome
 
 
 def tune(
@@ -163,7 +163,7 @@ def _run(scenario: Scenario, out: Path, request: Request, address: str | None) -
     try:
         with console.ray_session(address) as dashboard:
             from rayapp.cluster import capacity
-            from rayapp.experiments.tuning import tuning
+            from rayapp.lab.tuning import tuning
 
             capacity.ensure(1, console.say, capacity.beside_runners(request.settings))
             with (

@@ -10,11 +10,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from envs import InputError, cicids2017, synthetic
+from envs import InputError
 from envs.catalogue import PAPER, Catalogue
-from envs.cicids2017 import Account, Cleaned, Stretch
-from envs.cicids2017_labels import label_index
-from envs.cicids2017_table import shown_path
+from envs.datasets.cicids2017 import reader as cicids2017
+from envs.datasets.cicids2017.labels import label_index
+from envs.datasets.cicids2017.reader import Account, Cleaned, Stretch
+from envs.datasets.cicids2017.table import shown_path
+from envs.datasets.synthetic import generator as synthetic
 from envs.flows import Provenance
 
 PART_BYTES = 64 * 2**20
@@ -99,7 +101,7 @@ class FilePart:
 
 
 class Files:
-    """CICIDS2017 as :func:`envs.cicids2017.read` takes it; every machine must see the files.
+    """CICIDS2017 as :func:`cicids2017.reader.read` takes it; every machine must see the files.
 
     Args:
         paths: files and folders.
@@ -154,7 +156,7 @@ class SyntheticPart:
 
 
 class Synthetic:
-    """Synthetic flows as :func:`envs.synthetic.generate` draws them.
+    """Synthetic flows as :func:`envs.datasets.synthetic.generator.generate` draws them.
 
     Raises:
         InputError: too few rows, or a negative seed.

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ray.data import ExecutionResources
 
 from envs import InputError
-from envs.cicids2017 import Cleaned
+from envs.datasets.cicids2017.reader import Cleaned
 from envs.flows import Progress
 from rayapp.preparation.sources import Part
 
@@ -49,7 +49,7 @@ class Place:
         start: flows of the part that come before it.
         flows: that it holds.
         digest: of labels and features.
-        rows, non_finite, empty: as in :class:`envs.cicids2017.Cleaned`.
+        rows, non_finite, empty: as in :class:`envs.datasets.cicids2017.reader.Cleaned`.
     """
 
     part: int

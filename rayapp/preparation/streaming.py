@@ -24,8 +24,8 @@ import ray
 from numpy.typing import NDArray
 
 from envs import FEATURES, PAPER, Catalogue, InputError, Scenario
-from envs.cicids2017 import Account, Cleaned
-from envs.cicids2017_labels import label_index
+from envs.datasets.cicids2017.labels import label_index
+from envs.datasets.cicids2017.reader import Account, Cleaned
 from envs.detector import Detector
 from envs.division import Wishes, divide
 from envs.flows import Progress, Provenance
@@ -69,7 +69,7 @@ def prepare(
         stages: shows what is going on.
 
     Raises:
-        InputError: as :func:`envs.cicids2017.read` and :meth:`envs.Scenario.prepare`, or a
+        InputError: as :func:`cicids2017.reader.read` and :meth:`envs.Scenario.prepare`, or a
             file changed while it was being read.
     """
     wishes.check()

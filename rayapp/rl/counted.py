@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ray.rllib.core.columns import Columns
 
 from envs import InteractionTable
-from envs.bandit import observe
+from envs.state import observe
 from rayapp.rl.env_runner import Knowledge
 from rayapp.rl.reference_term import REFERENCE_LOGP, WEIGHTS
 

@@ -21,7 +21,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.env.env_runner import EnvRunner
 
 from envs import Counters, FlowSet, InteractionTable, Suggestion, ThreatMitigationVectorEnv
-from envs.bandit import observe
+from envs.state import observe
 from rayapp.rl import rllib_private
 from rayapp.rl.stepping import Slice, action_noise, pick_actions, slices
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from envs.bandit import FlowSet
 from envs.catalogue import PAPER
 from envs.division import split
 from envs.errors import InputError
 from envs.flows import FEATURES, Flows, Provenance
 from envs.scenario import DRAWS, Scenario
+from envs.state import FlowSet
 
 MakeFlows = Callable[..., Flows]
 

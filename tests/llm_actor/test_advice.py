@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from envs import PAPER, BetaPrior, InputError, InteractionTable, ThreatMitigationVectorEnv
-from envs.bandit import FlowSet
+from envs.state import FlowSet
 from kg_actor import KnowledgeGraph, MergeKey, Records, records_of
 from llm_actor import AdviceDesk, AdviceTable, GraphReader, Prompts, compose
 

@@ -22,7 +22,7 @@ from ray.autoscaler._private.fake_multi_node.node_provider import (
 from ray.autoscaler._private.monitor import BASE_READONLY_CONFIG
 
 from envs import Scenario
-from rayapp.experiments.runs import RunFolder
+from rayapp.runs.folder import RunFolder
 from tests.rayapp.cluster.conftest import LocalCluster, free_port, started
 
 pytestmark = pytest.mark.slow  # Two starts of a cluster each, and machines on top.

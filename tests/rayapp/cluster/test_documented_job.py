@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from rayapp.cluster.local import kill
-from rayapp.experiments.runs import RunFolder
+from rayapp.runs.folder import RunFolder
 from tests.rayapp.cluster.conftest import RAY, REPOSITORY
 
 HEADINGS = {"README.md": "## On a cluster", "docs/cluster.md": "## From nothing to a job on this"}

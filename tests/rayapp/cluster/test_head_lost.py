@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from envs import Scenario
-from rayapp.bench.chaos import expected_counts, lost_and_doubled
 from rayapp.cluster.local import descendants, kill
-from rayapp.experiments.runs import RunFolder
+from rayapp.lab.bench.chaos import expected_counts, lost_and_doubled
+from rayapp.runs.folder import RunFolder
 from tests.rayapp.cluster.conftest import LocalCluster, started
 from tests.rayapp.cluster.test_jobs import SUBMIT, train
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from envs import Scenario
 from rayapp.__main__ import app
 from rayapp.commands.evaluate import scorecard
-from rayapp.experiments.runs import RunFolder
+from rayapp.runs.folder import RunFolder
 from tests.rayapp.cluster.conftest import LocalCluster
 
 SUBMIT = ("job", "submit", "--runtime-env", "docs/runtime_env.yaml", "--working-dir", ".")

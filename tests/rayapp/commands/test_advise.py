@@ -21,7 +21,7 @@ from llm_actor.advisor import FLOOR
 from llm_actor.text import Template
 from rayapp.commands.advise import advise
 from rayapp.config import AdviceSettings, TrainingSettings
-from rayapp.experiments.runs import RunFolder, RunManifest
+from rayapp.runs.folder import RunFolder, RunManifest
 
 APP = typer.Typer()
 ENDPOINT = ["--advisor", "endpoint", "--model", "phi", "--url", "http://127.0.0.1:9"]

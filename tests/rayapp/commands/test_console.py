@@ -13,7 +13,7 @@ import pytest
 from envs import Scenario
 from llm_actor.selection import AdvisorSpec
 from rayapp.commands import console
-from rayapp.experiments.runs import RunFolder
+from rayapp.runs.folder import RunFolder
 
 LISTENING = "0A"
 

@@ -25,8 +25,8 @@ from kg_actor.sharding import shards_of, split
 from kg_actor.store import GraphStore
 from rayapp.commands.graph import app
 from rayapp.config import GraphSettings, TrainingSettings
-from rayapp.experiments import graphs
-from rayapp.experiments.runs import RunFolder, RunManifest
+from rayapp.runs import graphs
+from rayapp.runs.folder import RunFolder, RunManifest
 
 CSV = "type,action,reward,weight\nDoS,Audit,1.5,40\nweb,M1051,-2,10\n"
 

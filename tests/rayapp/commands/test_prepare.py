@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from envs import Scenario, synthetic
+from envs import Scenario
+from envs.datasets.synthetic import generator as synthetic
 
 
 @pytest.mark.slow

@@ -17,8 +17,8 @@ from rayapp.__main__ import app
 
 # The command's own process, with trainings that are short even for --quick.
 TINY = """
-from rayapp.experiments.reproduction import reproduction
-from rayapp.experiments.reproduction.plan import Scale
+from rayapp.lab.reproduction import reproduction
+from rayapp.lab.reproduction.plan import Scale
 reproduction.QUICK = Scale(most=12_000, least=12_000, figure_3=40_000, supervised=2)
 from rayapp.__main__ import main
 main()

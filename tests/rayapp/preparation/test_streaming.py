@@ -15,8 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from envs import FEATURES, InputError, Scenario, cicids2017, synthetic
-from envs.cicids2017 import Account, Cleaned
+from envs import FEATURES, InputError, Scenario
+from envs.datasets.cicids2017 import reader as cicids2017
+from envs.datasets.cicids2017.reader import Account, Cleaned
+from envs.datasets.synthetic import generator as synthetic
 from envs.division import Wishes
 from envs.flows import Provenance
 from rayapp.preparation import streaming

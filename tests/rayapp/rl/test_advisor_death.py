@@ -17,9 +17,9 @@ from ray.exceptions import RayError
 from envs import Scenario
 from kg_actor.actor import NAMESPACE
 from rayapp import config
-from rayapp.bench.chaos import expected_counts
-from rayapp.experiments.runs import RunFolder, begin
-from rayapp.experiments.training import train
+from rayapp.lab.bench.chaos import expected_counts
+from rayapp.runs.folder import RunFolder, begin
+from rayapp.runs.training import train
 
 EPISODES = 6_000
 

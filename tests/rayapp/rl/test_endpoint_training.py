@@ -13,9 +13,9 @@ import pytest
 
 from envs import Scenario
 from rayapp import config
-from rayapp.experiments.runs import ProgressLine, RunFolder, begin
-from rayapp.experiments.tracking import scalars
-from rayapp.experiments.training import train
+from rayapp.runs.folder import ProgressLine, RunFolder, begin
+from rayapp.runs.tracking import scalars
+from rayapp.runs.training import train
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "llm_actor"))
 from scripted import chosen, serving

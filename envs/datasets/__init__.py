@@ -1,0 +1,1 @@
+"""Labelled traffic: one kind of data set per module or package."""

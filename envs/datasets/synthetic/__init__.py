@@ -1,0 +1,1 @@
+"""A synthetic CICIDS2017, drawn from summary statistics of genuine flows."""

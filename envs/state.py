@@ -1,0 +1,143 @@
+"""What an environment and a learner know of flows: detections, counters, suggestions, observations.
+
+The vocabulary of eq. 1, 2 and 4, without an environment: runner, learner, graph and saved policy
+build the same observation from the same parts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.catalogue import MISS_REWARD, TOP_REWARD, Catalogue
+from envs.signatures import BetaPrior
+
+Observations = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FlowSet:
+    """All that the environment needs to know of a set of flows.
+
+    Attributes:
+        signature: int32 [flows], the signature each flow matches.
+        actual: int8 [flows], its true class, never shown to the agent before it acts.
+        predicted: int8 [signatures], the class each signature predicts.
+        catalogue: classes, actions, rewards.
+    """
+
+    signature: NDArray[np.int32]
+    actual: NDArray[np.int8]
+    predicted: NDArray[np.int8]
+    catalogue: Catalogue
+
+    def __len__(self) -> int:
+        return len(self.signature)
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Flows that were decided, and what that earned.
+
+    Attributes:
+        flow: int32 [n], their indices.
+        signature: int32 [n], what they matched.
+        actual: int8 [n], their true classes.
+        reward: float64 [n], eq. 3.
+    """
+
+    flow: NDArray[np.int32]
+    signature: NDArray[np.int32]
+    actual: NDArray[np.int8]
+    reward: NDArray[np.float64]
+
+
+@dataclass
+class Counters:
+    """N and C of every signature, and the prior that turns them into B (eq. 1).
+
+    Attributes:
+        seen: N, int64 [signatures]; float64 where old flows count for less than one.
+        correct: C, of the same kind.
+    """
+
+    seen: NDArray[np.int64] | NDArray[np.float64]
+    correct: NDArray[np.int64] | NDArray[np.float64]
+    prior: BetaPrior = field(default_factory=BetaPrior)
+
+    @classmethod
+    def zeros(cls, signatures: int, prior: BetaPrior | None = None) -> Counters:
+        """Counters of a database that has met no flow yet (B = 0.5 with the uniform prior)."""
+        return cls(
+            np.zeros(signatures, np.int64), np.zeros(signatures, np.int64), prior or BetaPrior()
+        )
+
+    def add(self, signature: NDArray[np.int32], correct: NDArray[np.bool_]) -> None:
+        """Counts flows by signature, and those of them that were detected correctly."""
+        size = len(self.seen)
+        self.seen += np.bincount(signature, minlength=size)
+        self.correct += np.bincount(signature[correct], minlength=size)
+
+    def confidence(self) -> NDArray[np.float64]:
+        """B of every signature, float64 [signatures]."""
+        return self.prior.confidence(self.seen, self.correct)
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What the state is augmented with (eq. 4), per signature.
+
+    Attributes:
+        action: A_LLM, int16 [signatures], index of the suggested action.
+        reward: R_LLM, float32 [signatures], its historic reward for the predicted class.
+    """
+
+    action: NDArray[np.int16]
+    reward: NDArray[np.float32]
+
+
+def observe(
+    signature: NDArray[np.integer[Any]],
+    predicted: NDArray[np.int8],
+    counters: Counters,
+    suggestion: Suggestion | None = None,
+) -> Observations:
+    """Observation vectors by eq. 2, or by eq. 4 when there is a suggestion.
+
+    Args:
+        signature: [n], the signatures matched.
+        predicted: int8 [signatures], class of each signature.
+        counters: the state of N and C.
+        suggestion: adds the columns A_LLM and R_LLM.
+
+    Returns:
+        float32 [n, 5] with columns y, ID(sig), N, C, B, or [n, 7] with A_LLM, R_LLM behind
+        them. Counts above 2**24 are rounded to the nearest float32.
+    """
+    columns = 5 if suggestion is None else 7
+    table = np.empty((len(signature), columns), dtype=np.float32)
+    seen, correct = counters.seen[signature], counters.correct[signature]
+    table[:, 0] = predicted[signature]
+    table[:, 1] = signature
+    table[:, 2] = seen
+    table[:, 3] = correct
+    table[:, 4] = counters.prior.confidence(seen, correct)
+    if suggestion is not None:
+        table[:, 5] = suggestion.action[signature]
+        table[:, 6] = suggestion.reward[signature]
+    return table
+
+
+def observation_space(signatures: int, catalogue: Catalogue, *, suggestion: bool) -> gym.spaces.Box:
+    """The space of :func:`observe`'s rows."""
+    classes, actions = len(catalogue.classes), len(catalogue.actions)
+    high = [classes - 1, signatures - 1, np.inf, np.inf, 1.0]
+    low = [0.0, 0.0, 0.0, 0.0, 0.0]
+    if suggestion:
+        high += [actions - 1, TOP_REWARD]
+        low += [0.0, MISS_REWARD]
+    return gym.spaces.Box(np.array(low, np.float32), np.array(high, np.float32), dtype=np.float32)

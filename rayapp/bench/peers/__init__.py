@@ -1,5 +1,0 @@
-"""Those that ``kirl bench train`` lets run against each other, one file each.
-
-All of them meet the same flows with the same state and learn with the same network; each runs in
-a process of its own (:mod:`rayapp.bench.peers.lap`).
-"""

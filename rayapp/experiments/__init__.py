@@ -1,1 +1,0 @@
-"""Runs, their training, their scorecards and what is drawn from them."""

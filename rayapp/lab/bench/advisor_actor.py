@@ -1,0 +1,394 @@
+"""The advisor's actor under load: two clients at once, and a death in mid-batch.
+
+Nothing here is simulated but the prompts' graph and, for the paper's architecture, the weights:
+a Ray actor loads a model from files, and clients ask it from processes of their own.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from numpy.typing import NDArray
+
+from kg_actor.actor import ask
+from llm_actor import Advisor, Prompts
+from llm_actor.actor import Health, RemoteAdvisor, start
+from llm_actor.meter import Load
+from llm_actor.model_files import ModelSource
+from llm_actor.selection import AdvisorSpec, build
+from llm_actor.text import PLACEHOLDERS, Template
+from rayapp.lab.bench import advisor as bench
+from rayapp.lab.bench.advisor import Progress
+
+CLIENTS = 2
+
+REQUEST = 16
+"""Prompts of one request: few, so that batches can only come from many requests."""
+
+OUTSTANDING = 8
+"""Requests that a client sends before it waits for an answer."""
+
+KILLED = 256
+"""Prompts that are on their way when the actor is killed: a batch, by its usual limits."""
+
+WARM = 1
+"""Prompts asked before the clock starts."""
+
+STEPS = 4
+
+CHAT = "{% for part in messages %}{{ part.content }}<|end|>\n{% endfor %}"
+"""A chat format with a system part, which the embedded model's own leaves out."""
+
+
+@dataclass(frozen=True)
+class Death:
+    """An actor killed while its model was at a batch.
+
+    Attributes:
+        requests: that waited for an answer then.
+        asking: prompts of the batch that the model was at; 0 if it died between two.
+        answered: requests that got their answer all the same.
+        processes: that answered, the one that was killed included.
+        seconds: from the kill to the last answer, loading the model again included.
+        difference: largest between these log-probabilities and those of the advisor asked
+            directly.
+    """
+
+    requests: int
+    asking: int
+    answered: int
+    processes: int
+    seconds: float
+    difference: float
+
+
+@dataclass(frozen=True)
+class ActorSpeed:
+    """What :func:`measure_actor` tells. Times are in seconds.
+
+    Attributes:
+        device: what the actor's model computes on.
+        gpus: that Ray keeps for the actor.
+        gpu_ids: which these are.
+        reason: why it runs there.
+        load_seconds: from the start to the first answer.
+        clients: processes that ask at the same time.
+        requests: of all clients, :data:`REQUEST` prompts each.
+        prompts: of all requests. Half of the distinct ones come from every client.
+        distinct: of these, different ones.
+        asked: that the model was asked.
+        joined: equal to one in flight, so not asked again.
+        cached: answered from the cache.
+        batches: calls of the model.
+        batch_mean: prompts per batch.
+        batch_largest: prompts of the largest, those before the clock started included.
+        tokens_per_prompt: mean, as the model reads them.
+        prompts_per_second: that the model answered, by the clock on the wall.
+        answers_per_second: that clients got.
+        tokens_per_second: that the model read, by its own time.
+        latency_median: from a client's request to its answer.
+        latency_p99: the same, 99th percentile.
+        direct_prompts_per_second: of the same advisor without the actor, all prompts in one
+            call; median of the rounds.
+        actor_to_direct: ratio of ``prompts_per_second`` to that.
+        difference: largest between the actor's log-probabilities and those asked directly.
+        death: what became of requests when the actor was killed.
+    """
+
+    device: str
+    gpus: float
+    gpu_ids: tuple[str, ...]
+    reason: str
+    load_seconds: float
+    clients: int
+    requests: int
+    prompts: int
+    distinct: int
+    asked: int
+    joined: int
+    cached: int
+    batches: int
+    batch_mean: float
+    batch_largest: int
+    tokens_per_prompt: float
+    prompts_per_second: float
+    answers_per_second: float
+    tokens_per_second: float
+    latency_median: float
+    latency_p99: float
+    direct_prompts_per_second: float
+    actor_to_direct: float
+    difference: float
+    death: Death
+
+
+@dataclass(frozen=True)
+class _Served:
+    """What clients saw, and what the actor counted meanwhile.
+
+    Attributes:
+        wall: seconds until all clients had all answers.
+        latencies: seconds, one per request.
+        answers: each client's, float32 [its prompts, actions].
+        before: the actor's load.
+        after: the same at the end.
+    """
+
+    wall: float
+    latencies: NDArray[np.float64]
+    answers: list[NDArray[np.float32]]
+    before: Load
+    after: Load
+
+
+def measure_actor(spec: AdvisorSpec, prompts: int, progress: Progress) -> ActorSpeed:
+    """Measures an advisor's actor on a GPU where the cluster has one. Ray must be running.
+
+    Args:
+        spec: an advisor with a model of its own.
+        prompts: distinct ones to ask, at least 2.
+        progress: called with steps done and steps in all.
+
+    Raises:
+        InputError: the model cannot be loaded.
+    """
+    every = bench.distinct_prompts(prompts + WARM + KILLED)
+    cuts = np.split(np.arange(len(every)), [prompts, prompts + WARM])
+    asked, warm, killed = (every.take(rows) for rows in cuts)
+    begun = time.perf_counter()
+    advisor = start(spec)
+    try:
+        advisor.log_probabilities(warm)
+        load_seconds = time.perf_counter() - begun
+        progress(1, STEPS)
+        health: Health = ask(advisor.handles[0].health.remote())
+        rows = _rows(prompts)
+        served = _serve(advisor, [asked.take(own) for own in rows])
+        progress(2, STEPS)
+        told, death = _death(advisor, killed)
+        progress(3, STEPS)
+    finally:
+        advisor.stop()
+    # As the actor does: a machine may have GPUs that Ray keeps for others.
+    cpu = spec.device == "auto" and not health.place.gpus
+    direct = build(replace(spec, device="cpu") if cpu else spec)
+    expected, seconds = _direct(direct, asked)
+    death = replace(death, difference=_difference(told, direct.log_probabilities(killed)))
+    progress(STEPS, STEPS)
+    return _summary(
+        health,
+        load_seconds,
+        served,
+        distinct=prompts,
+        direct_prompts_per_second=prompts / seconds,
+        difference=max(
+            _difference(answer, expected[own])
+            for answer, own in zip(served.answers, rows, strict=True)
+        ),
+        death=death,
+    )
+
+
+def random_spec(folder: Path, layers: int, tokens: int, device: str) -> AdvisorSpec:
+    """Writes the paper's architecture with random weights to files, as an advisor loads them.
+
+    The tokenizer is the embedded model's; the template is lengthened with words of the
+    package's own, so that prompts are about as long as Phi's tokenizer would make them.
+
+    Args:
+        folder: an empty one; the whole model takes 7.6 GB.
+        layers: 32 are the whole model.
+        tokens: of a prompt on average; the records of a prompt are never cut.
+        device: ``auto``, or PyTorch's name of one.
+
+    Raises:
+        InputError: there is no such device here, or the prompts are too long.
+    """
+    where = ModelSource(device=device).where()
+    model = bench.random_phi(layers, where, torch.bfloat16)
+    model.save_pretrained(folder)
+    del model
+    gc.collect()
+    if where.type == "cuda":
+        torch.cuda.empty_cache()
+    tokenizer: Any = bench.known_vocabulary().tokenizer
+    tokenizer.chat_template = CHAT
+    tokenizer.save_pretrained(folder)
+    template = folder / "template.toml"
+    template.write_text(_lengthened(tokenizer, tokens), encoding="utf-8")
+    Template.read(template)
+    return AdvisorSpec(
+        "transformers",
+        model=str(folder),
+        device=device,
+        dtype="bfloat16",
+        offline=True,
+        template=template,
+    )
+
+
+def _lengthened(tokenizer: Any, tokens: int) -> str:  # noqa: ANN401
+    """A template in TOML: as many shared tokens as in use, the others behind the actions."""
+    words = Template.read().system.split()
+    per_word = len(tokenizer(" ".join(words), add_special_tokens=False)["input_ids"]) / len(words)
+
+    def filler(count: float) -> str:
+        return " ".join(islice(cycle(words), max(1, round(count / per_word))))
+
+    shared = bench.SHARED * tokens
+    some = bench.distinct_prompts(64)
+    rest = tokens - shared - bench.tokens_in(some)
+    attack, records, actions = PLACEHOLDERS
+    parts = {
+        "system": filler(shared),
+        "user": f"Predicted type: {attack}\nTrue types so far: {records}\n"
+        f"Actions and their rewards:\n{actions}\n{filler(rest)}",
+        "assistant": "",
+    }
+    return "".join(f"{name} = {json.dumps(text)}\n" for name, text in parts.items())
+
+
+def _rows(prompts: int) -> list[NDArray[np.intp]]:
+    """Each client's prompts: half of all, the same for every client, and some of the rest."""
+    order = np.arange(prompts)
+    common, own = order[: prompts // 2], np.array_split(order[prompts // 2 :], CLIENTS)
+    return [np.concatenate([common, rest]) for rest in own]
+
+
+def _parts(prompts: Prompts) -> list[Prompts]:
+    rows = np.arange(len(prompts))
+    return [prompts.take(rows[at : at + REQUEST]) for at in range(0, len(rows), REQUEST)]
+
+
+class _Client:
+    """Asks an advisor, from a process of its own."""
+
+    def ready(self) -> None:
+        """Returns once the process is there."""
+
+    def ask(
+        self, advisor: RemoteAdvisor, prompts: Prompts
+    ) -> tuple[list[float], NDArray[np.float32]]:
+        """Seconds that each request took, and all answers in order."""
+        waiting: dict[Any, tuple[int, float]] = {}
+        seconds: dict[int, float] = {}
+        answers: dict[int, NDArray[np.float32]] = {}
+        for number, part in enumerate([*_parts(prompts), None]):
+            while waiting and (part is None or len(waiting) >= OUTSTANDING):
+                (done, *_), _ = ray.wait(list(waiting), num_returns=1)
+                place, begun = waiting.pop(done)
+                answers[place] = ask(done)
+                seconds[place] = time.perf_counter() - begun
+            if part is not None:
+                answer = advisor.handles[0].log_probabilities.remote(part)
+                waiting[answer] = (number, time.perf_counter())
+        return list(seconds.values()), np.concatenate([answers[i] for i in sorted(answers)])
+
+
+def _serve(advisor: RemoteAdvisor, asked: Sequence[Prompts]) -> _Served:
+    """Lets one client per batch of prompts ask at the same time."""
+    client: Any = ray.remote(num_cpus=0)(_Client)
+    clients = [client.remote() for _ in asked]
+    ask([each.ready.remote() for each in clients])
+    before: Load = ask(advisor.handles[0].metrics.remote())
+    begun = time.perf_counter()
+    told = ask([each.ask.remote(advisor, part) for each, part in zip(clients, asked, strict=True)])
+    wall = time.perf_counter() - begun
+    after: Load = ask(advisor.handles[0].metrics.remote())
+    latencies = np.concatenate([seconds for seconds, _ in told])
+    return _Served(wall, latencies, [answers for _, answers in told], before, after)
+
+
+def _death(advisor: RemoteAdvisor, asked: Prompts) -> tuple[NDArray[np.float32], Death]:
+    """Kills the actor's process while it is at new prompts, and waits for all answers."""
+    handle = advisor.handles[0]
+    first = ask(handle.process.remote())
+    sent = [handle.log_probabilities.remote(part) for part in _parts(asked)]
+    while not (asking := ask(handle.metrics.remote()).asking) and _unanswered(sent):
+        time.sleep(0.001)
+    waiting = len(_unanswered(sent))
+    begun = time.perf_counter()
+    ray.kill(handle, no_restart=False)
+    answers = ask(sent)
+    seconds = time.perf_counter() - begun
+    processes = len({first, ask(handle.process.remote())})
+    answered = sum(
+        np.isfinite(answer).all() and len(answer) == len(part)
+        for answer, part in zip(answers, _parts(asked), strict=True)
+    )
+    death = Death(waiting, asking, answered - (len(sent) - waiting), processes, seconds, 0.0)
+    return np.concatenate(answers), death
+
+
+def _unanswered(sent: Sequence[Any]) -> list[Any]:
+    rest: list[Any] = ray.wait(list(sent), num_returns=len(sent), timeout=0)[1]
+    return rest
+
+
+def _direct(advisor: Advisor, asked: Prompts) -> tuple[NDArray[np.float32], float]:
+    """Answers without the actor, and the median of the rounds' seconds."""
+    advisor.log_probabilities(asked.take(range(min(REQUEST, len(asked)))))
+    seconds: list[float] = []
+    for _ in range(bench.ROUNDS):
+        begun = time.perf_counter()
+        answers = advisor.log_probabilities(asked)
+        seconds.append(time.perf_counter() - begun)
+    return answers, statistics.median(seconds)
+
+
+def _difference(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    return float(np.abs(one - other).max())
+
+
+def _summary(
+    health: Health,
+    load_seconds: float,
+    served: _Served,
+    *,
+    distinct: int,
+    direct_prompts_per_second: float,
+    difference: float,
+    death: Death,
+) -> ActorSpeed:
+    before, after = served.before, served.after
+    asked, batches = after.asked - before.asked, after.batches - before.batches
+    prompts, tokens = after.prompts - before.prompts, after.tokens - before.tokens
+    median, high = np.percentile(served.latencies, [50, 99])
+    return ActorSpeed(
+        device=health.device or "none",
+        gpus=health.place.gpus,
+        gpu_ids=health.gpus,
+        reason=health.place.reason,
+        load_seconds=load_seconds,
+        clients=len(served.answers),
+        requests=after.requests - before.requests,
+        prompts=prompts,
+        distinct=distinct,
+        asked=asked,
+        joined=after.joined - before.joined,
+        cached=after.cached - before.cached,
+        batches=batches,
+        batch_mean=asked / batches,
+        batch_largest=after.largest,
+        tokens_per_prompt=tokens / asked,
+        prompts_per_second=asked / served.wall,
+        answers_per_second=prompts / served.wall,
+        tokens_per_second=after.tokens_per_second,
+        latency_median=float(median),
+        latency_p99=float(high),
+        direct_prompts_per_second=direct_prompts_per_second,
+        actor_to_direct=asked / served.wall / direct_prompts_per_second,
+        difference=difference,
+        death=death,
+    )

@@ -1,0 +1,422 @@
+"""Random deaths on a real cluster, for as long as is wanted: what they cost, and that no flow is.
+
+A cluster of several nodes on this machine; trainings with two remote runners and the embedded
+language model, one after the other; and a hand that kills, at moments that follow from a seed, a
+runner, the graph's actor, the language model's actor, a whole node, or the driver itself. A node
+stays away for a while, and the training has to do without it. When a training is complete, its
+graph is compared with a count of the flow stream that is made apart from it.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs import FlowSet, Scenario
+from envs.score import evaluate
+from envs.stream import FlowStream
+from kg_actor import GraphCounts
+from rayapp.cluster.local import LocalCluster, kill
+from rayapp.runs.folder import RunFolder
+
+Kind = Literal["runner", "graph", "language model", "node", "driver"]
+
+KINDS: tuple[Kind, ...] = ("runner", "graph", "language model", "node", "driver")
+
+TITLES: dict[Kind, str] = {
+    "runner": "InteractionRunner",
+    "graph": "GraphServer",
+    "language model": "AdvisorServer",
+}
+"""What Ray calls the processes."""
+
+NODES = 2
+"""Beside the head; each has a processor, which one runner takes."""
+
+EPISODES = 6_000_000
+"""Of one training."""
+
+FLOWS = 16_384
+"""Of one iteration."""
+
+SETTINGS = (
+    *("--algo", "ppo-kg", "--advisor", "embedded", "--runners", str(NODES)),
+    *("--set", f"ppo.flows_per_iteration={FLOWS}", "--set", "checkpoint_seconds=5"),
+)
+
+PAUSE = (1.0, 8.0)
+"""Seconds between a recovery and the next death, drawn evenly."""
+
+AWAY = (2.0, 15.0)
+"""Seconds for which a killed node stays away once the training goes on without it, likewise."""
+
+PATIENCE = 300.0
+"""Seconds without an iteration after which a training counts as hanging."""
+
+_POLL_SECONDS = 0.1
+
+Progress = Callable[[float, str], None]
+"""Told (seconds gone by, what happened last)."""
+
+
+@dataclass
+class Deaths:
+    """Of one kind.
+
+    Attributes:
+        kills: how many.
+        recoveries: of these, those after which a whole iteration more was trained.
+        seconds: from a death until then, each.
+    """
+
+    kills: int = 0
+    recoveries: int = 0
+    seconds: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Deaths of one kind, as they are told.
+
+    Attributes:
+        kills: how many.
+        recoveries: after how many of them the training got further than it had been.
+        seconds_lost: until it was, in all.
+        median_seconds: the same, of one death; ``None`` without any.
+        longest_seconds: of the worst.
+    """
+
+    kills: int
+    recoveries: int
+    seconds_lost: float
+    median_seconds: float | None
+    longest_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Chaos:
+    """What :func:`measure` tells.
+
+    Attributes:
+        seconds: of killing.
+        trainings: complete ones.
+        flows: that they trained on.
+        kills: of all kinds.
+        recoveries: of all kinds; as many as kills, or a training hung.
+        seconds_lost: from deaths until trainings were further than before.
+        flows_without_a_node: that were trained on while a node was away.
+        lost: flows that the independent count has and graphs do not, by signature or by type,
+            whichever are more; to be 0.
+        doubled: flows that graphs have and the count does not; to be 0.
+        reward: mean test reward per flow of the trainings that were hurt.
+        lowest_reward: of the worst of them.
+        unhurt_reward: of the same training with nobody killed.
+        unhurt_seconds: that it took, start included.
+        by_kind: deaths by who died.
+    """
+
+    seconds: float
+    trainings: int
+    flows: int
+    kills: int
+    recoveries: int
+    seconds_lost: float
+    flows_without_a_node: int
+    lost: int
+    doubled: int
+    reward: float
+    lowest_reward: float
+    unhurt_reward: float
+    unhurt_seconds: float
+    by_kind: dict[str, Figures]
+
+
+def expected_counts(scenario: Scenario, folder: RunFolder, episodes: int) -> NDArray[np.int64]:
+    """Flows by signature and true class that a run has met, int64 [signatures, classes]."""
+    settings = folder.manifest().settings
+    flows = scenario.flow_set("train", matching=settings.matching)
+    return counted_apart(flows, settings.seed, episodes)
+
+
+def counted_apart(flows: FlowSet, seed: int, episodes: int) -> NDArray[np.int64]:
+    """The same of any training on these flows, counted from the flow stream alone.
+
+    Which flow comes when follows from the seed and its place.
+    """
+    size = len(flows.signature)
+    passes, rest = divmod(episodes, size)
+    counts = np.zeros((len(flows.predicted), len(flows.catalogue.classes)), np.int64)
+    np.add.at(counts, (flows.signature, flows.actual), passes)
+    last = FlowStream(size, seed).take(passes * size, rest)
+    np.add.at(counts, (flows.signature[last], flows.actual[last]), 1)
+    return counts
+
+
+def lost_and_doubled(
+    found: GraphCounts, expected: NDArray[np.int64], predicted: NDArray[np.integer[Any]]
+) -> tuple[int, int]:
+    """Flows that a graph lacks, and that it has too many of: by signature and by predicted type.
+
+    Args:
+        found: the graph.
+        expected: what :func:`counted_apart` gives.
+        predicted: class of each signature.
+    """
+    by_type = np.zeros_like(found.type_action.sum(axis=1))
+    np.add.at(by_type, predicted, expected)
+    # Which action a flow met is the policy's doing; that it met one, and only one, is not.
+    both = (found.signature_actual - expected, found.type_action.sum(axis=1) - by_type)
+    return (
+        max(int(-difference[difference < 0].sum()) for difference in both),
+        max(int(difference[difference > 0].sum()) for difference in both),
+    )
+
+
+class _Training:
+    """One training in a process of its own, begun again by the same command when it is killed."""
+
+    def __init__(self, cluster: LocalCluster, scenario: Path, out: Path, episodes: int) -> None:
+        self._out = out
+        self._command = [
+            *(sys.executable, "-m", "rayapp", "train", "--scenario", str(scenario)),
+            *("--out", str(out), "--episodes", str(episodes), "--address", cluster.address),
+            *SETTINGS,
+        ]
+        self._log: IO[bytes] = out.with_suffix(".log").open("wb")
+        self.process = self._begin()
+
+    def _begin(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603 (our own command)
+            self._command,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+        )
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has ended well; raises ``RuntimeError`` if it ended otherwise."""
+        code = self.process.poll()
+        if code:
+            told = self._out.with_suffix(".log").read_text(errors="replace")
+            raise RuntimeError(f"a training ended by itself, with {code}: {told[-3000:]}")
+        return code == 0
+
+    def episodes(self) -> int:
+        """Flows of the last complete iteration."""
+        file = self._out / "progress.jsonl"
+        # The last line may be half written still.
+        lines = file.read_bytes().split(b"\n")[:-1] if file.is_file() else []
+        return int(json.loads(lines[-1])["episodes"]) if lines else 0
+
+    def kill(self) -> None:
+        """Kills the driver, and starts it anew with the same command."""
+        kill(self.process.pid)
+        self.process.wait()
+        self.process = self._begin()
+
+    def close(self) -> None:
+        """Ends it."""
+        kill(self.process.pid)
+        self.process.wait()
+        self._log.close()
+
+
+class NotRecoveredError(RuntimeError):
+    """A training did not go on after a death.
+
+    Args:
+        kind: who died.
+        kills: how many of that kind had died, this one included.
+    """
+
+    def __init__(self, kind: Kind, kills: int) -> None:
+        super().__init__(f"no iteration for {PATIENCE:.0f} s after {kind} number {kills} died")
+
+
+class _Hand:
+    """Kills one after the other, and waits for each to be got over."""
+
+    def __init__(
+        self, cluster: LocalCluster, seed: int, seconds: float, progress: Progress
+    ) -> None:
+        self._cluster, self._seconds, self._progress = cluster, seconds, progress
+        self._rng = np.random.default_rng(seed)
+        self._queue: list[Kind] = []
+        self._begun: float | None = None
+        self.deaths: dict[Kind, Deaths] = {kind: Deaths() for kind in KINDS}
+        self.flows_without_a_node = 0
+
+    @property
+    def busy(self) -> float:
+        """Seconds since there first was somebody to kill."""
+        return 0.0 if self._begun is None else time.monotonic() - self._begun
+
+    @property
+    def done(self) -> bool:
+        """Whether the time is over."""
+        return self.busy >= self._seconds
+
+    def trouble(self, training: _Training) -> None:
+        """Kills until the training is complete, or the time is over."""
+        while not training.complete:
+            if training.episodes() and not self.done:
+                self._begun = self._begun or time.monotonic()
+                pause = time.monotonic() + float(self._rng.uniform(*PAUSE))
+                while time.monotonic() < pause and not training.complete:
+                    time.sleep(_POLL_SECONDS)
+                if not training.complete:
+                    self._strike(training)
+            time.sleep(_POLL_SECONDS)
+
+    def _strike(self, training: _Training) -> None:
+        if not self._queue:
+            # All kinds come equally often, in any order.
+            self._queue = [KINDS[number] for number in self._rng.permutation(len(KINDS))]
+        kind, before = self._queue.pop(), training.episodes()
+        begun = time.monotonic()
+        if not self._killed(kind, training):
+            return
+        deaths = self.deaths[kind]
+        deaths.kills += 1
+        self._progress(self.busy, f"killed: {kind}")
+        # What was under way may still end; a whole iteration more needs all that are left.
+        while not training.complete and training.episodes() <= before + FLOWS:
+            if time.monotonic() - begun > PATIENCE:
+                raise NotRecoveredError(kind, deaths.kills)
+            time.sleep(_POLL_SECONDS)
+        deaths.recoveries += 1
+        deaths.seconds.append(time.monotonic() - begun)
+        self._progress(self.busy, f"recovered: {kind}")
+        if kind == "node":
+            self._bring_back(training, before)
+
+    def _bring_back(self, training: _Training, before: int) -> None:
+        """Starts another node after a while in which the training did without."""
+        until = time.monotonic() + float(self._rng.uniform(*AWAY))
+        while time.monotonic() < until and not training.complete:
+            time.sleep(_POLL_SECONDS)
+        self.flows_without_a_node += training.episodes() - before
+        self._cluster.add_node(cpus=1)
+        self._progress(self.busy, "brought back: node")
+
+    def _killed(self, kind: Kind, training: _Training) -> bool:
+        """Whether there was one of that kind to kill."""
+        if kind == "driver":
+            training.kill()
+            return True
+        if kind == "node":
+            self._cluster.kill_node(int(self._rng.integers(self._cluster.nodes)))
+            return True
+        found = self._cluster.workers(TITLES[kind])
+        if found:
+            kill(int(self._rng.choice(found)))
+        return bool(found)
+
+
+def measure(
+    scenario: Scenario,
+    work: Path,
+    seconds: float,
+    progress: Progress,
+    *,
+    seed: int = 0,
+    episodes: int = EPISODES,
+) -> Chaos:
+    """Trains, kills and counts. It starts a cluster of its own.
+
+    Args:
+        scenario: to train on.
+        work: folder for runs and logs.
+        seconds: of killing; the training that is on then is let finish.
+        progress: told of every death and recovery.
+        seed: of what is killed when.
+        episodes: of one training.
+
+    Raises:
+        RuntimeError: a training ended by itself, or never went on.
+    """
+    with LocalCluster() as cluster:
+        for _ in range(NODES):
+            cluster.add_node(cpus=1)
+        begun = time.monotonic()
+        progress(0.0, "a training that nobody disturbs")
+        unhurt = _run(cluster, scenario, work / "unhurt", episodes, _wait)
+        unhurt_seconds = time.monotonic() - begun
+        hand = _Hand(cluster, seed, seconds, progress)
+        hurt = list[RunFolder]()
+        while not (hurt and hand.done):
+            where = work / f"hurt-{len(hurt)}"
+            hurt.append(_run(cluster, scenario, where, episodes, hand.trouble))
+        taken = hand.busy
+    rewards = [_reward(folder) for folder in hurt]
+    predicted = scenario.signatures.predicted
+    wrong = [
+        lost_and_doubled(
+            folder.graph().counts(), expected_counts(scenario, folder, episodes), predicted
+        )
+        for folder in hurt
+    ]
+    deaths = hand.deaths
+    return Chaos(
+        seconds=taken,
+        trainings=len(hurt),
+        flows=len(hurt) * episodes,
+        kills=sum(one.kills for one in deaths.values()),
+        recoveries=sum(one.recoveries for one in deaths.values()),
+        seconds_lost=sum(sum(one.seconds) for one in deaths.values()),
+        flows_without_a_node=hand.flows_without_a_node,
+        lost=sum(lost for lost, _ in wrong),
+        doubled=sum(doubled for _, doubled in wrong),
+        reward=statistics.mean(rewards),
+        lowest_reward=min(rewards),
+        unhurt_reward=_reward(unhurt),
+        unhurt_seconds=unhurt_seconds,
+        by_kind={kind: _figures(one) for kind, one in deaths.items()},
+    )
+
+
+def _run(
+    cluster: LocalCluster,
+    scenario: Scenario,
+    out: Path,
+    episodes: int,
+    meanwhile: Callable[[_Training], None],
+) -> RunFolder:
+    training = _Training(cluster, scenario.path, out, episodes)
+    try:
+        meanwhile(training)
+    finally:
+        training.close()
+    return RunFolder(out)
+
+
+def _wait(training: _Training) -> None:
+    while not training.complete:
+        time.sleep(_POLL_SECONDS)
+
+
+def _figures(deaths: Deaths) -> Figures:
+    seconds = deaths.seconds
+    return Figures(
+        deaths.kills,
+        deaths.recoveries,
+        sum(seconds),
+        statistics.median(seconds) if seconds else None,
+        max(seconds, default=None),
+    )
+
+
+def _reward(folder: RunFolder) -> float:
+    flows = folder.scenario().flow_set("test")
+    return evaluate(folder.policy().actions(flows.predicted), flows).score.average_reward

@@ -1,0 +1,122 @@
+"""The scorecard, worked out by hand on ten flows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from envs import PAPER, FlowSet
+from envs.score import best_actions, evaluate
+
+FILTER, NO_ACTION, VALIDATE = (
+    PAPER.action_names.index(name)
+    for name in ("Filter Network Traffic", "No Action", "Input Validation")
+)
+
+# The fixture's flows: signature 0 predicts DoS (3 right), 1 Benign (3 right, 1 DDoS),
+# 2 Web (1 right, 2 Infiltration).
+
+
+def test_rewards_of_a_policy(flow_set: FlowSet) -> None:
+    card = evaluate(np.array([FILTER, NO_ACTION, FILTER]), flow_set)
+
+    # Filtering earns 5 on DoS and Infiltration and -5 on Web; nothing done earns -5 on DDoS.
+    assert card.score.per_class == {
+        "DoS": 5.0,
+        "Benign": 5.0,
+        "DDoS": -5.0,
+        "Web": -5.0,
+        "Infiltration": 5.0,
+    }
+    assert card.score.average_reward == pytest.approx((8 * 5 - 2 * 5) / 10)
+    assert card.score.class_mean_reward == pytest.approx((3 * 5 - 2 * 5) / 5)
+
+
+def test_share_of_top_actions_by_detection(flow_set: FlowSet) -> None:
+    card = evaluate(np.array([FILTER, NO_ACTION, FILTER]), flow_set)
+
+    assert card.flows == 10
+    assert card.misdetected == 3
+    assert card.correct_action.all == pytest.approx(8 / 10)
+    # Right: 3 DoS, 3 Benign of 7; wrong: both Infiltration of 3.
+    assert card.correct_action.detected_correctly == pytest.approx(6 / 7)
+    assert card.correct_action.misdetected == pytest.approx(2 / 3)
+
+
+def test_second_best_actions_earn_but_do_not_count_as_correct(flow_set: FlowSet) -> None:
+    intrusion_prevention = PAPER.action_names.index("Network Intrusion Prevention")
+
+    card = evaluate(np.array([intrusion_prevention, NO_ACTION, VALIDATE]), flow_set)
+
+    assert card.score.per_class["DoS"] == 4.0
+    assert card.correct_action.detected_correctly == pytest.approx(4 / 7)
+
+
+def test_bounds(flow_set: FlowSet) -> None:
+    card = evaluate(np.array([0, 0, 0]), flow_set)
+
+    dos, benign = 3 * 5, 3 * 5 - 5
+    # Acting on the predicted class: Web gets validation, Infiltration's two flows with it.
+    assert card.predicted_class.average_reward == (dos + benign + 5 - 2 * 5) / 10
+    # Knowing the labels, multi-factor authentication earns 4 on Web and 3 on Infiltration.
+    assert card.signature_oracle.average_reward == (dos + benign + 4 + 2 * 3) / 10
+
+
+def test_no_policy_beats_the_signature_oracle_on_average(flow_set: FlowSet) -> None:
+    bound = evaluate(np.zeros(3, int), flow_set).signature_oracle.average_reward
+
+    every = [
+        evaluate(np.array([a, b, c]), flow_set).score.average_reward
+        for a in range(15)
+        for b in range(15)
+        for c in range(15)
+    ]
+
+    assert max(every) == pytest.approx(bound)
+
+
+def test_classes_that_do_not_occur_have_no_reward(flow_set: FlowSet) -> None:
+    card = evaluate(np.array([FILTER, NO_ACTION, VALIDATE]), flow_set)
+
+    assert "PortScan" not in card.score.per_class
+    assert card.flows_per_class == {"DoS": 3, "Benign": 3, "DDoS": 1, "Web": 1, "Infiltration": 2}
+
+
+def test_json_has_the_documented_fields(flow_set: FlowSet) -> None:
+    data = evaluate(np.array([FILTER, NO_ACTION, VALIDATE]), flow_set).to_json()
+
+    assert {
+        "average_reward",
+        "class_mean_reward",
+        "per_class",
+        "correct_action",
+        "bounds",
+        "flows",
+        "misdetected",
+    } <= set(data)
+    assert set(data["correct_action"]) == {"all", "detected_correctly", "misdetected"}
+    for bound in ("predicted_class", "signature_oracle"):
+        assert set(data["bounds"][bound]) == {"average_reward", "class_mean_reward", "per_class"}
+
+
+def test_no_misdetections_means_no_share_of_them() -> None:
+    flows = FlowSet(np.zeros(2, np.int32), np.zeros(2, np.int8), np.zeros(1, np.int8), PAPER)
+
+    assert evaluate(np.array([FILTER]), flows).correct_action.misdetected is None
+
+
+def test_an_empty_set_has_no_scorecard() -> None:
+    flows = FlowSet(np.zeros(0, np.int32), np.zeros(0, np.int8), np.zeros(1, np.int8), PAPER)
+
+    with pytest.raises(ValueError, match="at least one flow"):
+        evaluate(np.array([FILTER]), flows)
+
+
+def test_best_actions_weigh_every_class_by_its_flows() -> None:
+    counts = np.zeros((2, 8), np.int64)
+    counts[0, [PAPER.class_index("Benign"), PAPER.class_index("DoS")]] = [3, 1]
+    counts[1, [PAPER.class_index("SSH-Patator"), PAPER.class_index("Web")]] = [1, 1]
+
+    multi_factor = PAPER.action_names.index("Multi-factor Authentication")
+    # Multi-factor authentication earns 4 on both; each one's own best earns -5 on the other.
+    assert best_actions(counts, PAPER).tolist() == [NO_ACTION, multi_factor]
