@@ -83,6 +83,16 @@ class Catalogue:
         return table
 
     @cached_property
+    def highest_reward(self) -> int:
+        """The most that a flow can earn."""
+        return int(self.rewards.max())
+
+    @cached_property
+    def lowest_reward(self) -> int:
+        """The least that a flow can earn."""
+        return int(self.rewards.min())
+
+    @cached_property
     def best_actions(self) -> NDArray[np.int8]:
         """The top-ranked action of each class, int8 [classes]."""
         best = np.array([c.ranking[0] for c in self.classes], dtype=np.int8)

@@ -538,7 +538,7 @@ class TrainingSettings(_Settings):
     ``appo``, other learners, and ``dqn-kg`` and ``appo-kg``, the same with graph, advice and KL
     term; ``linucb``, ``thompson`` and ``vw`` (Vowpal Wabbit), contextual bandits."""
 
-    episodes: _Positive | None = None
+    flows: _Positive | None = None
     """Flows to train on; exclusive with ``passes``."""
 
     passes: _Rate | None = None
@@ -601,10 +601,10 @@ class TrainingSettings(_Settings):
             return "dqn"
         return "appo" if self.algo in ("appo", "appo-kg") else "ppo"
 
-    def total_episodes(self, training_flows: int) -> int:
+    def total_flows(self, training_flows: int) -> int:
         """Flows to train on, given the size of the training set."""
-        if self.episodes is not None:
-            return self.episodes
+        if self.flows is not None:
+            return self.flows
         usual = self.supervised.epochs if self.algo == "dl" else 5.0
         passes = usual if self.passes is None else self.passes
         return max(1, round(passes * training_flows))
@@ -627,14 +627,14 @@ def load(
     for assignment in assignments:
         _assign(data, assignment)
     given = {key: value for key, value in options.items() if value is not None}
-    if "episodes" in given:
+    if "flows" in given:
         data.pop("passes", None)
     if "passes" in given:
-        data.pop("episodes", None)
+        data.pop("flows", None)
     data.update(given)
-    if data.get("episodes") is not None and data.get("passes") is not None:
+    if data.get("flows") is not None and data.get("passes") is not None:
         raise InputError(
-            "both episodes and passes are set", expected="one of them", mend="Leave one out"
+            "both flows and passes are set", expected="one of them", mend="Leave one out"
         )
     return parse(data, str(file) if file else "settings")
 

@@ -64,7 +64,7 @@ def advisor(
     scenario: Annotated[
         Path | None, typer.Option(help="Part cache: to train on (default: synthetic flows).")
     ] = None,
-    episodes: Annotated[
+    flows: Annotated[
         int | None, typer.Option(min=1, help="Part cache: flows to train on (default 4,000,000).")
     ] = None,
     address: console.Address = None,
@@ -86,11 +86,11 @@ def advisor(
             mend="Add what is missing, or leave the rest out",
         )
     parts = part or [each for each in Part if not (phi and each is Part.CACHE)]
-    if (phi and Part.CACHE in parts) or (Part.CACHE not in parts and (scenario or episodes)):
+    if (phi and Part.CACHE in parts) or (Part.CACHE not in parts and (scenario or flows)):
         raise InputError(
             "these options do not go together",
             where="kirl bench advisor",
-            expected="--part cache with the model that ships alone; --scenario and --episodes "
+            expected="--part cache with the model that ships alone; --scenario and --flows "
             "with that part alone",
             mend="Leave one of them out",
         )
@@ -111,7 +111,7 @@ def advisor(
         if not as_json:
             show_figures(f"the actor with {served.clients} clients", found["actor"])
     if Part.CACHE in parts:
-        trained = _cache(scenario, episodes, address)
+        trained = _cache(scenario, flows, address)
         found["cache"] = asdict(trained)
         if not as_json:
             show_figures("what a training asks the embedded model", found["cache"])
@@ -157,13 +157,13 @@ def _actor(
             return advisor_actor.measure_actor(spec, prompts, reporter)
 
 
-def _cache(scenario: Path | None, episodes: int | None, address: str | None) -> CacheFigures:
+def _cache(scenario: Path | None, flows: int | None, address: str | None) -> CacheFigures:
     from rayapp.lab.bench import advisor_cache as cache
 
     with tempfile.TemporaryDirectory() as folder:
         where = scenario or made_up_scenario(Path(folder) / "scenario", cache.ROWS)
         with console.ray_session(address), console.Reporter("Training", "flows") as reporter:
-            return cache.measure_cache(where, episodes or cache.EPISODES, reporter)
+            return cache.measure_cache(where, flows or cache.FLOWS, reporter)
 
 
 def _show_ways(speed: AdvisorSpeed) -> None:

@@ -23,7 +23,7 @@ def chaos(
     scenario: Annotated[
         Path | None, typer.Option(help="To train on (default: synthetic flows).")
     ] = None,
-    episodes: Annotated[
+    flows: Annotated[
         int | None, typer.Option(min=1, help="Flows of one training (default 6,000,000).")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of who is killed when.")] = 0,
@@ -47,7 +47,7 @@ def chaos(
                     f"{seconds:,.0f} of {60 * minutes:,.0f} s: {note}"
                 ),
                 seed=seed,
-                episodes=episodes or measured.EPISODES,
+                flows=flows or measured.FLOWS,
             )
         except measured.NotRecoveredError as error:
             console.err.print(f"A promise is broken, or this machine is far too busy: {error}")

@@ -94,7 +94,7 @@ def _speed_table(store: bench.StoreSpeed, remote: bench.RemoteSpeed) -> Table:
         ("remote question, idle: 99th percentile", milliseconds(remote.idle[1])),
         ("remote question while training: median", milliseconds(remote.training[0])),
         ("remote question while training: 99th percentile", milliseconds(remote.training[1])),
-        ("that training, asked all the time", f"{remote.env_steps_per_second:,.0f} flows/s"),
+        ("that training, asked all the time", f"{remote.flows_per_second:,.0f} flows/s"),
     )
     for name, value in rows:
         table.add_row(name, value)

@@ -29,7 +29,7 @@ def demo(
         "demo"
     ),
     rows: Annotated[int, typer.Option(help="Synthetic flows.")] = 300_000,
-    episodes: Annotated[int, typer.Option(help="Flows to train each algorithm on.")] = 4_000_000,
+    flows: Annotated[int, typer.Option(help="Flows to train each algorithm on.")] = 4_000_000,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of everything.")] = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of tables.")
@@ -42,7 +42,7 @@ def demo(
         show_detection(scenario)
     results = {}
     for algo in ALGORITHMS:
-        options = {"algo": algo, "episodes": episodes, "seed": seed}
+        options = {"algo": algo, "flows": flows, "seed": seed}
         settings = config.load(None, ADVICE if algo == "ppo-kg" else (), options)
         results[algo] = train.run(settings, scenario.path, out / algo)
         if not as_json:

@@ -40,7 +40,7 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="One of kirl settings; may be repeated."),
     ] = None,
-    episodes: Annotated[int | None, typer.Option(help="Flows to train on.")] = None,
+    flows: Annotated[int | None, typer.Option(help="Flows to train on.")] = None,
     passes: Annotated[
         float | None,
         typer.Option(
@@ -71,13 +71,13 @@ def train(
     ] = None,
     address: console.Address = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="End with one line of JSON: episodes, seconds, rate.")
+        bool, typer.Option("--json", help="End with one line of JSON: flows, seconds, rate.")
     ] = False,
 ) -> None:
     """Train a policy. Interrupt it when you like; the same command goes on where it stopped."""
     options = {
         "algo": algo,
-        "episodes": episodes,
+        "flows": flows,
         "passes": passes,
         "runners": runners,
         "seed": seed,
@@ -103,8 +103,8 @@ def train(
 def show(algo: str, result: TrainingResult) -> None:
     """Prints what a training took, and what may follow it."""
     console.out.print(
-        f"{algo}: {result.episodes:,} flows in {result.seconds:.1f} s "
-        f"({result.env_steps_per_second:,.0f} flows/s), written to {result.run}. "
+        f"{algo}: {result.flows_trained:,} flows in {result.seconds:.1f} s "
+        f"({result.flows_per_second:,.0f} flows/s), written to {result.run}. "
         f"Next: kirl evaluate --run {result.run}",
         soft_wrap=True,
     )
@@ -139,7 +139,7 @@ def _warn_of_few_updates(manifest: RunManifest) -> None:
     if updates < FEW_UPDATES:
         console.err.print(
             f"Warning: {manifest.total:,} flows are only {updates} updates, too few to learn much. "
-            f"Give more --episodes, or --set {settings.learning_group}.flows_per_iteration "
+            f"Give more --flows, or --set {settings.learning_group}.flows_per_iteration "
             "to fewer flows.",
             soft_wrap=True,
         )
@@ -150,8 +150,8 @@ def _split(manifest: RunManifest) -> str:
 
 
 def _finish(folder: RunFolder, manifest: RunManifest, address: str | None) -> RunManifest:
-    if manifest.episodes:
-        console.err.print(f"Resuming after {manifest.episodes:,} of {manifest.total:,} flows.")
+    if manifest.flows:
+        console.err.print(f"Resuming after {manifest.flows:,} of {manifest.total:,} flows.")
     # A Ray takes seconds to start, which is more than some of these take to train.
     alone = manifest.settings.algo in config.WITHOUT_RAY and not job.current()
     session = contextlib.nullcontext("") if alone else console.ray_session(address)
@@ -161,7 +161,7 @@ def _finish(folder: RunFolder, manifest: RunManifest, address: str | None) -> Ru
                 _check_capacity(manifest)
             finished = _train(folder, manifest.settings.algo)
         except KeyboardInterrupt as interrupt:
-            kept = folder.manifest().episodes
+            kept = folder.manifest().flows
             console.err.print(
                 f"Interrupted; the same command goes on after {kept:,} flows."
                 if kept
@@ -186,7 +186,7 @@ def _train(folder: RunFolder, algo: str) -> RunManifest:
         return training.train(
             folder,
             lambda line, total: reporter.show(
-                line.episodes, total, f"reward {line.average_reward:.3f}"
+                line.flows, total, f"reward {line.average_reward:.3f}"
             ),
         )
 

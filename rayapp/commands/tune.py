@@ -61,7 +61,7 @@ def tune(
     algo: Annotated[
         str | None, typer.Option(help="What to train, with a KL term (default ppo-kg).")
     ] = None,
-    episodes: Annotated[
+    flows: Annotated[
         int | None, typer.Option(help="Flows to train each on (default 4,000,000).")
     ] = None,
     advisor: Annotated[
@@ -97,14 +97,14 @@ def tune(
     Interrupt it when you like; the same command goes on where it stopped.
     """
     job.check_kept(out)
-    options = {"algo": algo, "episodes": episodes, "seed": seed}
+    options = {"algo": algo, "flows": flows, "seed": seed}
     advice = [f"advice.advisor={advisor}"] if advisor else []
     settings = config.load(settings_file, [*(assignments or []), *advice], options)
-    if settings.episodes is None and settings.passes is None:
-        settings = settings.model_copy(update={"episodes": 4_000_000})
+    if settings.flows is None and settings.passes is None:
+        settings = settings.model_copy(update={"flows": 4_000_000})
     loaded = Scenario.load(scenario)
     settings = settings.model_copy(
-        update={"episodes": settings.total_episodes(len(loaded.train[0])), "passes": None}
+        update={"flows": settings.total_flows(len(loaded.train[0])), "passes": None}
     )
     request = Request(
         settings,
@@ -150,11 +150,11 @@ def _ranges(file: Path | None, over: list[str]) -> Space:
 
 
 def _warn_of_few_updates(settings: config.TrainingSettings) -> None:
-    updates = -(-settings.total_episodes(0) // settings.learning.flows_per_iteration)
+    updates = -(-settings.total_flows(0) // settings.learning.flows_per_iteration)
     if updates < FEW_UPDATES:
         console.err.print(
             f"Warning: trials have only {updates} updates each, too few to tell settings apart. "
-            "Give more --episodes.",
+            "Give more --flows.",
             soft_wrap=True,
         )
 
@@ -204,7 +204,7 @@ def _show(outcome: Outcome, out: Path) -> None:
         remark = _remark(one, outcome)
         told = f"{remark}: {words}" if remark else words
         bold = "bold" if one is outcome.best else None
-        table.add_row(*scores, f"{one.episodes:,}", told, style=bold)
+        table.add_row(*scores, f"{one.flows:,}", told, style=bold)
     console.out.print(table)
     gain = outcome.gain
     if outcome.leader.point:

@@ -51,8 +51,8 @@ def reached(
         window: flows that an average is taken over, at the least.
     """
     classes = {name for line in lines for name in line.class_reward}
-    sizes = np.diff([0, *(line.episodes for line in lines)])
-    oldest, held = sum(line.episodes <= after for line in lines), 0
+    sizes = np.diff([0, *(line.flows for line in lines)])
+    oldest, held = sum(line.flows <= after for line in lines), 0
     for newest in range(oldest, len(lines)):
         held += int(sizes[newest])
         while held - sizes[oldest] >= window:
@@ -68,7 +68,7 @@ def reached(
         elif {name for line in latest for name in line.class_reward} == classes:
             reward = _class_mean(latest)
         if reward is not None and reward >= SHARE * bound:
-            return Convergence(lines[newest].episodes, lines[newest].seconds)
+            return Convergence(lines[newest].flows, lines[newest].seconds)
     return Convergence(None, None)
 
 

@@ -69,7 +69,7 @@ def _steady(lines: Sequence[ProgressLine]) -> list[ProgressLine]:
 
     The mean of so few swings by more than what a curve is to show.
     """
-    flows = [end - start for start, end in pairwise([0, *(line.episodes for line in lines)])]
+    flows = [end - start for start, end in pairwise([0, *(line.flows for line in lines)])]
     least = median(flows) / 4 if flows else 0
     return [line for line, count in zip(lines, flows, strict=True) if count >= least]
 
@@ -141,7 +141,7 @@ def _line(
     look: tuple[str, object],
     label: str | None = None,
 ) -> None:
-    points = [(line.episodes, value(line)) for line in lines]
+    points = [(line.flows, value(line)) for line in lines]
     points = [point for point in points if math.isfinite(point[1])]
     flows, values = zip(*points, strict=True) if points else ((), ())
     # A single iteration makes no line; a dot shows it.

@@ -103,15 +103,15 @@ def recovery(lines: Sequence[ProgressLine], drift: Drift, bound: float) -> Recov
     Raises:
         ValueError: fewer than :data:`WINDOW` iterations before or after the drift.
     """
-    before = [line.average_reward for line in lines if line.episodes <= drift.at]
-    after = [line for line in lines if line.episodes > drift.at]
+    before = [line.average_reward for line in lines if line.flows <= drift.at]
+    after = [line for line in lines if line.flows > drift.at]
     if min(len(before), len(after)) < WINDOW:
         raise ValueError(f"fewer than {WINDOW} iterations on one side of the drift")
     means = np.convolve(
         [line.average_reward for line in after], np.full(WINDOW, 1 / WINDOW), mode="valid"
     )
     back = np.flatnonzero(means >= SHARE * bound)
-    flows = after[int(back[0]) + WINDOW - 1].episodes - drift.at if len(back) else None
+    flows = after[int(back[0]) + WINDOW - 1].flows - drift.at if len(back) else None
     return Recovery(float(np.mean(before[-WINDOW:])), float(means.min()), float(means[-1]), flows)
 
 
@@ -194,7 +194,7 @@ def place(
     ]
     planned = []
     for system, (algo, changes) in SYSTEMS.items():
-        options = {"algo": algo, "episodes": flows, "seed": seed}
+        options = {"algo": algo, "flows": flows, "seed": seed}
         settings = config.load(None, [*COMMON, *drifting, *changes], options)
         planned.append(Trial("kirl", "online", f"{name} {system}", settings))
     placed = trials.place(planned, scenario, out)
@@ -207,7 +207,7 @@ def _range_around(runs: Mapping[str, Sequence[ProgressLine]], drift: Drift) -> t
         line.average_reward
         for lines in runs.values()
         for line in lines
-        if line.episodes > drift.at // 2
+        if line.flows > drift.at // 2
     ]
     margin = max(0.1 * (max(met) - min(met)), 1e-3)
     return min(met) - margin, max(met) + margin
@@ -225,7 +225,7 @@ def draw(path: Path, outcomes: Mapping[str, Outcome]) -> Path:
     for axes, (name, outcome) in zip(panels, outcomes.items(), strict=True):
         at, bound = outcome.drift.at, outcome.bounds
         curves.compare(axes, outcome.lines)
-        end = max(lines[-1].episodes for lines in outcome.lines.values())
+        end = max(lines[-1].flows for lines in outcome.lines.values())
         axes.hlines([bound.before, bound.after], [0, at], [at, end], color=INK, linewidth=0.8)
         axes.set_ylim(*_range_around(outcome.lines, outcome.drift))
         axes.axvline(at, color=INK, linewidth=0.8, linestyle=":")

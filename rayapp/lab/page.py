@@ -92,7 +92,7 @@ def _summary(
 ) -> str:
     first = next(iter(cards.values()))
     kind = _KINDS.get(scenario.kind, scenario.kind)
-    amounts = {name: f"{manifest.episodes:,}" for name, manifest in manifests.items()}
+    amounts = {name: f"{manifest.flows:,}" for name, manifest in manifests.items()}
     trained = joined([f"{name} on {flows}" for name, flows in amounts.items()])
     if len(set(amounts.values())) == 1:
         trained = f"{'each' if len(cards) > 1 else 'it'} on {next(iter(amounts.values()))}"
@@ -321,10 +321,10 @@ def _commands(manifests: dict[str, RunManifest], scenario: Scenario) -> str:
 
 def _train_command(name: str, settings: TrainingSettings) -> str:
     words = ["kirl", "train", "--scenario", "scenario", "--algo", settings.algo]
-    words += ["--episodes", str(settings.total_episodes(0)), "--seed", str(settings.seed)]
+    words += ["--flows", str(settings.total_flows(0)), "--seed", str(settings.seed)]
     if settings.runners:
         words += ["--runners", str(settings.runners)]
-    named = {"algo", "episodes", "passes", "seed", "runners"}
+    named = {"algo", "flows", "passes", "seed", "runners"}
     standard = flat(TrainingSettings().model_dump(mode="json"))
     for key, value in flat(settings.model_dump(mode="json")).items():
         if key not in named and value != standard[key]:
@@ -342,7 +342,7 @@ def _settings(manifests: dict[str, RunManifest], scenario: Scenario) -> str:
         text = json.dumps(manifest.settings.model_dump(mode="json"), indent=2)
         facts += (
             f"<p>{escape(name)}: run <code>{escape(manifest.name)}</code>, "
-            f"{manifest.episodes:,} flows in {manifest.seconds:,.1f} s of training.</p>"
+            f"{manifest.flows:,} flows in {manifest.seconds:,.1f} s of training.</p>"
             f"<pre><code>{escape(text)}</code></pre>"
         )
     return facts

@@ -134,7 +134,7 @@ class KnowledgeInfused(Algorithm):
         self._put_flows()
         self._waiting: list[Sampled] = []
         self._exporter = IterationMetrics(self.run_name)
-        self.episodes = 0
+        self.flows = 0
         self._spec = GraphSpec.of(self.scenario, own.prior, own.half_life)
         self._graph_folder = Path(own.graph_folder or Path(self.logdir) / "graph")
         self._unfinished = False
@@ -194,7 +194,7 @@ class KnowledgeInfused(Algorithm):
                 "the last iteration failed half-way: weights and graph are of different ages. "
                 "Restore a checkpoint"
             )
-        if self.episodes == 0:
+        if self.flows == 0:
             self._begin()
         with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
             sampled = self._sampled()
@@ -210,12 +210,12 @@ class KnowledgeInfused(Algorithm):
         told = sampled.until - self.config.feedback_delay
         while self._waiting and self._waiting[0].until <= told:
             learner_results, counts = self._take_in(self._waiting.pop(0))
-        self.episodes = sampled.until
+        self.flows = sampled.until
         self._unfinished = False
         if counts is not None:
             with self.metrics.log_time((TIMERS, ADVICE_TIMER)):
                 self.knowledge = self._learn(counts)
-        if self.episodes == self.config.reference_flows and self.config.cloning_steps:
+        if self.flows == self.config.reference_flows and self.config.cloning_steps:
             learner_results = self._clone()
         self.summary = self._summarise(sampled.table, learner_results)
         self._exporter.tell(self.summary, sampled.table.flows)
@@ -243,7 +243,7 @@ class KnowledgeInfused(Algorithm):
             table,
             keyed,
             self.knowledge,
-            self.episodes + table.flows,
+            self.flows + table.flows,
             learns=not self.by_reference,
             # By the time late feedback comes, the policy is another one.
             behaviour=self._behaviour() if self.config.feedback_delay else None,
@@ -313,12 +313,12 @@ class KnowledgeInfused(Algorithm):
 
     def _sample(self) -> list[Fragment]:
         """Fragments that cover this iteration's stretch of the stream, in stream order."""
-        left = self.config.total_env_steps - self.episodes
+        left = self.config.total_env_steps - self.flows
         if self.by_reference:
-            left = min(left, self.config.reference_flows - self.episodes)
+            left = min(left, self.config.reference_flows - self.flows)
         drift, met = self.config.drift, self._flows
-        if drift and self.episodes < drift.at:
-            left = min(left, drift.at - self.episodes)
+        if drift and self.flows < drift.at:
+            left = min(left, drift.at - self.flows)
         elif drift:
             met = self._drifted_flows
         count = min(self.config.train_batch_size_per_learner, left if left > 0 else 2**62)
@@ -330,7 +330,7 @@ class KnowledgeInfused(Algorithm):
             ray.put(knowledge) if runners else knowledge,
             ray.put(weights) if runners else weights,
         )
-        pieces = slices(self.episodes, count, max(1, len(runners)))
+        pieces = slices(self.flows, count, max(1, len(runners)))
         done: dict[Slice, Fragment] = {}
         while len(done) < len(pieces):
             missing = [
@@ -345,7 +345,7 @@ class KnowledgeInfused(Algorithm):
     @property
     def by_reference(self) -> bool:
         """Whether the reference policy acts on the next flows, and the policy does not learn."""
-        return self.episodes < self.config.reference_flows
+        return self.flows < self.config.reference_flows
 
     def _weights(self) -> dict[str, NDArray[np.float32]]:
         state: dict[str, NDArray[np.float32]] = self.learner_group.get_state(
@@ -434,8 +434,8 @@ class KnowledgeInfused(Algorithm):
         results = self.learner_group.update(
             batch=batch,
             timesteps={
-                NUM_ENV_STEPS_SAMPLED_LIFETIME: self.episodes,
-                NUM_ENV_STEPS_TRAINED_LIFETIME: self.episodes + flows,
+                NUM_ENV_STEPS_SAMPLED_LIFETIME: self.flows,
+                NUM_ENV_STEPS_TRAINED_LIFETIME: self.flows + flows,
             },
             num_epochs=epochs,
             minibatch_size=minibatch,
@@ -446,7 +446,7 @@ class KnowledgeInfused(Algorithm):
 
     def _shuffled(self, rows: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Rows in an order that a resumed run would draw again; RLlib's own shuffle would not."""
-        generator = np.random.default_rng([self.config.seed or 0, self.episodes])
+        generator = np.random.default_rng([self.config.seed or 0, self.flows])
         order = generator.permutation(len(rows[WEIGHTS]))
         return {name: column[order] for name, column in rows.items()}
 
@@ -456,7 +456,7 @@ class KnowledgeInfused(Algorithm):
         total = np.bincount(table.actual, weights=rewards, minlength=classes)
         flows = np.bincount(table.actual, weights=table.count, minlength=classes)
         return IterationSummary(
-            episodes=self.episodes,
+            flows=self.flows,
             average_reward=float(total.sum() / flows.sum()),
             class_reward={
                 self._catalogue.class_names[i]: float(total[i] / flows[i])
@@ -503,7 +503,7 @@ class KnowledgeInfused(Algorithm):
         if rllib_private.is_wanted(self, COMPONENT_GRAPH, components, not_components):
             state[COMPONENT_GRAPH] = self._graph_checkpoint.get_state()
         state[KNOWLEDGE_STATE] = {
-            "episodes": self.episodes,
+            "flows": self.flows,
             "fingerprint": self.scenario.fingerprint,
             "waiting": list(self._waiting),
         }
@@ -534,13 +534,13 @@ class KnowledgeInfused(Algorithm):
         if COMPONENT_GRAPH in state:
             self._graph_checkpoint.set_state(state[COMPONENT_GRAPH])
         graph = self.graph_state()
-        self.episodes = int(saved["episodes"])
+        self.flows = int(saved["flows"])
         self._waiting = list(saved["waiting"])
         held = graph.counts.signature_actual.sum()
         if self.config.shared_graph:
             own = (one.flows for key, one in graph.merged.items() if key.run == self.run_name)
             held = sum(own)
-        if held + sum(sampled.table.flows for sampled in self._waiting) != self.episodes:
+        if held + sum(sampled.table.flows for sampled in self._waiting) != self.flows:
             raise ValueError("the checkpoint has lost its graph")
         self._unfinished = False
         self.knowledge = self._learn(graph.counts)

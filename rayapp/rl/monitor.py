@@ -36,8 +36,8 @@ class IterationMetrics:
             Gauge, "class_reward", "The same of one true class' flows", "traffic"
         )
         self._learnt = {key: made(Gauge, *about) for key, about in LEARNT.items()}
-        self._flows = made(Counter, "env_steps", "Flows decided")
-        self._speed = made(Gauge, "env_steps_per_second", "Of the last iteration, all included")
+        self._flows = made(Counter, "flows", "Flows decided")
+        self._speed = made(Gauge, "flows_per_second", "Of the last iteration, all included")
         self._prompts = made(Counter, "prompts_asked", "Prompts answered anew for the run's advice")
         self._age = made(Gauge, "advice_age_versions", "Graph versions that advice lags behind")
         self._fallbacks = made(

@@ -17,7 +17,7 @@ class IterationSummary:
     """What one iteration saw.
 
     Attributes:
-        episodes: flows so far, this iteration included.
+        flows: flows so far, this iteration included.
         average_reward: over this iteration's flows.
         class_reward: per class that occurred, by name.
         graph_version: of the graph after the iteration.
@@ -29,7 +29,7 @@ class IterationSummary:
             again (``half-open``); ``None`` for other advisors.
     """
 
-    episodes: int
+    flows: int
     average_reward: float
     class_reward: dict[str, float]
     graph_version: int

@@ -3,7 +3,7 @@
 ===================== =========================================================
 ``run.json``          settings, scenario, state, figures
 ``scenario/``         the scenario, by hard links where they can be made
-``progress.jsonl``    one line per iteration: episodes, rewards, loss terms
+``progress.jsonl``    one line per iteration: flows, rewards, loss terms
 ``checkpoints/``      the latest checkpoint, graph snapshot included; for resuming
 ``policy/``           the trained policy, without pickle
 ``graph/``            the knowledge graph's store, unless the run shares another one
@@ -53,11 +53,11 @@ class RunManifest(BaseModel):
         format: of this file.
         name: the run's name; its graph's actor is called ``graph:<name>``, or those of its
             shards ``graph:<name>/0-of-2`` and so on.
-        settings: with ``episodes`` resolved.
+        settings: with ``flows`` resolved.
         fingerprint: of the scenario.
         kind: ``cicids2017`` or ``synthetic``.
         state: ``training`` until the last flow is learnt from.
-        episodes: flows trained on, up to the last checkpoint, which is named after them.
+        flows: flows trained on, up to the last checkpoint, which is named after them.
         seconds: time spent training them, start-up excluded.
     """
 
@@ -69,13 +69,13 @@ class RunManifest(BaseModel):
     fingerprint: str
     kind: str = Field(pattern="^(cicids2017|synthetic)$")
     state: State = "training"
-    episodes: int = 0
+    flows: int = 0
     seconds: float = 0.0
 
     @property
     def total(self) -> int:
         """Flows to train on."""
-        return self.settings.total_episodes(0)
+        return self.settings.total_flows(0)
 
 
 @dataclass(frozen=True)
@@ -83,23 +83,23 @@ class TrainingResult:
     """The line that ``kirl train --json`` ends with.
 
     Attributes:
-        episodes: flows trained on, over all sessions of the run.
+        flows_trained: flows trained on, over all sessions of the run.
         seconds: time that took, learning, graph and advice included, start-up excluded.
-        env_steps_per_second: their ratio.
+        flows_per_second: their ratio.
         run: the run's folder, or the URI that it is mirrored to.
     """
 
-    episodes: int
+    flows_trained: int
     seconds: float
-    env_steps_per_second: float
+    flows_per_second: float
     run: str
 
     @classmethod
     def of(cls, manifest: RunManifest, folder: Path) -> TrainingResult:
         """The result of a run as its manifest tells it."""
-        rate = manifest.episodes / manifest.seconds if manifest.seconds else 0.0
+        rate = manifest.flows / manifest.seconds if manifest.seconds else 0.0
         seconds = round(manifest.seconds, 3)
-        return cls(manifest.episodes, seconds, round(rate, 1), shown(folder))
+        return cls(manifest.flows, seconds, round(rate, 1), shown(folder))
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able fields."""
@@ -111,7 +111,7 @@ class ProgressLine:
     """One iteration in ``progress.jsonl``."""
 
     iteration: int
-    episodes: int
+    flows: int
     seconds: float
     average_reward: float
     class_reward: dict[str, float]
@@ -210,9 +210,9 @@ class RunFolder:
             return [self.graph_folder]
         return [self.graph_folder / f"{shard}-of-{number}" for shard in range(number)]
 
-    def checkpoint(self, episodes: int) -> Path:
+    def checkpoint(self, flows: int) -> Path:
         """Folder of the checkpoint taken after so many flows."""
-        return self.checkpoints / str(episodes)
+        return self.checkpoints / str(flows)
 
     def forget_checkpoints(self, except_for: int) -> None:
         """Removes all checkpoints but one."""
@@ -261,9 +261,9 @@ class RunFolder:
         with self.progress_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(line)) + "\n")
 
-    def rewind_progress(self, episodes: int) -> None:
+    def rewind_progress(self, flows: int) -> None:
         """Drops iterations later than a checkpoint, and a line that was cut by a crash."""
-        kept = [line for line in self._progress_lines() if json.loads(line)["episodes"] <= episodes]
+        kept = [line for line in self._progress_lines() if json.loads(line)["flows"] <= flows]
         with replacing(self.progress_file) as temporary:
             temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
@@ -298,14 +298,14 @@ def begin(folder: RunFolder, settings: TrainingSettings, scenario: Scenario) -> 
         InputError: the folder holds something else, or a run of other settings or scenario.
     """
     check_writable(folder.path)
-    total = settings.total_episodes(len(scenario.train[0]))
+    total = settings.total_flows(len(scenario.train[0]))
     graph = settings.graph.model_copy(
         update={
             "shared": settings.graph.shared and settings.graph.shared.absolute(),
             "lessons": tuple(path.absolute() for path in settings.graph.lessons),
         }
     )
-    resolved = settings.model_copy(update={"episodes": total, "passes": None, "graph": graph})
+    resolved = settings.model_copy(update={"flows": total, "passes": None, "graph": graph})
     if folder.exists():
         manifest = folder.manifest()
         _check_same(folder, manifest, resolved, scenario)

@@ -90,7 +90,7 @@ class TensorBoard:
     """
 
     def __init__(self, folder: Path, manifest: RunManifest) -> None:
-        done = manifest.episodes
+        done = manifest.flows
         # Files are named after the second; the suffix tells two sessions of one second apart.
         self._writer = FileWriter(str(folder), filename_suffix=f".{done}")
         # A reader drops what it had read from this step on.
@@ -101,7 +101,7 @@ class TensorBoard:
         """See :class:`Tracker`."""
         # One event for all of a line's figures, which is ten times as fast as one for each.
         values = [Summary.Value(tag=name, simple_value=value) for name, value in scalars(line)]
-        self._writer.add_summary(Summary(value=values), line.episodes)
+        self._writer.add_summary(Summary(value=values), line.flows)
 
     def close(self, *, complete: bool) -> None:
         """See :class:`Tracker`."""
@@ -147,7 +147,7 @@ class MLflow:
     def log(self, line: ProgressLine) -> None:
         """See :class:`Tracker`."""
         now = time.time_ns() // 1_000_000
-        self._held += [self._metric(name, v, now, line.episodes) for name, v in scalars(line)]
+        self._held += [self._metric(name, v, now, line.flows) for name, v in scalars(line)]
         if time.monotonic() - self._sent_at > SECONDS_BETWEEN_SENDS:
             self._send()
 
@@ -193,7 +193,7 @@ class WandB:
 
     def log(self, line: ProgressLine) -> None:
         """See :class:`Tracker`."""
-        self._run.log(dict(scalars(line)), step=line.episodes)
+        self._run.log(dict(scalars(line)), step=line.flows)
 
     def close(self, *, complete: bool) -> None:
         """See :class:`Tracker`."""

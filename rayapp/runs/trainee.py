@@ -12,17 +12,17 @@ class Trainee(Protocol):
     """A system that learns iteration by iteration; RLlib's algorithms here are ones.
 
     Attributes:
-        episodes: flows trained on so far.
+        flows: flows trained on so far.
         training_iteration: iterations so far.
         summary: of the last iteration.
     """
 
-    episodes: int
+    flows: int
     training_iteration: int
     summary: IterationSummary | None
 
     def train(self) -> Any:  # noqa: ANN401 (RLlib returns its results)
-        """One iteration; advances ``episodes`` and sets ``summary``."""
+        """One iteration; advances ``flows`` and sets ``summary``."""
         ...
 
     def save_to_path(self, path: str) -> Any:  # noqa: ANN401

@@ -28,7 +28,7 @@ from rayapp.runs.tracking import Tracker, trackers
 from rayapp.runs.trainee import Trainee
 
 Listener = Callable[[ProgressLine, int], None]
-"""Called after each iteration with its line and the total number of episodes."""
+"""Called after each iteration with its line and the total number of flows."""
 
 
 def train(folder: RunFolder, on_iteration: Listener | None = None) -> RunManifest:
@@ -110,7 +110,7 @@ def algorithm_config(manifest: RunManifest, folder: RunFolder) -> KnowledgeConfi
     """
     graph = manifest.settings.graph
     # A run that is resumed was taught at its beginning.
-    lessons = () if manifest.episodes else graph.read_lessons(folder.scenario().catalogue)
+    lessons = () if manifest.flows else graph.read_lessons(folder.scenario().catalogue)
     return infused_config(manifest.settings, folder.scenario_folder).knowledge(
         run_name=manifest.name,
         graph_folder=folder.graph_folder,
@@ -136,7 +136,7 @@ def infused_config(settings: config.TrainingSettings, scenario: Path) -> Knowled
         .knowledge(
             graph_shards=settings.graph.shards,
             half_life=settings.graph.half_life,
-            total_env_steps=settings.total_episodes(0),
+            total_env_steps=settings.total_flows(0),
             prior=config.beta_prior(settings.prior),
             advisor=advice.spec(),
             advice_wait=advice.wait or advice.advisor == "graph-reader",
@@ -163,7 +163,7 @@ def infused_config(settings: config.TrainingSettings, scenario: Path) -> Knowled
 
 
 def _reference_flows(settings: config.TrainingSettings) -> int:
-    total = settings.total_episodes(0)
+    total = settings.total_flows(0)
     if settings.algo == "ppo-kg-pt":
         return min(settings.cloning.flows, total)
     return total if settings.algo == "llm-kg" else 0
@@ -211,8 +211,8 @@ class _Session:
         self._folder, self._manifest, self._trainee = folder, manifest, trainee
         self._told = told
         self._mirror = Mirror.of(folder.path)
-        if manifest.episodes:
-            checkpoint = folder.checkpoint(manifest.episodes)
+        if manifest.flows:
+            checkpoint = folder.checkpoint(manifest.flows)
             if not checkpoint.is_dir():
                 raise InputError(
                     "the checkpoint is missing",
@@ -220,14 +220,14 @@ class _Session:
                     mend="Train the run again from the start, with another --out",
                 )
             _restore(trainee, checkpoint)
-        folder.rewind_progress(manifest.episodes)
+        folder.rewind_progress(manifest.flows)
         self._begun, self._before = time.perf_counter(), manifest.seconds
         self._saved_at = self._begun
 
     def run(self, total: int, on_iteration: Listener | None) -> None:
         trainee = self._trainee
         with StopRequest() as stop:
-            while trainee.episodes < total:
+            while trainee.flows < total:
                 trainee.train()
                 line = self._log(trainee.summary)
                 if on_iteration:
@@ -249,7 +249,7 @@ class _Session:
             raise RuntimeError("an iteration ended without a summary")
         line = ProgressLine(
             iteration=self._trainee.training_iteration,
-            episodes=summary.episodes,
+            flows=summary.flows,
             seconds=round(self._elapsed(), 3),
             average_reward=summary.average_reward,
             class_reward=summary.class_reward,
@@ -266,16 +266,16 @@ class _Session:
         return line
 
     def _checkpoint(self) -> None:
-        elapsed, episodes = self._elapsed(), self._trainee.episodes
+        elapsed, flows = self._elapsed(), self._trainee.flows
         # Never touches the checkpoint that the manifest names: a crash would leave none.
-        if episodes != self._manifest.episodes:
-            with replacing(self._folder.checkpoint(episodes)) as temporary:
+        if flows != self._manifest.flows:
+            with replacing(self._folder.checkpoint(flows)) as temporary:
                 self._trainee.save_to_path(str(temporary.resolve()))
         # The manifest says which checkpoint counts; it changes in one step.
-        self._manifest.episodes = episodes
+        self._manifest.flows = flows
         self._manifest.seconds = elapsed
         self._folder.write(self._manifest)
-        self._folder.forget_checkpoints(except_for=episodes)
+        self._folder.forget_checkpoints(except_for=flows)
         if self._mirror:
             self._mirror.try_push()
         self._saved_at = time.perf_counter()

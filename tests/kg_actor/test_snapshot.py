@@ -117,8 +117,8 @@ def test_failed_saving_leaves_the_old_graph(
 
 def test_the_newest_of_a_runs_snapshots_is_found(graph: KnowledgeGraph, tmp_path: Path) -> None:
     assert newest(tmp_path) is None
-    for episodes in (900, 1000):
-        save(graph.state(), SPEC, tmp_path / "checkpoints" / str(episodes) / "graph")
+    for flows in (900, 1000):
+        save(graph.state(), SPEC, tmp_path / "checkpoints" / str(flows) / "graph")
 
     assert newest(tmp_path) == tmp_path / "checkpoints" / "1000" / "graph"
 

@@ -37,21 +37,21 @@ def test_values_are_read_as_yaml() -> None:
 
 
 def test_five_passes_unless_told_otherwise() -> None:
-    assert TrainingSettings().total_episodes(1_000) == 5_000
-    assert TrainingSettings(passes=0.5).total_episodes(1_000) == 500
-    assert TrainingSettings(episodes=7).total_episodes(1_000) == 7
+    assert TrainingSettings().total_flows(1_000) == 5_000
+    assert TrainingSettings(passes=0.5).total_flows(1_000) == 500
+    assert TrainingSettings(flows=7).total_flows(1_000) == 7
 
 
 def test_an_option_replaces_its_rival_in_the_file(tmp_path: Path) -> None:
     file = tmp_path / "settings.yaml"
-    file.write_text("episodes: 10\n")
+    file.write_text("flows: 10\n")
 
-    assert config.load(file, [], {"passes": 2.0}).total_episodes(100) == 200
+    assert config.load(file, [], {"passes": 2.0}).total_flows(100) == 200
 
 
 def test_episodes_and_passes_at_once_are_refused() -> None:
-    with pytest.raises(InputError, match="both episodes and passes"):
-        config.load(None, [], {"episodes": 1, "passes": 1.0})
+    with pytest.raises(InputError, match="both flows and passes"):
+        config.load(None, [], {"flows": 1, "passes": 1.0})
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def bandit_trainee(settings: config.TrainingSettings, scenario: Scenario) -> Ban
         _bandit(settings, scenario),
         scenario.flow_set("train", matching=settings.matching),
         scenario.fingerprint,
-        total=settings.total_episodes(len(scenario.train[0])),
+        total=settings.total_flows(len(scenario.train[0])),
         flows_per_iteration=settings.ppo.flows_per_iteration,
         flows_per_update=settings.bandit.flows_per_update,
         prior=config.beta_prior(settings.prior),

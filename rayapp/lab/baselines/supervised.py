@@ -54,7 +54,7 @@ class SupervisedTrainee:
         prior: BetaPrior,
         seed: int,
     ) -> None:
-        self.episodes = self.training_iteration = 0
+        self.flows = self.training_iteration = 0
         self.summary: IterationSummary | None = None
         self._flows, self._spec, self._fingerprint = flows, spec, fingerprint
         self._epoch_flows, self._total, self._batch_flows = epoch_flows, total, batch_flows
@@ -68,7 +68,7 @@ class SupervisedTrainee:
 
     def train(self) -> None:
         """One epoch, or what is left of the training."""
-        flows = min(self._epoch_flows, self._total - self.episodes)
+        flows = min(self._epoch_flows, self._total - self.flows)
         observed, wanted, weight = self._examples
         loss = torch.zeros(())
         for _ in range(-(-flows // self._batch_flows)):
@@ -77,7 +77,7 @@ class SupervisedTrainee:
             loss = (weight * nn.functional.cross_entropy(logits, wanted, reduction="none")).sum()
             loss.backward()  # type: ignore[no-untyped-call]
             self._optimiser.step()
-        self.episodes += flows
+        self.flows += flows
         self.training_iteration += 1
         self.summary = self._summarise(float(loss.detach()))
 
@@ -88,7 +88,7 @@ class SupervisedTrainee:
             InteractionTable.tally(flows.signature, actions, flows.actual), flows.catalogue
         )
         return IterationSummary(
-            episodes=self.episodes,
+            flows=self.flows,
             average_reward=earned.average_reward,
             class_reward=earned.per_class,
             graph_version=0,
@@ -107,7 +107,7 @@ class SupervisedTrainee:
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
         tensors: dict[str, Tensor] = {
-            "episodes": torch.tensor(self.episodes),
+            "flows": torch.tensor(self.flows),
             "iteration": torch.tensor(self.training_iteration),
         }
         for name, value in self._network.state_dict().items():
@@ -120,7 +120,7 @@ class SupervisedTrainee:
     def restore_from_path(self, path: str) -> None:
         """Goes back to what :meth:`save_to_path` wrote."""
         tensors = load_file(Path(path) / _STATE)
-        self.episodes = int(tensors.pop("episodes"))
+        self.flows = int(tensors.pop("flows"))
         self.training_iteration = int(tensors.pop("iteration"))
         moments: dict[int, dict[str, Tensor]] = {}
         for name in list(tensors):

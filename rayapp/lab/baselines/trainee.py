@@ -115,7 +115,7 @@ class BanditTrainee:
         prior: BetaPrior,
         seed: int,
     ) -> None:
-        self.episodes = self.training_iteration = 0
+        self.flows = self.training_iteration = 0
         self.summary: IterationSummary | None = None
         self.counters = Counters.zeros(len(flows.predicted), prior)
         self._bandit, self._flows, self._fingerprint = bandit, flows, fingerprint
@@ -125,12 +125,12 @@ class BanditTrainee:
 
     def train(self) -> None:
         """One iteration, or what is left of the training."""
-        end = min(self.episodes + self._iteration, self._total)
+        end = min(self.flows + self._iteration, self._total)
         tables = []
-        while self.episodes < end:
-            piece = Slice(self.episodes, min(self._update, end - self.episodes))
+        while self.flows < end:
+            piece = Slice(self.flows, min(self._update, end - self.flows))
             tables.append(self._step(piece))
-            self.episodes += piece.count
+            self.flows += piece.count
         self.training_iteration += 1
         self.summary = self._summarise(InteractionTable.total(tables))
 
@@ -161,7 +161,7 @@ class BanditTrainee:
         earned = score(table, self._flows.catalogue)
         explored = table.count[table.action != self._bandit.greedy()[table.signature]].sum()
         return IterationSummary(
-            episodes=self.episodes,
+            flows=self.flows,
             average_reward=earned.average_reward,
             class_reward=earned.per_class,
             graph_version=0,
@@ -181,7 +181,7 @@ class BanditTrainee:
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {
-            "episodes": torch.tensor(self.episodes),
+            "flows": torch.tensor(self.flows),
             "iteration": torch.tensor(self.training_iteration),
             "counters.seen": torch.from_numpy(self.counters.seen),
             "counters.correct": torch.from_numpy(self.counters.correct),
@@ -193,7 +193,7 @@ class BanditTrainee:
     def restore_from_path(self, path: str) -> None:
         """Goes back to what :meth:`save_to_path` wrote."""
         tensors = load_file(Path(path) / _STATE)
-        self.episodes = int(tensors.pop("episodes"))
+        self.flows = int(tensors.pop("flows"))
         self.training_iteration = int(tensors.pop("iteration"))
         seen, correct = tensors.pop("counters.seen"), tensors.pop("counters.correct")
         self.counters = Counters(seen.numpy(), correct.numpy(), self.counters.prior)

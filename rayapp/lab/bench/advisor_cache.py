@@ -13,7 +13,7 @@ from llm_actor.selection import AdvisorSpec
 from rayapp.lab.bench.advisor import Progress
 from rayapp.rl.algorithm import KnowledgePPOConfig
 
-EPISODES = 4_000_000
+FLOWS = 4_000_000
 ROWS = 300_000
 """Synthetic flows of the scenario: what ``kirl prepare --synthetic`` is shown with."""
 
@@ -29,7 +29,7 @@ class CacheFigures:
 
     Attributes:
         scenario: fingerprint.
-        episodes: flows trained on.
+        flows: flows trained on.
         tables: of advice, one before the first iteration and one after each.
         signatures: that each table advises on.
         needed: answers: one per signature and table.
@@ -37,12 +37,12 @@ class CacheFigures:
         known: that needed no asking, for the prompt had not changed or had been answered
             before.
         asked: that went to the language model.
-        asked_per_million: episodes.
+        asked_per_million: flows.
         seconds: of the training, the first table included.
     """
 
     scenario: str
-    episodes: int
+    flows: int
     tables: int
     signatures: int
     needed: int
@@ -53,12 +53,12 @@ class CacheFigures:
     seconds: float
 
 
-def measure_cache(scenario: Path, episodes: int, progress: Progress) -> CacheFigures:
+def measure_cache(scenario: Path, flows: int, progress: Progress) -> CacheFigures:
     """Trains with the embedded model and counts what it is asked. Ray must be running.
 
     Args:
         scenario: to train on.
-        episodes: flows, at least 1.
+        flows: flows, at least 1.
         progress: called with flows done and in all.
     """
     begun = time.perf_counter()
@@ -68,18 +68,18 @@ def measure_cache(scenario: Path, episodes: int, progress: Progress) -> CacheFig
     algorithm = (
         KnowledgePPOConfig()
         .scenario(scenario)
-        .knowledge(total_env_steps=episodes, advisor=AdvisorSpec("embedded"), advice_wait=True)
+        .knowledge(total_env_steps=flows, advisor=AdvisorSpec("embedded"), advice_wait=True)
         .training(train_batch_size_per_learner=FLOWS, num_epochs=8, lr=3e-3, clip_param=0.3)
         .debugging(seed=0, log_level="ERROR")
         .build_algo()
     )
     try:
         advised = [algorithm.advised]
-        while algorithm.episodes < episodes:
+        while algorithm.flows < flows:
             algorithm.train()
             advised.append(algorithm.advised)
-            progress(min(algorithm.episodes, episodes), episodes)
-        trained = algorithm.episodes
+            progress(min(algorithm.flows, flows), flows)
+        trained = algorithm.flows
     finally:
         algorithm.stop()
     distinct = sum(table.distinct for table in advised)
@@ -87,7 +87,7 @@ def measure_cache(scenario: Path, episodes: int, progress: Progress) -> CacheFig
     signatures, tables = len(loaded.signatures), len(advised)
     return CacheFigures(
         scenario=loaded.fingerprint,
-        episodes=trained,
+        flows=trained,
         tables=tables,
         signatures=signatures,
         needed=tables * signatures,

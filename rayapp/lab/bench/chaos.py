@@ -43,7 +43,7 @@ TITLES: dict[Kind, str] = {
 NODES = 2
 """Beside the head; each has a processor, which one runner takes."""
 
-EPISODES = 6_000_000
+FLOWS = 6_000_000
 """Of one training."""
 
 FLOWS = 16_384
@@ -141,20 +141,20 @@ class Chaos:
     by_kind: dict[str, Figures]
 
 
-def expected_counts(scenario: Scenario, folder: RunFolder, episodes: int) -> NDArray[np.int64]:
+def expected_counts(scenario: Scenario, folder: RunFolder, length: int) -> NDArray[np.int64]:
     """Flows by signature and true class that a run has met, int64 [signatures, classes]."""
     settings = folder.manifest().settings
     flows = scenario.flow_set("train", matching=settings.matching)
-    return counted_apart(flows, settings.seed, episodes)
+    return counted_apart(flows, settings.seed, length)
 
 
-def counted_apart(flows: FlowSet, seed: int, episodes: int) -> NDArray[np.int64]:
+def counted_apart(flows: FlowSet, seed: int, length: int) -> NDArray[np.int64]:
     """The same of any training on these flows, counted from the flow stream alone.
 
     Which flow comes when follows from the seed and its place.
     """
     size = len(flows.signature)
-    passes, rest = divmod(episodes, size)
+    passes, rest = divmod(length, size)
     counts = np.zeros((len(flows.predicted), len(flows.catalogue.classes)), np.int64)
     np.add.at(counts, (flows.signature, flows.actual), passes)
     last = FlowStream(size, seed).take(passes * size, rest)
@@ -185,11 +185,11 @@ def lost_and_doubled(
 class _Training:
     """One training in a process of its own, begun again by the same command when it is killed."""
 
-    def __init__(self, cluster: LocalCluster, scenario: Path, out: Path, episodes: int) -> None:
+    def __init__(self, cluster: LocalCluster, scenario: Path, out: Path, flows: int) -> None:
         self._out = out
         self._command = [
             *(sys.executable, "-m", "rayapp", "train", "--scenario", str(scenario)),
-            *("--out", str(out), "--episodes", str(episodes), "--address", cluster.address),
+            *("--out", str(out), "--flows", str(flows), "--address", cluster.address),
             *SETTINGS,
         ]
         self._log: IO[bytes] = out.with_suffix(".log").open("wb")
@@ -212,12 +212,12 @@ class _Training:
             raise RuntimeError(f"a training ended by itself, with {code}: {told[-3000:]}")
         return code == 0
 
-    def episodes(self) -> int:
+    def flows(self) -> int:
         """Flows of the last complete iteration."""
         file = self._out / "progress.jsonl"
         # The last line may be half written still.
         lines = file.read_bytes().split(b"\n")[:-1] if file.is_file() else []
-        return int(json.loads(lines[-1])["episodes"]) if lines else 0
+        return int(json.loads(lines[-1])["flows"]) if lines else 0
 
     def kill(self) -> None:
         """Kills the driver, and starts it anew with the same command."""
@@ -270,7 +270,7 @@ class _Hand:
     def trouble(self, training: _Training) -> None:
         """Kills until the training is complete, or the time is over."""
         while not training.complete:
-            if training.episodes() and not self.done:
+            if training.flows() and not self.done:
                 self._begun = self._begun or time.monotonic()
                 pause = time.monotonic() + float(self._rng.uniform(*PAUSE))
                 while time.monotonic() < pause and not training.complete:
@@ -283,7 +283,7 @@ class _Hand:
         if not self._queue:
             # All kinds come equally often, in any order.
             self._queue = [KINDS[number] for number in self._rng.permutation(len(KINDS))]
-        kind, before = self._queue.pop(), training.episodes()
+        kind, before = self._queue.pop(), training.flows()
         begun = time.monotonic()
         if not self._killed(kind, training):
             return
@@ -291,7 +291,7 @@ class _Hand:
         deaths.kills += 1
         self._progress(self.busy, f"killed: {kind}")
         # What was under way may still end; a whole iteration more needs all that are left.
-        while not training.complete and training.episodes() <= before + FLOWS:
+        while not training.complete and training.flows() <= before + FLOWS:
             if time.monotonic() - begun > PATIENCE:
                 raise NotRecoveredError(kind, deaths.kills)
             time.sleep(_POLL_SECONDS)
@@ -306,7 +306,7 @@ class _Hand:
         until = time.monotonic() + float(self._rng.uniform(*AWAY))
         while time.monotonic() < until and not training.complete:
             time.sleep(_POLL_SECONDS)
-        self.flows_without_a_node += training.episodes() - before
+        self.flows_without_a_node += training.flows() - before
         self._cluster.add_node(cpus=1)
         self._progress(self.busy, "brought back: node")
 
@@ -331,7 +331,7 @@ def measure(
     progress: Progress,
     *,
     seed: int = 0,
-    episodes: int = EPISODES,
+    flows: int = FLOWS,
 ) -> Chaos:
     """Trains, kills and counts. It starts a cluster of its own.
 
@@ -341,7 +341,7 @@ def measure(
         seconds: of killing; the training that is on then is let finish.
         progress: told of every death and recovery.
         seed: of what is killed when.
-        episodes: of one training.
+        flows: of one training.
 
     Raises:
         RuntimeError: a training ended by itself, or never went on.
@@ -351,19 +351,19 @@ def measure(
             cluster.add_node(cpus=1)
         begun = time.monotonic()
         progress(0.0, "a training that nobody disturbs")
-        unhurt = _run(cluster, scenario, work / "unhurt", episodes, _wait)
+        unhurt = _run(cluster, scenario, work / "unhurt", flows, _wait)
         unhurt_seconds = time.monotonic() - begun
         hand = _Hand(cluster, seed, seconds, progress)
         hurt = list[RunFolder]()
         while not (hurt and hand.done):
             where = work / f"hurt-{len(hurt)}"
-            hurt.append(_run(cluster, scenario, where, episodes, hand.trouble))
+            hurt.append(_run(cluster, scenario, where, flows, hand.trouble))
         taken = hand.busy
     rewards = [_reward(folder) for folder in hurt]
     predicted = scenario.signatures.predicted
     wrong = [
         lost_and_doubled(
-            folder.graph().counts(), expected_counts(scenario, folder, episodes), predicted
+            folder.graph().counts(), expected_counts(scenario, folder, flows), predicted
         )
         for folder in hurt
     ]
@@ -371,7 +371,7 @@ def measure(
     return Chaos(
         seconds=taken,
         trainings=len(hurt),
-        flows=len(hurt) * episodes,
+        flows=len(hurt) * flows,
         kills=sum(one.kills for one in deaths.values()),
         recoveries=sum(one.recoveries for one in deaths.values()),
         seconds_lost=sum(sum(one.seconds) for one in deaths.values()),
@@ -390,10 +390,10 @@ def _run(
     cluster: LocalCluster,
     scenario: Scenario,
     out: Path,
-    episodes: int,
+    flows: int,
     meanwhile: Callable[[_Training], None],
 ) -> RunFolder:
-    training = _Training(cluster, scenario.path, out, episodes)
+    training = _Training(cluster, scenario.path, out, flows)
     try:
         meanwhile(training)
     finally:

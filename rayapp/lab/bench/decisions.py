@@ -24,7 +24,7 @@ from rayapp.lab.reproduction.costs import Costs, measure, network_of
 from rayapp.runs import training
 from rayapp.runs.folder import RunFolder, begin
 
-EPISODES = 1_000_000
+FLOWS = 1_000_000
 """That the policies are trained on; how good they are does not matter here."""
 
 BATCH = 8_192
@@ -81,7 +81,7 @@ def measure_decisions(
 def _trained(scenario: Scenario, folder: Path, algo: Algo) -> RunFolder:
     run = RunFolder(folder)
     settings = config.TrainingSettings(
-        algo=algo, episodes=EPISODES, advice=config.AdviceSettings(advisor="embedded")
+        algo=algo, flows=FLOWS, advice=config.AdviceSettings(advisor="embedded")
     )
     begin(run, settings, scenario)
     training.train(run)

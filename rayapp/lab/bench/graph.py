@@ -227,13 +227,13 @@ class RemoteSpeed:
         idle: median and 99th percentile while nobody merges.
         training: the same while a training merges at full speed.
         questions: asked during the training.
-        env_steps_per_second: of that training.
+        flows_per_second: of that training.
     """
 
     idle: tuple[float, float]
     training: tuple[float, float]
     questions: int
-    env_steps_per_second: float
+    flows_per_second: float
 
 
 def measure_remote(scenario: Path, iterations: int, progress: Progress) -> RemoteSpeed:

@@ -137,7 +137,7 @@ class _Run:
     @property
     def flows_done(self) -> int:
         """Flows trained on."""
-        return int(self._algorithm.episodes)
+        return int(self._algorithm.flows)
 
     @property
     def unfinished(self) -> bool:

@@ -152,12 +152,12 @@ def _turn(scenario: Path, runners: int, fragment: int) -> tuple[float, int]:
         )
         try:
             algorithm.train()
-            before, begun = algorithm.episodes, time.perf_counter()
+            before, begun = algorithm.flows, time.perf_counter()
             for _ in range(ITERATIONS):
                 algorithm.train()
                 if time.perf_counter() - begun > SECONDS:
                     break
-            seconds, flows = time.perf_counter() - begun, algorithm.episodes - before
+            seconds, flows = time.perf_counter() - begun, algorithm.flows - before
         finally:
             algorithm.stop()
     return flows / seconds, flows

@@ -61,7 +61,7 @@ def curve(trials: Sequence[TrialResult], points: int = POINTS) -> Curve:
     """The curve of trials; those on fewer iterations than others end it."""
     length = min(len(trial.lines) for trial in trials)
     rewards = np.array([[line.average_reward for line in t.lines[:length]] for t in trials])
-    flows = np.array([line.episodes for line in trials[0].lines[:length]], np.float64)
+    flows = np.array([line.flows for line in trials[0].lines[:length]], np.float64)
     starts = np.arange(0, length, -(-length // points))
     sizes = np.diff(np.append(starts, length))
     thin = np.add.reduceat(rewards, starts, axis=1) / sizes

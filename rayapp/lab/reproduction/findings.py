@@ -324,7 +324,7 @@ def time_to_level(one: SystemResult, other: SystemResult) -> Comparison | None:
     if not given:
         return None
     own, beside = (float(np.mean(column)) for column in zip(*given, strict=True))
-    step = pairs_of(one, other)[0][1].lines[0].episodes
+    step = pairs_of(one, other)[0][1].lines[0].flows
     return Comparison(own, beside, Estimate.of([a - b for a, b in given]), step / 2)
 
 
@@ -336,7 +336,7 @@ def _flows_to_level(one: TrialResult, other: TrialResult) -> tuple[int, int] | N
     level = floor + LEVEL * (min(ends[0], ends[1]) - floor)
     first, second = (
         # The mean of the last iterations is no higher than the highest of them.
-        next(line.episodes for line in trial.lines if line.average_reward >= level)
+        next(line.flows for line in trial.lines if line.average_reward >= level)
         for trial in (one, other)
     )
     return first, second

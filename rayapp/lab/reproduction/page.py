@@ -235,7 +235,7 @@ def _settings(results: Results) -> list[tuple[str, list[str], bool]]:
     paper = flat(config.load(None, plan.PAPER, {}).model_dump(mode="json"))
     values = {"paper": paper, "kirl": standard}
     # These differ from system to system, and the command has them.
-    per_trial = {"algo", "episodes", "passes", "seed", "runners", "advice.advisor", "advice.wait"}
+    per_trial = {"algo", "flows", "passes", "seed", "runners", "advice.advisor", "advice.wait"}
     return [
         (
             key,
@@ -250,7 +250,7 @@ def _settings(results: Results) -> list[tuple[str, list[str], bool]]:
 def _lengths(results: Results) -> tuple[str, list[str], bool]:
     """How long PPO-KG's main trainings were, as a row of the settings."""
     flows = [
-        f"{lines[-1].episodes:,}" if (lines := results.lines_of(label, "ppo-kg")) else NOTHING
+        f"{lines[-1].flows:,}" if (lines := results.lines_of(label, "ppo-kg")) else NOTHING
         for label in results.labels
     ]
     return "flows per training (PPO-KG)", flows, len(set(flows)) > 1

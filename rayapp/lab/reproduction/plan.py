@@ -40,7 +40,7 @@ PAPER: tuple[str, ...] = (
 """As ``--set`` takes them, on top of the defaults."""
 
 OPEN_CHOICES: tuple[tuple[str, str], ...] = (
-    ("flows per update", "4,096; the paper speaks of a fixed number of episodes per cycle"),
+    ("flows per update", "4,096; the paper speaks of a fixed number of flows per cycle"),
     (
         "PPO's own settings",
         "10 epochs, Adam at 0.0003, clip 0.2, value coefficient 0.5, gradient norm clipped at "
@@ -116,7 +116,7 @@ class Trial:
         label: whose settings.
         part: what it is for.
         name: the system or the change, as tables call it.
-        settings: complete but for ``episodes``, which may follow from passes.
+        settings: complete but for ``flows``, which may follow from passes.
     """
 
     label: Label
@@ -170,7 +170,7 @@ class Scale:
     supervised: int = paper.SUPERVISED_EPOCHS
     least: int = 4_000_000
 
-    def episodes(self, training_flows: int, label: Label) -> int:
+    def flows(self, training_flows: int, label: Label) -> int:
         """Flows of a main training; with kirl settings, small scenarios get more passes."""
         wanted = max(round(self.passes * training_flows), self.least if label == "kirl" else 1)
         return min(wanted, self.most) if self.most else wanted
@@ -229,27 +229,27 @@ class _Maker:
         name: str,
         algo: str,
         changes: Sequence[str] = (),
-        episodes: int | None = None,
+        flows: int | None = None,
     ) -> Trial:
         assignments = list(PAPER) if label == "paper" else []
         if algo in INFUSED:
             assignments += self.advisor
-        length = episodes or self._episodes(algo, label)
+        length = flows or self._flows(algo, label)
         if algo == "ppo-kg-pt":
             # A short training leaves cloning no more than its first half.
             assignments.append(f"cloning.flows={min(262_144, length // 2)}")
         options: dict[str, Any] = {
             "algo": algo,
             "seed": self.seed,
-            "episodes": length,
+            "flows": length,
         }
         return Trial(label, part, name, config.load(None, [*assignments, *changes], options))
 
-    def _episodes(self, algo: str, label: Label) -> int:
+    def _flows(self, algo: str, label: Label) -> int:
         if algo == "dl":
             return self.scale.supervised * self.training_flows
         most = FLOW_BY_FLOW if algo == "vw" else None
-        return min(self.scale.episodes(self.training_flows, label), most or sys.maxsize)
+        return min(self.scale.flows(self.training_flows, label), most or sys.maxsize)
 
     def other(self, name: str) -> Trial:
         """A system beyond the paper's, in kirl settings."""

@@ -47,7 +47,7 @@ class Placed:
         if self.folder.manifest().state == "complete":
             return self.folder.manifest().total
         lines = self.folder.progress()
-        return lines[-1].episodes if lines else 0
+        return lines[-1].flows if lines else 0
 
 
 def place(trials: Sequence[Trial], scenario: Scenario, out: Path) -> list[Placed]:

@@ -56,7 +56,7 @@ def draw(path: Path, tried: Sequence[Tried], request: Request) -> Path:
 def _lambdas(figure: Figure, axes: Axes, tried: Sequence[Tried], request: Request) -> None:
     """Lambda over the training, one line per trial, the darker the better."""
     style(axes)
-    total = request.settings.total_episodes(0)
+    total = request.settings.total_flows(0)
     flows = np.linspace(0, total, _POINTS_OF_CURVE)
     scores = [one.score(request.metric) for one in tried]
     scale, colours = Normalize(min(scores), max(scores)), colormaps["viridis_r"]

@@ -26,7 +26,7 @@ class Tried:
     Attributes:
         point: its settings; empty for those that were given.
         state: only complete ones can be the best.
-        episodes: flows it trained on.
+        flows: flows it trained on.
         average_reward: on the held-out flows.
         class_mean_reward: the same, each class counting alike.
         history: (flows, score by the sweep's metric) at every report.
@@ -36,7 +36,7 @@ class Tried:
 
     point: Point
     state: State
-    episodes: int = 0
+    flows: int = 0
     average_reward: float = float("nan")
     class_mean_reward: float = float("nan")
     history: tuple[tuple[int, float], ...] = ()

@@ -27,7 +27,7 @@ class Request:
     """A sweep.
 
     Attributes:
-        settings: of every trial, but for what is searched; with ``episodes``.
+        settings: of every trial, but for what is searched; with ``flows``.
         over: ranges; empty for those of :func:`rayapp.lab.tuning.space.usual_space`.
         search: how points are chosen.
         trials: number of them with the settings as given; a grid has its own.

@@ -143,7 +143,7 @@ def usual_space(search: Search, settings: TrainingSettings) -> Space:
 
     Args:
         search: a grid gets a dozen points, the others wide ranges.
-        settings: of which ``episodes`` and ``algo`` count.
+        settings: of which ``flows`` and ``algo`` count.
     """
     if search == "grid":
         return {
@@ -151,7 +151,7 @@ def usual_space(search: Search, settings: TrainingSettings) -> Space:
             "kl.start": Range((0.3, 1.0)),
             "kl.direction": Range(("reference_to_policy", "policy_to_reference")),
         }
-    total = settings.total_episodes(0)
+    total = settings.total_flows(0)
     return {
         "kl.schedule": Range(("constant", "linear", "cosine", "exponential")),
         "kl.start": Range(low=0.1, high=3.0, log=True),

@@ -92,7 +92,7 @@ class _Session:
         self._best = max([self._best, *(r[self._column] for r in results if self._column in r)])
         running = sum(trial.status == "RUNNING" for trial in trials)
         if self._progress:
-            flows = sum(result.get("episodes", 0) for result in results)
+            flows = sum(result.get("flows", 0) for result in results)
             note = f"best {self._best:.4f}, {running} at a time"
             self._progress(flows, self._total, note)
 
@@ -119,7 +119,7 @@ def run(
     """
     points = request.points()
     number = request.number()
-    flows = number * request.settings.total_episodes(0)
+    flows = number * request.settings.total_flows(0)
     session = _Session(flows, COLUMNS[request.metric], progress)
     token = _SESSION.set(session)
     with _language_model(request.settings) as advisors:
@@ -246,17 +246,17 @@ def _learning_searcher(request: Request) -> Any:  # noqa: ANN401
 def _tried(result: Any, request: Request) -> Tried:  # noqa: ANN401 (Ray's Result)
     point = dict(result.config[POINT])
     metrics = result.metrics or {}
-    if result.error is not None or "episodes" not in metrics:
+    if result.error is not None or "flows" not in metrics:
         return Tried(point, "failed", problem=str(result.error).strip().splitlines()[-1])
     frame = result.metrics_dataframe
     column = COLUMNS[request.metric]
     # A trial that went on from a checkpoint has told some scores twice.
-    history = {} if frame is None else dict(zip(frame["episodes"], frame[column], strict=True))
-    total = request.settings.total_episodes(0)
+    history = {} if frame is None else dict(zip(frame["flows"], frame[column], strict=True))
+    total = request.settings.total_flows(0)
     return Tried(
         point,
-        "complete" if metrics["episodes"] >= total else "stopped early",
-        int(metrics["episodes"]),
+        "complete" if metrics["flows"] >= total else "stopped early",
+        int(metrics["flows"]),
         float(metrics["average_reward"]),
         float(metrics["class_mean_reward"]),
         tuple((int(flows), float(score)) for flows, score in sorted(history.items())),

@@ -59,7 +59,7 @@ class TuningTrial(tune.Trainable):
     def _build(self, point: Point) -> None:
         # Trials run beside each other; remote runners within one would only wait.
         settings = with_point(self._task.settings, point).model_copy(update={"runners": 0})
-        self._total = settings.total_episodes(0)
+        self._total = settings.total_flows(0)
         shared = self._task.shared
         with offered(shared):
             configured = infused_config(settings, shared.scenario.path).knowledge(
@@ -75,17 +75,17 @@ class TuningTrial(tune.Trainable):
         trainee, reports = self._trainee, self._task.reports
         self._reported += 1
         goal = self._total * min(self._reported, reports) // reports
-        while trainee.episodes < goal:
+        while trainee.flows < goal:
             trainee.train()
         policy: Policy = trainee.saved_policy()
         held_out = self._task.held_out
         score = evaluate(policy.actions(held_out.predicted), held_out).score
         return {
-            "episodes": trainee.episodes,
+            "flows": trainee.flows,
             "average_reward": score.average_reward,
             "class_mean_reward": score.class_mean_reward,
             "per_class": score.per_class,
-            "done": trainee.episodes >= self._total,
+            "done": trainee.flows >= self._total,
         }
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:

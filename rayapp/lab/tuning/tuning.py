@@ -139,7 +139,7 @@ def _write_settings(path: Path, settings: TrainingSettings) -> None:
     """The settings that are not defaults, as ``kirl train --config`` takes them."""
     fields = settings.model_dump(mode="json", exclude_defaults=True)
     # Told even where they are defaults: without them it would be another training.
-    fields |= {"algo": settings.algo, "episodes": settings.episodes}
+    fields |= {"algo": settings.algo, "flows": settings.flows}
     text = "# kirl train --config best.yaml --scenario SCENARIO --out RUN\n"
     with replacing(path) as temporary:
         temporary.write_text(text + yaml.safe_dump(fields, sort_keys=False), encoding="utf-8")

@@ -54,7 +54,7 @@ def test_both_pages_show_the_same_lines() -> None:
     assert "until ray job submit" in lines[3]
 
 
-@pytest.mark.slow  # flows and episodes as documented
+@pytest.mark.slow  # flows and flows as documented
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs Linux's /proc")
 @pytest.mark.skipif(any(map(taken, PORTS)), reason="the documented ports are taken")
 def test_the_documented_lines_lead_to_a_run() -> None:

@@ -18,7 +18,7 @@ from tests.rayapp.cluster.conftest import LocalCluster, started
 from tests.rayapp.cluster.test_jobs import SUBMIT, train
 
 FLOWS = 400_000
-SETTINGS = ("--episodes", str(FLOWS), "--runners", "1", "--set", "checkpoint_seconds=0.5")
+SETTINGS = ("--flows", str(FLOWS), "--runners", "1", "--set", "checkpoint_seconds=0.5")
 SMALL = ("--set", "ppo.flows_per_iteration=1000", "--set", "ppo.epochs=1")
 
 
@@ -31,10 +31,10 @@ def lose(head: LocalCluster) -> None:
 
 def wait_for_checkpoint(folder: RunFolder) -> int:
     deadline = time.monotonic() + 120
-    while not folder.exists() or not folder.manifest().episodes:
+    while not folder.exists() or not folder.manifest().flows:
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    return folder.manifest().episodes
+    return folder.manifest().flows
 
 
 @pytest.mark.slow

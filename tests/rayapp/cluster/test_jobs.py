@@ -49,7 +49,7 @@ def test_a_job_is_followed_and_leaves_a_run_that_can_be_evaluated(
 
     submitted = local_cluster.ray(
         *(*SUBMIT, "--submission-id", "followed"),
-        *train(scenario.path, out, "--episodes", "200000", "--runners", "1", *small),
+        *train(scenario.path, out, "--flows", "200000", "--runners", "1", *small),
     )
     assert submitted.stdout is not None
     log = list(submitted.stdout)
@@ -79,7 +79,7 @@ def test_a_stopped_job_leaves_a_run_that_goes_on(
     out, jobs = tmp_path / "run", client(local_cluster)
     # No checkpoint comes by itself: the one that is left was written when the job was stopped.
     rare = ("--set", "checkpoint_seconds=100000", "--set", "ppo.flows_per_iteration=1000")
-    command = train(scenario.path, out, "--episodes", "600000", *rare)
+    command = train(scenario.path, out, "--flows", "600000", *rare)
     begun = local_cluster.ray(*SUBMIT, "--no-wait", "--submission-id", "stopped", *command)
     begun.communicate()
     deadline = time.monotonic() + 120
@@ -91,7 +91,7 @@ def test_a_stopped_job_leaves_a_run_that_goes_on(
     stopped.communicate()
 
     assert jobs.get_job_status("stopped") is JobStatus.STOPPED
-    kept = RunFolder(out).manifest().episodes
+    kept = RunFolder(out).manifest().flows
     assert 20_000 <= kept < 600_000
     assert f"goes on after {kept:,} flows" in jobs.get_job_logs("stopped")
 
@@ -120,7 +120,7 @@ def test_a_sweep_is_a_job_and_leaves_what_it_found(
 ) -> None:
     out = tmp_path / "sweep"
     words = ("tune", "--scenario", str(scenario.path), "--out", str(out), "--search", "grid")
-    small = ("--over", "kl.start=[0.5]", "--episodes", "1600", "--full")
+    small = ("--over", "kl.start=[0.5]", "--flows", "1600", "--full")
     few = ("--set", "ppo.flows_per_iteration=100", "--set", "ppo.epochs=1")
 
     submitted = local_cluster.ray(

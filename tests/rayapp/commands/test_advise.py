@@ -50,7 +50,7 @@ def trained(scenario: Scenario, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """A run that trained with the embedded model and has tried three actions per type."""
     folder = RunFolder(tmp_path_factory.mktemp("advise") / "run")
     scenario.copy_to(folder.scenario_folder)
-    settings = TrainingSettings(episodes=600, advice=AdviceSettings(advisor="embedded"))
+    settings = TrainingSettings(flows=600, advice=AdviceSettings(advisor="embedded"))
     kind = (scenario.fingerprint, scenario.kind)
     folder.write(
         RunManifest(name="run-1", settings=settings, fingerprint=kind[0], kind=kind[1]),

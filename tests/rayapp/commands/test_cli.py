@@ -68,7 +68,7 @@ def trained(prepared: Path) -> Path:
         *("--set", "ppo.flows_per_iteration=500", "--out", prepared / "run", "--json"),
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["episodes"] == 30 * 154
+    assert json.loads(done.stdout)["flows_trained"] == 30 * 154
     return prepared / "run"
 
 
@@ -135,7 +135,7 @@ def test_runs_share_a_graph_and_learn_from_lessons(prepared: Path) -> None:
     )
     for name in ("one", "two"):
         done = kirl(
-            *("train", "--scenario", prepared / "scenario", "--episodes", 1000),
+            *("train", "--scenario", prepared / "scenario", "--flows", 1000),
             *("--graph", prepared / "team", "--lessons", prepared / "lessons.csv"),
             *("--set", "ppo.flows_per_iteration=500", "--out", prepared / name),
         )
@@ -154,7 +154,7 @@ def test_lessons_that_cannot_be_used_are_refused_before_anything_is_written(
     )
 
     done = kirl(
-        *("train", "--scenario", prepared / "scenario", "--episodes", 1000),
+        *("train", "--scenario", prepared / "scenario", "--flows", 1000),
         *("--lessons", prepared / "wrong.csv", "--out", prepared / "untaught"),
     )
 
@@ -346,7 +346,7 @@ def test_evaluate_names_what_is_no_run(tmp_path: Path) -> None:
 
 
 def test_demo_runs_end_to_end_on_little(tmp_path: Path) -> None:
-    done = kirl("demo", "--rows", 3000, "--episodes", 40_000, "--out", tmp_path / "demo")
+    done = kirl("demo", "--rows", 3000, "--flows", 40_000, "--out", tmp_path / "demo")
 
     assert done.returncode == 0, done.stderr
     assert "ppo-kg" in done.stdout
@@ -356,11 +356,11 @@ def test_demo_runs_end_to_end_on_little(tmp_path: Path) -> None:
     assert "synthetic" in page.lower()
     assert "<svg" in page
 
-    again = kirl("demo", "--rows", 3000, "--episodes", 40_000, "--out", tmp_path / "demo", "--json")
+    again = kirl("demo", "--rows", 3000, "--flows", 40_000, "--out", tmp_path / "demo", "--json")
 
     told = json.loads(again.stdout)
     assert told["page"] == str(tmp_path / "demo" / "index.html")
-    assert {name: run["episodes"] for name, run in told["runs"].items()} == {
+    assert {name: run["flows_trained"] for name, run in told["runs"].items()} == {
         "ppo": 40_000,
         "ppo-kg": 40_000,
     }

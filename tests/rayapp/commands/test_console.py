@@ -57,7 +57,7 @@ def test_a_local_run_listens_on_the_loopback_interface_alone(
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "rayapp", "train", "--scenario", str(scenario.path)),
-            *("--episodes", "100000000", "--runners", "1", "--out", str(tmp_path / "run")),
+            *("--flows", "100000000", "--runners", "1", "--out", str(tmp_path / "run")),
             *("--set", "ppo.flows_per_iteration=1000"),
         ],
         stdout=subprocess.DEVNULL,

@@ -60,7 +60,7 @@ def trained(scenario: Scenario, spec: GraphSpec, tmp_path_factory: pytest.TempPa
     """A run with three merges, and a checkpoint's snapshot after the second."""
     folder = RunFolder(tmp_path_factory.mktemp("graphs") / "run")
     scenario.copy_to(folder.scenario_folder)
-    settings = TrainingSettings(episodes=600)
+    settings = TrainingSettings(flows=600)
     folder.write(
         RunManifest(
             name="run-1", settings=settings, fingerprint=scenario.fingerprint, kind=scenario.kind
@@ -82,7 +82,7 @@ def cut(scenario: Scenario, spec: GraphSpec, tmp_path_factory: pytest.TempPathFa
     """The same run with its graph in two shards."""
     folder = RunFolder(tmp_path_factory.mktemp("cut") / "run")
     scenario.copy_to(folder.scenario_folder)
-    settings = TrainingSettings(episodes=600, graph=GraphSettings(shards=2))
+    settings = TrainingSettings(flows=600, graph=GraphSettings(shards=2))
     folder.write(
         RunManifest(
             name="run-1", settings=settings, fingerprint=scenario.fingerprint, kind=scenario.kind

@@ -13,7 +13,7 @@ from envs import Scenario
 from rayapp import config
 
 SMALL = (
-    *("--episodes", "1600", "--trials", "3", "--parallel", "2"),
+    *("--flows", "1600", "--trials", "3", "--parallel", "2"),
     *("--set", "ppo.flows_per_iteration=100", "--set", "ppo.epochs=2"),
 )
 
@@ -66,7 +66,7 @@ def test_a_sweep_from_the_command_line_and_its_settings_in_kirl_train(
     assert figures["trials"][0]["state"] == "complete"
     assert set(figures["test"]) <= {"best", "given"}
     settings = config.load(out / "best.yaml", (), {})
-    assert settings.episodes == 1600
+    assert settings.flows == 1600
     assert figures["kind"] == "synthetic"
 
     shown = kirl_tune(scenario.path, out, *SMALL, "--space", str(space), "--search", "random")

@@ -14,7 +14,7 @@ from rayapp.config import Algo, TrainingSettings
 from rayapp.lab.page import write_page
 from rayapp.runs.folder import ProgressLine, RunFolder, RunManifest
 
-SETTINGS = TrainingSettings.model_validate({"episodes": 2_000_000, "seed": 7, "ppo": {"epochs": 4}})
+SETTINGS = TrainingSettings.model_validate({"flows": 2_000_000, "seed": 7, "ppo": {"epochs": 4}})
 
 
 def make_run(path: Path, scenario: Scenario, algo: Algo) -> RunFolder:
@@ -28,7 +28,7 @@ def make_run(path: Path, scenario: Scenario, algo: Algo) -> RunFolder:
             fingerprint=scenario.fingerprint,
             kind=scenario.kind,
             state="complete",
-            episodes=2_000_000,
+            flows=2_000_000,
             seconds=2.5,
         )
     )
@@ -164,7 +164,7 @@ def test_commands_are_those_of_the_runs(page: str) -> None:
 
     assert "kirl prepare --synthetic 300 --seed 0 --out scenario" in said
     assert (
-        "kirl train --scenario scenario --algo ppo-kg --episodes 2000000 --seed 7 "
+        "kirl train --scenario scenario --algo ppo-kg --flows 2000000 --seed 7 "
         "--set ppo.epochs=4 --out ppo-kg"
     ) in said
     assert "kirl evaluate --run ppo" in said

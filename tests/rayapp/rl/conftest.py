@@ -78,7 +78,7 @@ def policy_after() -> Callable[[KnowledgeInfused], np.ndarray]:
     """Trains an algorithm to its end; its policy, float64 [signatures, actions]."""
 
     def train(algorithm: KnowledgeInfused) -> np.ndarray:
-        while algorithm.episodes < algorithm.config.total_env_steps:
+        while algorithm.flows < algorithm.config.total_env_steps:
             algorithm.train()
         return algorithm.saved_policy().probabilities(algorithm.scenario.signatures.predicted)
 

@@ -21,7 +21,7 @@ from rayapp.lab.bench.chaos import expected_counts
 from rayapp.runs.folder import RunFolder, begin
 from rayapp.runs.training import train
 
-EPISODES = 6_000
+FLOWS = 6_000
 
 
 class Hand(threading.Thread):
@@ -69,7 +69,7 @@ def test_no_flow_is_lost_or_counted_twice_when_the_model_dies_in_mid_batch(
     folder = RunFolder(tmp_path / "run")
     given = ["advice.advisor=embedded", "advice.wait=true", "advice.token_budget=128"]
     given += ["ppo.flows_per_iteration=600", "network.hidden=[16]"]
-    begin(folder, config.load(None, given, {"episodes": EPISODES, "seed": 3}), scenario)
+    begin(folder, config.load(None, given, {"flows": FLOWS, "seed": 3}), scenario)
     hand = Hand(ray_local, folder.progress_file, times=3)
     hand.start()
 
@@ -79,6 +79,6 @@ def test_no_flow_is_lost_or_counted_twice_when_the_model_dies_in_mid_batch(
     assert len(set(hand.processes)) == 3
     assert min(hand.asking) > 0
     counted = folder.graph().counts().signature_actual
-    assert np.array_equal(counted, expected_counts(scenario, folder, EPISODES))
-    assert counted.sum() == EPISODES
-    assert [line.advice_age for line in folder.progress()] == [0] * (EPISODES // 600)
+    assert np.array_equal(counted, expected_counts(scenario, folder, FLOWS))
+    assert counted.sum() == FLOWS
+    assert [line.advice_age for line in folder.progress()] == [0] * (FLOWS // 600)

@@ -81,7 +81,7 @@ def build(ray_local: Any, scenario: Scenario) -> Iterator[Build]:  # noqa: ANN40
 
 
 def run(algorithm: KnowledgePPO) -> KnowledgePPO:
-    while algorithm.episodes < algorithm.config.total_env_steps:
+    while algorithm.flows < algorithm.config.total_env_steps:
         algorithm.train()
     return algorithm
 
@@ -129,7 +129,7 @@ def test_the_seed_decides_the_policy(build: Build, baseline: Outcome) -> None:
 def test_a_training_ends_exactly_at_its_budget(build: Build) -> None:
     algorithm = run(build())
 
-    assert algorithm.episodes == 2_000
+    assert algorithm.flows == 2_000
     assert counts_of(algorithm).signature_actual.sum() == 2_000
     assert counts_of(algorithm).type_action.sum() == 2_000
     assert algorithm.knowledge.counters.seen.sum() == 2_000
@@ -180,7 +180,7 @@ def test_a_restored_checkpoint_goes_on_as_if_nothing_had_happened(
     second = build()
     second.restore_from_path(str(tmp_path / "checkpoint"))
 
-    assert second.episodes == 1_200
+    assert second.flows == 1_200
     assert counts_of(second).type_action.sum() == 1_200
     resumed = outcome_of(run(second))
     assert np.array_equal(resumed.policy, baseline.policy)
@@ -544,7 +544,7 @@ def test_before_cloning_the_advisor_acts_and_then_the_policy_is_its_likeness(
     path = algorithm.save_to_path(str(tmp_path / "checkpoint"))
     algorithm.train()
 
-    assert algorithm.episodes == 1_000
+    assert algorithm.flows == 1_000
     assert not algorithm.by_reference
     seen = counts_of(algorithm).signature_actual.sum(axis=1) > 0
     predicted = algorithm.scenario.signatures.predicted

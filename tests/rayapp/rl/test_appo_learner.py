@@ -1,4 +1,4 @@
-"""The APPO learner: counted rows equal single rows, and V-trace is that of one-step episodes."""
+"""The APPO learner: counted rows equal single rows, and V-trace is that of one-step flows."""
 
 from __future__ import annotations
 

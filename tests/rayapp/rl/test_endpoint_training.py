@@ -35,7 +35,7 @@ def test_a_dead_endpoint_shows_in_every_line_and_so_does_its_return(
     given = [f"advice.{name}={value}" for name, value in advice.items()]
     given += ["ppo.flows_per_iteration=600", "network.hidden=[16]", "tracking.tensorboard=false"]
     folder = RunFolder(tmp_path / "run")
-    begin(folder, config.load(None, given, {"episodes": 3_600}), scenario)
+    begin(folder, config.load(None, given, {"flows": 3_600}), scenario)
 
     def meanwhile(line: ProgressLine, _: int) -> None:
         if line.iteration == 2:

@@ -95,7 +95,7 @@ def test_kills_lose_and_double_nothing(
     expected = KnowledgeGraph(algorithm.scenario.signatures.predicted, algorithm.scenario.catalogue)
     expected.merge(InteractionTable.total(learnt), MergeKey("count", 0, 0))
     assert len(set(killed)) == kills
-    assert algorithm.episodes == FLOWS * len(learnt)
+    assert algorithm.flows == FLOWS * len(learnt)
     assert algorithm.graph_state().counts.equals(expected.counts())
     assert folders.read(tmp_path / "graph")[0].counts().equals(expected.counts())
 

@@ -156,8 +156,8 @@ def test_the_dashboard_shows_all_that_runs_and_graphs_tell(samples: Samples) -> 
 
 
 def test_figures_are_those_of_the_training(samples: Samples) -> None:
-    assert samples["ray_kirl_env_steps_total", "watched"] == 600
-    assert samples["ray_kirl_env_steps_per_second", "watched"] > 0
+    assert samples["ray_kirl_flows_total", "watched"] == 600
+    assert samples["ray_kirl_flows_per_second", "watched"] > 0
     assert samples["ray_kirl_graph_nodes", "graph:watched"] > 3
     assert samples["ray_kirl_graph_edges", "graph:watched"] > 3
     assert samples["ray_kirl_graph_merge_seconds_count", "graph:watched"] == 2

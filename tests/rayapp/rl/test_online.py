@@ -49,7 +49,7 @@ def test_feedback_comes_when_as_many_flows_were_decided_as_it_is_late(build: Bui
     heard = []
     for _ in range(4):
         algorithm.train()
-        heard.append((algorithm.episodes, known(algorithm)))
+        heard.append((algorithm.flows, known(algorithm)))
 
     assert heard == [(300, 0), (600, 0), (900, 300), (1200, 600)]
     after = algorithm.saved_policy().probabilities(algorithm.scenario.signatures.predicted)
@@ -74,10 +74,10 @@ def test_after_the_drift_the_graph_meets_the_changed_traffic(build: Build) -> No
     for _ in range(5):
         algorithm.train()
         counts = algorithm.graph_state().counts.signature_actual.sum(axis=0)
-        seen.append((algorithm.episodes, int(counts[dos]), int(counts[web])))
+        seen.append((algorithm.flows, int(counts[dos]), int(counts[web])))
 
     # The iteration before the drift is cut short, so that none goes across it.
-    assert [episodes for episodes, *_ in seen] == [300, 600, 700, 1000, 1300]
+    assert [flows for flows, *_ in seen] == [300, 600, 700, 1000, 1300]
     assert seen[2][1] == seen[4][1] > seen[1][1] > 0
     assert seen[4][2] - seen[2][2] > 100
 

@@ -48,7 +48,7 @@ def test_plain_tune_sweeps_schedules_and_learning_rates(
     best = results.get_best_result()
     restored = KnowledgePPO.from_checkpoint(best.checkpoint.path)
     try:
-        assert restored.episodes == 900
+        assert restored.flows == 900
         assert restored.graph_state().counts.signature_actual.sum() == 900
     finally:
         restored.stop()

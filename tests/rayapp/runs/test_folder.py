@@ -19,7 +19,7 @@ def folder(scenario: Scenario, tmp_path: Path) -> RunFolder:
     folder.write(
         RunManifest(
             name="run-1",
-            settings=TrainingSettings(episodes=10),
+            settings=TrainingSettings(flows=10),
             fingerprint=scenario.fingerprint,
             kind="synthetic",
         )
@@ -27,14 +27,14 @@ def folder(scenario: Scenario, tmp_path: Path) -> RunFolder:
     return folder
 
 
-def line(episodes: int) -> ProgressLine:
-    return ProgressLine(1, episodes, 0.1, 4.5, {"Benign": 5.0}, 1, 0, {"lambda": 1.0})
+def line(flows: int) -> ProgressLine:
+    return ProgressLine(1, flows, 0.1, 4.5, {"Benign": 5.0}, 1, 0, {"lambda": 1.0})
 
 
 def test_a_manifest_round_trips(folder: RunFolder) -> None:
     manifest = folder.manifest()
 
-    assert manifest.settings == TrainingSettings(episodes=10)
+    assert manifest.settings == TrainingSettings(flows=10)
     assert manifest.state == "training"
 
 
@@ -83,13 +83,13 @@ def test_another_scenario_in_its_place_is_refused(folder: RunFolder) -> None:
 
 
 def test_progress_is_kept_in_order_and_can_be_rewound(folder: RunFolder) -> None:
-    for episodes in (100, 200, 300):
-        folder.append_progress(line(episodes))
+    for flows in (100, 200, 300):
+        folder.append_progress(line(flows))
 
     folder.rewind_progress(200)
     folder.append_progress(line(350))
 
-    assert [entry.episodes for entry in folder.progress()] == [100, 200, 350]
+    assert [entry.flows for entry in folder.progress()] == [100, 200, 350]
 
 
 def test_a_line_cut_by_a_crash_is_dropped(folder: RunFolder) -> None:
@@ -99,7 +99,7 @@ def test_a_line_cut_by_a_crash_is_dropped(folder: RunFolder) -> None:
 
     folder.rewind_progress(100)
 
-    assert [entry.episodes for entry in folder.progress()] == [100]
+    assert [entry.flows for entry in folder.progress()] == [100]
 
 
 def test_a_beginning_that_was_interrupted_is_begun_again(

@@ -27,7 +27,7 @@ from rayapp.runs.folder import RunFolder
 from rayapp.runs.mirrors import Mirror, claim, mirrored, shown
 
 PPO = (
-    *("--episodes", "12000", "--seed", "5", "--set", "ppo.flows_per_iteration=500"),
+    *("--flows", "12000", "--seed", "5", "--set", "ppo.flows_per_iteration=500"),
     *("--set", "ppo.epochs=2", "--set", "network.hidden=[16]"),
 )
 
@@ -195,7 +195,7 @@ def test_a_local_folder_is_left_alone(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["progress.jsonl", "run.json"]
 
 
-def killed_once_mirrored(train: Sequence[str], out: Remote, episodes: int) -> None:
+def killed_once_mirrored(train: Sequence[str], out: Remote, flows: int) -> None:
     """Starts a training and kills it when the bucket holds a checkpoint after so many flows."""
     process = subprocess.Popen(
         [sys.executable, "-m", "rayapp", *train],
@@ -203,7 +203,7 @@ def killed_once_mirrored(train: Sequence[str], out: Remote, episodes: int) -> No
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 200
-    while json.loads(out.read("run.json") or b"{}").get("episodes", 0) < episodes:
+    while json.loads(out.read("run.json") or b"{}").get("flows", 0) < flows:
         assert process.poll() is None, "the run ended before it could be stopped"
         assert time.monotonic() < deadline, "nothing mirrored in time"
         time.sleep(0.05)
@@ -233,7 +233,7 @@ def test_a_scenario_in_a_bucket_is_replaced_only_if_wished(stored: Remote) -> No
 @pytest.mark.parametrize(
     "settings",
     [
-        pytest.param(("--algo", "linucb", "--episodes", "2000000"), id="linucb"),
+        pytest.param(("--algo", "linucb", "--flows", "2000000"), id="linucb"),
         pytest.param(PPO, id="ppo-kg", marks=pytest.mark.slow),
     ],
 )

@@ -23,7 +23,7 @@ BANDIT = ("ppo.flows_per_iteration=100", "bandit.flows_per_update=50", "checkpoi
 
 def begun(scenario: Scenario, out: Path, *assignments: str) -> RunFolder:
     folder = RunFolder(out)
-    settings = config.load(None, (*BANDIT, *assignments), {"algo": "linucb", "episodes": 400})
+    settings = config.load(None, (*BANDIT, *assignments), {"algo": "linucb", "flows": 400})
     begin(folder, settings, scenario)
     return folder
 
@@ -70,9 +70,7 @@ def test_tensorboard_files_hold_every_line_of_the_run(scenario: Scenario, tmp_pa
 
     lines = folder.progress()
     found = curve(tmp_path / "run" / "tensorboard", "reward/average")
-    assert found == [
-        (line.episodes, pytest.approx(line.average_reward, abs=1e-5)) for line in lines
-    ]
+    assert found == [(line.flows, pytest.approx(line.average_reward, abs=1e-5)) for line in lines]
     assert len(found) == 4
     names = {
         value.tag for e in events(tmp_path / "run" / "tensorboard") for value in e.summary.value
@@ -86,7 +84,7 @@ def test_a_resumed_run_takes_back_what_no_checkpoint_holds(
 ) -> None:
     folder = begun(scenario, tmp_path / "run")
     interrupted(folder)
-    assert folder.manifest().episodes == 100
+    assert folder.manifest().flows == 100
 
     train(folder)
 
@@ -160,7 +158,7 @@ def test_wandb_writes_its_files_offline(
 def test_where_curves_go_is_no_other_run(scenario: Scenario, tmp_path: Path) -> None:
     folder = begun(scenario, tmp_path / "run")
     settings = config.load(
-        None, (*BANDIT, "tracking.tensorboard=false"), {"algo": "linucb", "episodes": 400}
+        None, (*BANDIT, "tracking.tensorboard=false"), {"algo": "linucb", "flows": 400}
     )
 
     assert isinstance(begin(folder, settings, scenario), RunManifest)

@@ -22,7 +22,7 @@ from rayapp.runs.training import train
 
 # So many epochs that a fast machine, too, can be stopped between two checkpoints.
 SETTINGS = (
-    *("--episodes", "12000", "--seed", "5"),
+    *("--flows", "12000", "--seed", "5"),
     *("--set", "ppo.flows_per_iteration=500", "--set", "ppo.epochs=80"),
     *("--set", "network.hidden=[16]", "--set", "checkpoint_seconds=0.2"),
 )
@@ -46,7 +46,7 @@ def stop_midway(scenario: Path, out: Path, sign: signal.Signals) -> int:
     )
     folder = RunFolder(out)
     deadline = time.monotonic() + 120
-    while not (folder.exists() and folder.manifest().episodes >= 2000):
+    while not (folder.exists() and folder.manifest().flows >= 2000):
         assert process.poll() is None, "the run ended before it could be stopped"
         assert time.monotonic() < deadline, "no checkpoint within two minutes"
         time.sleep(0.02)
@@ -68,8 +68,8 @@ def uninterrupted(scenario: Scenario, tmp_path_factory: pytest.TempPathFactory) 
     assert result.returncode == 0, result.stderr
     assert "too few to learn much" in result.stderr
     line = json.loads(result.stdout.splitlines()[-1])
-    assert set(line) == {"episodes", "seconds", "env_steps_per_second", "run"}
-    assert line["episodes"] == 12_000
+    assert set(line) == {"flows_trained", "seconds", "flows_per_second", "run"}
+    assert line["flows_trained"] == 12_000
     return out
 
 
@@ -86,7 +86,7 @@ def test_a_stopped_run_goes_on_to_the_same_policy_and_graph(
 ) -> None:
     out = tmp_path / "run"
     assert stop_midway(scenario.path, out, sign) == code
-    assert 0 < RunFolder(out).manifest().episodes < 12_000
+    assert 0 < RunFolder(out).manifest().flows < 12_000
 
     result = finish(scenario.path, out)
 
@@ -96,7 +96,7 @@ def test_a_stopped_run_goes_on_to_the_same_policy_and_graph(
     whole_policy, whole_counts, whole_progress = outcome(uninterrupted)
     assert np.array_equal(policy, whole_policy)
     assert counts.equals(whole_counts)
-    assert [line.episodes for line in progress] == [line.episodes for line in whole_progress]
+    assert [line.flows for line in progress] == [line.flows for line in whole_progress]
     assert [line.average_reward for line in progress] == [
         line.average_reward for line in whole_progress
     ]
@@ -109,7 +109,7 @@ def test_a_finished_run_is_left_as_it_is(scenario: Scenario, uninterrupted: Path
 
     assert result.returncode == 0
     assert "complete already" in result.stderr
-    assert json.loads(result.stdout)["episodes"] == 12_000
+    assert json.loads(result.stdout)["flows_trained"] == 12_000
     assert (uninterrupted / "run.json").read_bytes() == before
 
 

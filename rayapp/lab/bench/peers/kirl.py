@@ -39,7 +39,7 @@ class Kirl:
 
         settings = config.TrainingSettings(
             algo=algo,
-            episodes=work.flows,
+            flows=work.flows,
             ppo=config.PPOSettings.model_validate({"learning_rate": LEARNING_RATE, **work.setting}),
         )
         self.folder = RunFolder(work.folder / "run")
@@ -54,8 +54,8 @@ class Kirl:
             if not clock.flows:
                 # What comes before the first flow, the algorithm's set-up, is not in it.
                 clock.start(ago=line.seconds)
-            clock.tell(Stretch(line.episodes - clock.flows, line.average_reward))
-            if clock.over and line.episodes < total:
+            clock.tell(Stretch(line.flows - clock.flows, line.average_reward))
+            if clock.over and line.flows < total:
                 raise _Enough
 
         with contextlib.suppress(_Enough):

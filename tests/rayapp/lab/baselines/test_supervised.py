@@ -31,7 +31,7 @@ def test_it_learns_the_best_action_of_what_it_is_shown(scenario: Scenario) -> No
     flows = scenario.flow_set("train")
     learner = trainee(flows, epochs=60)
 
-    while learner.episodes < 60 * len(flows):
+    while learner.flows < 60 * len(flows):
         learner.train()
 
     card = evaluate(learner.saved_policy().actions(flows.predicted), flows)
@@ -57,7 +57,7 @@ def test_a_resumed_training_ends_as_one_that_was_never_stopped(
 
     one, other = (t.saved_policy().probabilities(flows.predicted) for t in (whole, resumed))
     assert np.array_equal(one, other)
-    assert resumed.episodes == whole.episodes
+    assert resumed.flows == whole.flows
     assert resumed.training_iteration == 4
 
 
@@ -68,4 +68,4 @@ def test_the_last_epoch_may_be_a_part_of_one(scenario: Scenario) -> None:
     learner.train()
     learner.train()
 
-    assert learner.episodes == len(flows) + len(flows) // 2
+    assert learner.flows == len(flows) + len(flows) // 2

@@ -25,19 +25,19 @@ SYSTEMS = (
 )
 # A last iteration, and a last update in each, that are shorter than the others.
 SIZES = ("ppo.flows_per_iteration=700", "bandit.flows_per_update=64")
-EPISODES = 15_000
+FLOWS = 15_000
 
 
 def make(scenario: Scenario, system: tuple[str, ...], seed: int = 3) -> BanditTrainee:
     algo, *sets = system
     if algo == "vw":
         pytest.importorskip("vowpalwabbit")
-    options = {"algo": algo, "episodes": EPISODES, "seed": seed}
+    options = {"algo": algo, "flows": FLOWS, "seed": seed}
     return bandit_trainee(config.load(None, [*SIZES, *sets], options), scenario)
 
 
 def finish(trainee: BanditTrainee) -> BanditTrainee:
-    while trainee.episodes < EPISODES:
+    while trainee.flows < FLOWS:
         trainee.train()
     return trainee
 
@@ -54,7 +54,7 @@ def test_it_learns_to_near_the_bound(scenario: Scenario, system: tuple[str, ...]
     card = evaluate(trainee.saved_policy().actions(flows.predicted), flows)
     assert card.score.average_reward > card.signature_oracle.average_reward - 0.1
     assert trainee.summary is not None
-    assert trainee.summary.episodes == EPISODES
+    assert trainee.summary.flows == FLOWS
     assert 0 <= trainee.summary.results["explored"] < 0.5
 
 
@@ -96,9 +96,9 @@ def test_the_counters_count_every_flow(scenario: Scenario) -> None:
 
     flows = met(scenario)
     signature = flows.signature
-    assert trainee.counters.seen.sum() == EPISODES
+    assert trainee.counters.seen.sum() == FLOWS
     assert set(np.flatnonzero(trainee.counters.seen)) <= set(signature.tolist())
-    assert 0 < trainee.counters.correct.sum() < EPISODES
+    assert 0 < trainee.counters.correct.sum() < FLOWS
 
 
 def kirl(*words: str) -> subprocess.CompletedProcess[str]:
@@ -114,16 +114,16 @@ def kirl(*words: str) -> subprocess.CompletedProcess[str]:
 def test_the_command_trains_and_evaluates_one(scenario: Scenario, tmp_path: Path) -> None:
     out = tmp_path / "run"
     words = ("train", "--scenario", str(scenario.path), "--out", str(out), "--algo", "linucb")
-    words += ("--episodes", "20000", "--set", "bandit.flows_per_update=100", "--json")
+    words += ("--flows", "20000", "--set", "bandit.flows_per_update=100", "--json")
 
     trained = kirl(*words)
 
     assert trained.returncode == 0, trained.stderr
-    assert json.loads(trained.stdout)["episodes"] == 20_000
+    assert json.loads(trained.stdout)["flows_trained"] == 20_000
     assert "Ray" not in trained.stderr
     scored = kirl("evaluate", "--run", str(out), "--json")
     assert scored.returncode == 0, scored.stderr
     assert json.loads(scored.stdout)["average_reward"] > 0
-    assert [line.episodes for line in RunFolder(out).progress()] == [20_000]
+    assert [line.flows for line in RunFolder(out).progress()] == [20_000]
     assert not list(out.rglob("*.pkl"))
     assert "complete already" in kirl(*words).stderr

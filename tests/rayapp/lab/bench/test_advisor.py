@@ -141,7 +141,7 @@ def test_people_read_the_ratios_first() -> None:
         ("--random-weights",),
         ("--layers", "2"),
         ("--tokens-per-prompt", "60"),
-        ("--episodes", "9"),
+        ("--flows", "9"),
         (*PHI, "--part", "cache"),
         (*PHI, "--token-budget", "500"),
     ],

@@ -19,7 +19,7 @@ def test_every_answer_is_asked_for_shared_or_known(
 
     found = advisor_cache.measure_cache(scenario.path, 1_500, lambda flows, _: done.append(flows))
 
-    assert (found.episodes, found.tables, done) == (1_500, 4, [500, 1_000, 1_500])
+    assert (found.flows, found.tables, done) == (1_500, 4, [500, 1_000, 1_500])
     assert found.signatures == len(scenario.signatures)
     assert found.needed == 4 * found.signatures == found.shared + found.known + found.asked
     # At first every signature of a type has the same prompt; later no two need have.

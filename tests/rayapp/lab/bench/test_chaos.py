@@ -30,7 +30,7 @@ def test_the_count_apart_equals_a_trainings_graph_and_sees_one_flow_more_or_less
 ) -> None:
     folder, flows = RunFolder(tmp_path / "run"), 3 * len(scenario.train[0]) + 17
     settings = config.TrainingSettings(
-        episodes=flows, seed=4, ppo=config.PPOSettings(flows_per_iteration=100, epochs=1)
+        flows=flows, seed=4, ppo=config.PPOSettings(flows_per_iteration=100, epochs=1)
     )
     begin(folder, settings, scenario)
     training.train(folder)
@@ -65,7 +65,7 @@ def test_processes_are_found_below_their_parents() -> None:
 
 @pytest.mark.slow
 def test_deaths_of_all_kinds_lose_and_double_nothing() -> None:
-    words = ("--minutes", "2", "--episodes", "3000000", "--seed", "1", "--json")
+    words = ("--minutes", "2", "--flows", "3000000", "--seed", "1", "--json")
     told = subprocess.run(
         [sys.executable, "-m", "rayapp", "bench", "chaos", *words],
         capture_output=True,

@@ -100,7 +100,7 @@ def test_both_trees_are_grown_on_the_same_flows_and_as_good() -> None:
 def test_decisions_are_timed_with_and_without_advice(
     ray_local: ModuleType, scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decisions, "EPISODES", 500)
+    monkeypatch.setattr(decisions, "FLOWS", 500)
     monkeypatch.setattr(decisions, "BATCHES", 2)
 
     found = decisions.measure_decisions(scenario, tmp_path / "runs", nothing)

@@ -58,14 +58,14 @@ def test_paper_settings_are_the_papers() -> None:
     trials = plan(("paper",), seeds=1, training_flows=FLOWS)
 
     infused = of(trials, "paper", "main", "ppo-kg").settings
-    assert infused.episodes == 5 * FLOWS
+    assert infused.flows == 5 * FLOWS
     assert infused.network.encoder == "raw"
     assert (infused.kl.direction, infused.kl.reference) == ("policy_to_reference", "hard")
     assert (infused.kl.schedule, infused.kl.start, infused.kl.end) == ("linear", 1, 0)
     assert of(trials, "paper", "main", "ppo-kg-pt").settings.cloning.epochs == 10
-    assert of(trials, "paper", "main", "dl").settings.episodes == 100 * FLOWS
+    assert of(trials, "paper", "main", "dl").settings.flows == 100 * FLOWS
     low = of(trials, "paper", "figure 3", "lambda 0.1").settings
-    assert (low.episodes, low.kl.schedule, low.kl.start) == (500_000, "constant", 0.1)
+    assert (low.flows, low.kl.schedule, low.kl.start) == (500_000, "constant", 0.1)
 
 
 def test_every_setting_of_the_paper_exists() -> None:
@@ -83,7 +83,7 @@ def test_every_change_changes_something() -> None:
         for name, _ in changes:
             changed = of(trials, label, "ablation", name).settings
             assert changed != base
-            assert changed.episodes == base.episodes
+            assert changed.flows == base.flows
 
 
 def test_advice_is_set_for_infused_systems_alone() -> None:
@@ -103,8 +103,8 @@ def test_others_are_run_in_kirl_settings() -> None:
 def test_what_learns_flow_by_flow_gets_fewer_of_them() -> None:
     trials = plan(("kirl",), seeds=1, training_flows=FLOWS, others=("vw", "linucb"))
 
-    assert of(trials, "kirl", "others", "vw").settings.episodes == FLOW_BY_FLOW
-    assert of(trials, "kirl", "others", "linucb").settings.episodes == FULL.episodes(FLOWS, "kirl")
+    assert of(trials, "kirl", "others", "vw").settings.flows == FLOW_BY_FLOW
+    assert of(trials, "kirl", "others", "linucb").settings.flows == FULL.flows(FLOWS, "kirl")
 
 
 def test_thompson_sampling_is_tried_with_both_posteriors() -> None:
@@ -115,12 +115,12 @@ def test_thompson_sampling_is_tried_with_both_posteriors() -> None:
 
 
 def test_lengths_follow_the_scenario_within_limits() -> None:
-    assert FULL.episodes(FLOWS, "kirl") == FULL.episodes(FLOWS, "paper") == 5 * FLOWS
-    assert FULL.episodes(1_000, "kirl") == FULL.least
+    assert FULL.flows(FLOWS, "kirl") == FULL.flows(FLOWS, "paper") == 5 * FLOWS
+    assert FULL.flows(1_000, "kirl") == FULL.least
     # The paper's five passes stay five.
-    assert FULL.episodes(1_000, "paper") == 5_000
-    assert QUICK.episodes(FLOWS, "paper") == QUICK.most
-    assert Scale(most=100, least=5).episodes(10, "kirl") == 50
+    assert FULL.flows(1_000, "paper") == 5_000
+    assert QUICK.flows(FLOWS, "paper") == QUICK.most
+    assert Scale(most=100, least=5).flows(10, "kirl") == 50
 
 
 def test_short_trainings_clone_no_more_than_their_first_half() -> None:

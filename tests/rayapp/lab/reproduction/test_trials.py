@@ -23,15 +23,15 @@ FAST = ("ppo.flows_per_iteration=400", "checkpoint_seconds=0.001")
 SMALL = (*FAST, "advice.advisor=graph-reader")
 
 
-def tiny(name: config.Algo, episodes: int = 1_200) -> Trial:
-    settings = config.load(None, SMALL, {"algo": name, "episodes": episodes, "seed": 0})
+def tiny(name: config.Algo, flows: int = 1_200) -> Trial:
+    settings = config.load(None, SMALL, {"algo": name, "flows": flows, "seed": 0})
     return Trial("kirl", "main", name, settings)
 
 
 def endless() -> Trial:
     """A training that ends by interruption alone, and then writes its only checkpoint."""
     rare = ("ppo.flows_per_iteration=400", "checkpoint_seconds=100000")
-    settings = config.load(None, rare, {"algo": "ppo", "episodes": 100_000_000})
+    settings = config.load(None, rare, {"algo": "ppo", "flows": 100_000_000})
     return Trial("kirl", "main", "ppo", settings)
 
 
@@ -49,7 +49,7 @@ def test_trials_run_and_are_gathered(
     results = gather([(scenario, placed)])
     assert list(results.of("kirl", "main")) == ["ppo", "ppo-kg"]
     system = results.of("kirl", "main")["ppo"]
-    assert [line.episodes for line in system.trials[0].lines] == [400, 800, 1_200]
+    assert [line.flows for line in system.trials[0].lines] == [400, 800, 1_200]
     assert results.graphs["kirl"].nodes > 8
     low, high = (results.bound(which)[0].mean for which in BOUNDS.values())
     assert system.average.mean <= high
@@ -70,7 +70,7 @@ def test_trials_share_a_language_model_and_its_answers(
     ray_local: ModuleType, scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = (*FAST, "advice.advisor=embedded", "advice.wait=true")
-    settings = config.load(None, asked, {"algo": "ppo-kg", "episodes": 800, "seed": 0})
+    settings = config.load(None, asked, {"algo": "ppo-kg", "flows": 800, "seed": 0})
     twins = [Trial("kirl", "main", f"ppo-kg {twin}", settings) for twin in "ab"]
     loads: list[Load] = []
     stop = RemoteAdvisor.stop
@@ -91,7 +91,7 @@ def test_trials_share_a_language_model_and_its_answers(
 def test_no_more_trials_than_processors_are_under_way(
     ray_local: ModuleType, scenario: Scenario, tmp_path: Path
 ) -> None:
-    several = [replace(tiny("ppo-kg", episodes=4_000), name=f"ppo-kg {n}") for n in range(5)]
+    several = [replace(tiny("ppo-kg", flows=4_000), name=f"ppo-kg {n}") for n in range(5)]
     told: list[str] = []
 
     trials.run(
@@ -120,7 +120,7 @@ def test_an_interrupted_trial_goes_on(
     trials.run([placed, whole])
 
     assert placed.flows() == 1_200
-    assert [line.episodes for line in placed.folder.progress()] == [400, 800, 1_200]
+    assert [line.flows for line in placed.folder.progress()] == [400, 800, 1_200]
     rewards = [[x.average_reward for x in one.folder.progress()] for one in (placed, whole)]
     assert rewards[0] == rewards[1]
 
@@ -129,7 +129,7 @@ def test_other_settings_in_the_same_place_are_refused(scenario: Scenario, tmp_pa
     trials.place([tiny("ppo")], scenario, tmp_path)
 
     with pytest.raises(InputError, match="begun with other settings"):
-        trials.place([tiny("ppo", episodes=2_000)], scenario, tmp_path)
+        trials.place([tiny("ppo", flows=2_000)], scenario, tmp_path)
 
 
 def test_a_trial_that_has_not_begun_has_no_flows(scenario: Scenario, tmp_path: Path) -> None:
@@ -165,4 +165,4 @@ def test_whatever_ends_a_reproduction_trials_write_their_checkpoints(
     with pytest.raises(type(end)):
         trials.run([placed], end_midway)
 
-    assert 0 < placed.folder.manifest().episodes == placed.flows() < 100_000_000
+    assert 0 < placed.folder.manifest().flows == placed.flows() < 100_000_000

@@ -13,7 +13,7 @@ from rayapp import config
 from rayapp.lab.tuning import space
 from rayapp.lab.tuning.space import Range, parse_range, read_space
 
-SETTINGS = config.load(None, (), {"episodes": 100_000})
+SETTINGS = config.load(None, (), {"flows": 100_000})
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_spaces_that_hold_impossible_settings_are_refused(over: list[str], messa
 @pytest.mark.parametrize("algo", ["ppo-kg", "dqn-kg", "appo-kg", "ppo-kg-pt"])
 @pytest.mark.parametrize("search", ["grid", "random", "model"])
 def test_the_usual_spaces_fit_every_algorithm(algo: str, search: space.Search) -> None:
-    settings = config.load(None, (), {"episodes": 100_000, "algo": algo})
+    settings = config.load(None, (), {"flows": 100_000, "algo": algo})
 
     space.check(space.usual_space(search, settings), settings)
 

@@ -23,7 +23,7 @@ FLOWS = 4_800
 
 
 def small(over: list[str], search: str, trials: int = 3, **more: object) -> Request:
-    settings = config.load(None, SMALL, {"episodes": FLOWS})
+    settings = config.load(None, SMALL, {"flows": FLOWS})
     return Request(settings, read_space(None, over), search, trials, **more)  # type: ignore[arg-type]
 
 
@@ -47,14 +47,14 @@ def test_an_interrupted_sweep_goes_on_and_leaves_settings_that_train_takes(
     outcome = tuning.run(scenario, out, request, interrupt_once)
 
     assert len(outcome.tried) == request.number() == 3
-    assert all(one.state == "complete" and one.episodes == FLOWS for one in outcome.tried)
+    assert all(one.state == "complete" and one.flows == FLOWS for one in outcome.tried)
     # What was trained before the interruption is not trained again.
     assert told[before] > told[0], told
     reports = [FLOWS * report // 16 for report in range(1, 17)]
     assert all([flows for flows, _ in one.history] == reports for one in outcome.tried)
     taken = config.load(out / "best.yaml", (), {})
     assert taken == outcome.settings
-    assert taken.total_episodes(0) == FLOWS
+    assert taken.total_flows(0) == FLOWS
     run = RunFolder(out / "best")
     assert run.manifest().state == "complete"
     assert run.manifest().fingerprint == scenario.fingerprint
@@ -75,9 +75,9 @@ def test_a_learning_rate_that_learns_nothing_is_stopped_after_a_quarter(
 
     # The settings as given were through before, and spared anyway.
     given, bad = sorted(tried, key=lambda one: len(one.point))
-    assert (given.point, given.state, given.episodes) == ({}, "complete", FLOWS)
+    assert (given.point, given.state, given.flows) == ({}, "complete", FLOWS)
     assert bad.point == {"ppo.learning_rate": 1e-9}
-    assert (bad.state, bad.episodes) == ("stopped early", FLOWS // 4)
+    assert (bad.state, bad.flows) == ("stopped early", FLOWS // 4)
     assert [flows for flows, _ in bad.history] == [300, 600, 900, 1200]
     assert bad.average_reward < dict(given.history)[FLOWS // 4]
 
@@ -122,11 +122,11 @@ def test_a_model_that_proposes_can_be_put_away_and_goes_on(tmp_path: Path) -> No
 
 
 def test_a_sweep_that_cannot_be_trained_says_why(scenario: Scenario, tmp_path: Path) -> None:
-    plain = Request(config.load(None, (), {"episodes": 100, "algo": "ppo"}), {}, "grid")
+    plain = Request(config.load(None, (), {"flows": 100, "algo": "ppo"}), {}, "grid")
     with pytest.raises(InputError, match="ppo has no KL term"):
         requests.begin(tmp_path / "a", plain, scenario)
 
-    shared = config.load(None, ("graph.shared=/somewhere",), {"episodes": 100})
+    shared = config.load(None, ("graph.shared=/somewhere",), {"flows": 100})
     with pytest.raises(InputError, match="trials share no graph"):
         requests.begin(tmp_path / "b", Request(shared, {}, "grid"), scenario)
 
@@ -138,9 +138,9 @@ def test_a_sweep_that_cannot_be_trained_says_why(scenario: Scenario, tmp_path: P
 
 
 def test_best_settings_are_yaml_of_what_is_no_default(tmp_path: Path) -> None:
-    settings = config.load(None, ("kl.start=0.5",), {"episodes": 10})
+    settings = config.load(None, ("kl.start=0.5",), {"flows": 10})
 
     tuning._write_settings(tmp_path / "best.yaml", settings)
 
     written = yaml.safe_load((tmp_path / "best.yaml").read_text())
-    assert written == {"episodes": 10, "kl": {"start": 0.5}, "algo": "ppo-kg"}
+    assert written == {"flows": 10, "kl": {"start": 0.5}, "algo": "ppo-kg"}
