@@ -261,7 +261,7 @@ def confidence_history(
     for version, group in itertools.groupby(tables, key=lambda pair: pair[0]):
         total = InteractionTable.total(table for _, table in group)
         flows += total.flows
-        own = total.signature == signature
+        own = total.context == signature
         matched = int(total.count[own].sum())
         hits = int(total.count[own & (total.actual == predicted_class)].sum())
         seen, correct = seen + matched, correct + hits

@@ -100,9 +100,9 @@ def split(
 
 
 def _slice(table: InteractionTable, shard: Shard) -> InteractionTable:
-    own = (table.signature >= shard.low) & (table.signature < shard.high)
+    own = (table.context >= shard.low) & (table.context < shard.high)
     return InteractionTable(
-        table.signature[own] - np.int32(shard.low),
+        table.context[own] - np.int32(shard.low),
         table.action[own],
         table.actual[own],
         table.count[own],

@@ -46,7 +46,7 @@ from kg_actor.lessons import Lesson
 from kg_actor.spec import SHARD_NAME, GraphSpec
 
 FILE = "graph.sqlite"
-FORMAT = 1
+FORMAT = 2
 
 BASE_EVERY = 256
 """Versions between two bases; at most so many merges are replayed when a store is opened."""

@@ -75,13 +75,13 @@ def test_slices_are_the_table_again(parts: list[InteractionTable], number: int) 
         own = [part[place] for part in slices]
         assert {each.key for each in own} == {whole.key}
         back = [
-            replace(each.table, signature=each.table.signature + np.int32(shard.low))
+            replace(each.table, context=each.table.context + np.int32(shard.low))
             for each, shard in zip(own, shards, strict=True)
         ]
         assert InteractionTable.total(back) == whole.table
         for shard, each in zip(shards, own, strict=True):
-            assert each.table.signature.dtype == np.int32
-            assert not len(each.table) or each.table.signature.max() < shard.high - shard.low
+            assert each.table.context.dtype == np.int32
+            assert not len(each.table) or each.table.context.max() < shard.high - shard.low
 
 
 @given(st.lists(st.lists(tables, min_size=1, max_size=3), max_size=5), shard_numbers, st.data())

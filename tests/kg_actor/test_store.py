@@ -114,7 +114,7 @@ def test_any_order_and_repetition_of_merges_leaves_the_same_store(
 def test_a_table_that_does_not_fit_leaves_nothing_behind(opened: GraphStore) -> None:
     stranger = Keyed(MergeKey("run", 1, 2), InteractionTable.tally([3], [0], [0]))
 
-    with pytest.raises(ValueError, match="signature must be in 0"):
+    with pytest.raises(ValueError, match="context must be in 0"):
         opened.merge([*iteration(1), stranger])
 
     assert read(opened.folder)[0].version == opened.counts().version == 0

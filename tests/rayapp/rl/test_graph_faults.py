@@ -16,7 +16,7 @@ import pytest
 
 from envs import InteractionTable, Scenario
 from kg_actor import KnowledgeGraph, MergeKey, folders
-from rayapp.rl.algorithm import KnowledgePPO, KnowledgePPOConfig
+from rayapp.rl.ppo import KnowledgePPO, KnowledgePPOConfig
 
 FLOWS = 400
 """Per iteration."""
@@ -58,7 +58,7 @@ def killing(algorithm: KnowledgePPO, kills: int, seed: int) -> Iterator[list[int
 
     def kill() -> None:
         while len(killed) < kills:
-            process = int(rng.choice(algorithm.graph.processes()))
+            process = int(rng.choice(algorithm.memory.graph.processes()))
             time.sleep(float(rng.uniform(0, 0.4)))
             os.kill(process, signal.SIGKILL)
             killed.append(process)
@@ -115,11 +115,11 @@ def test_a_killed_graph_changes_neither_policy_nor_graph(
     for iteration in range(6):
         unhurt.train()
         if iteration in (1, 3):
-            os.kill(algorithm.graph.processes()[-1 if iteration == 1 else 0], signal.SIGKILL)
+            os.kill(algorithm.memory.graph.processes()[-1 if iteration == 1 else 0], signal.SIGKILL)
         algorithm.train()
 
-    predicted = scenario.signatures.predicted
-    policies = [each.saved_policy().probabilities(predicted) for each in (algorithm, unhurt)]
+    contexts = scenario.contexts
+    policies = [each.saved_policy().probabilities(contexts) for each in (algorithm, unhurt)]
     assert np.array_equal(*policies)
     counts = algorithm.graph_state().counts
     assert counts.equals(unhurt.graph_state().counts)

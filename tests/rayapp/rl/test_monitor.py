@@ -20,7 +20,7 @@ from kg_actor import actor as graph_actor
 from llm_actor import actor as advisor_actor
 from llm_actor.prompts import Prompts
 from llm_actor.selection import AdvisorSpec
-from rayapp.rl.algorithm import KnowledgePPOConfig
+from rayapp.rl.ppo import KnowledgePPOConfig
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "llm_actor"))
 from scripted import Request, Response, chosen, serving
@@ -94,7 +94,7 @@ def samples(
             summary = algorithm.summary
             assert summary is not None
             asked += summary.prompts_asked
-        size = algorithm.graph.version()
+        size = algorithm.memory.graph.version()
         process = graph_actor.ask(advisor.handles[0].process.remote())
         deadline = time.monotonic() + 60
         while not complete(found := scraped(ray_local, process), summary.average_reward):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from kg_actor import patience
 from llm_actor import GraphReader
 from llm_actor.prompts import Prompts
-from rayapp.rl.algorithm import KnowledgePPOConfig
+from rayapp.rl.ppo import KnowledgePPOConfig
 from tests.rayapp.rl.conftest import BuildSmall
 
 
