@@ -43,7 +43,8 @@ from kg_actor.graph import (
     MergeKey,
 )
 from kg_actor.lessons import Lesson
-from kg_actor.spec import SHARD_NAME, GraphSpec
+from kg_actor.shards import refuse_shards
+from kg_actor.spec import GraphSpec
 
 FILE = "graph.sqlite"
 FORMAT = 1
@@ -68,9 +69,6 @@ _SCHEMA = (
 
 Execute = Callable[..., Any]
 _Result = TypeVar("_Result")
-
-_NEVER = 2**62
-"""A version that no graph reaches."""
 
 _LARGEST_CELL = 2**28
 """Bytes of a cell; the state of ten million signatures takes less."""
@@ -104,6 +102,7 @@ class GraphStore:
             InputError: another process writes it, it belongs to another scenario, is
                 damaged, or cannot be written to.
         """
+        refuse_shards(folder)
         with _distrusting(folder):
             folder.mkdir(parents=True, exist_ok=True)
             lock = _locked(folder, wait)
@@ -173,10 +172,6 @@ class GraphStore:
     def withdraw(self, provenance: str) -> int:
         """Takes back what one source taught; see :meth:`KnowledgeGraph.withdraw`."""
         return self._change(lambda graph: graph.withdraw(provenance))
-
-    def relearn(self, lessons: Sequence[Lesson], version: int = 0) -> None:
-        """Makes these all that was taught; see :meth:`KnowledgeGraph.replace_lessons`."""
-        self._change(lambda graph: graph.replace_lessons(lessons, version))
 
     def restore(self, state: GraphState, run: str) -> None:
         """Goes back to a run's checkpoint.
@@ -303,43 +298,38 @@ def exists(folder: Path) -> bool:
     return (folder / FILE).is_file()
 
 
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keeps writers away from a store.
+def put_back(state: GraphState, spec: GraphSpec, folder: Path, run: str) -> Path | None:
+    """Makes a store of a run's snapshot; the store that was there is kept beside it.
+
+    Args:
+        state: the snapshot.
+        spec: what it is about.
+        folder: of the store.
+        run: whose snapshot it is.
+
+    Returns:
+        Where the folder that was there is now; ``None`` if there was none.
 
     Raises:
-        InputError: somebody is writing it.
+        InputError: the store is in use, or cannot be written to.
     """
+    aside = None
     with _problems(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.closing(_locked(folder, 0.0)):
-            yield
+            if exists(folder):
+                name = f"{folder.name}-before-{uuid.uuid4().hex[:8]}"
+                aside = folder.rename(folder.with_name(name))
+    with contextlib.closing(GraphStore.open(folder, spec)) as opened:
+        opened.restore(state, run)
+    return aside
 
 
-def set_aside(folder: Path) -> Path | None:
-    """Renames the folder of a store, or of shards' stores, out of the way, in one step.
-
-    Args:
-        folder: all stores in it are :func:`locked`.
-
-    Returns:
-        Its new name; ``None`` if there was no store.
-
-    Raises:
-        InputError: it cannot be renamed.
-    """
-    if not (exists(folder) or any(folder.glob(f"*/{FILE}"))):
-        return None
-    with _problems(folder):
-        return folder.rename(folder.with_name(f"{folder.name}-before-{uuid.uuid4().hex[:8]}"))
-
-
-def read(folder: Path, before: int | None = None) -> tuple[KnowledgeGraph, GraphSpec]:
+def read(folder: Path) -> tuple[KnowledgeGraph, GraphSpec]:
     """The graph in a store, whether or not somebody is writing it.
 
     Args:
         folder: of the store.
-        before: a version; the graph without it and all later ones. Its lessons are today's.
 
     Raises:
         InputError: there is none, or it is damaged.
@@ -347,7 +337,7 @@ def read(folder: Path, before: int | None = None) -> tuple[KnowledgeGraph, Graph
     with _distrusting(folder), contextlib.closing(_reader(folder)) as connection:
         connection.execute("BEGIN")  # one version, whoever merges meanwhile
         spec = _spec(connection, folder)
-        return _rebuilt(connection, spec, before), spec
+        return _rebuilt(connection, spec), spec
 
 
 @dataclass(frozen=True)
@@ -396,22 +386,19 @@ def _all_changed(graph: KnowledgeGraph, version: int) -> KnowledgeGraph:
     return graph
 
 
-def _rebuilt(
-    connection: sqlite3.Connection, spec: GraphSpec, end: int | None = None
-) -> KnowledgeGraph:
-    """The graph by its latest base and all that was merged since, before version ``end``."""
+def _rebuilt(connection: sqlite3.Connection, spec: GraphSpec) -> KnowledgeGraph:
+    """The graph by its latest base and all that was merged since."""
     graph = spec.new_graph()
-    end = _NEVER if end is None else end
     base = connection.execute(
-        "SELECT state, digest FROM bases WHERE version < ? ORDER BY version DESC LIMIT 1", (end,)
+        "SELECT state, digest FROM bases ORDER BY version DESC LIMIT 1"
     ).fetchone()
     empty = (graph.counts(), graph.changes())
     counts, changes = _base(base, empty[0]) if base else empty
-    merged = {key: entry for key, entry in _merged(connection).items() if entry.version < end}
+    merged = _merged(connection)
     before = {key: entry for key, entry in merged.items() if entry.version <= counts.version}
     graph.restore(GraphState(counts, changes, before, _lessons(connection)))
     for version, group in itertools.groupby(
-        _journal(connection, counts.version, end), key=lambda row: row[0]
+        _journal(connection, counts.version), key=lambda row: row[0]
     ):
         tables = [Keyed(key, table) for _, key, table in group]
         if any(merged[keyed.key].digest != keyed.digest for keyed in tables):
@@ -446,12 +433,12 @@ def _lessons(connection: sqlite3.Connection) -> tuple[Lesson, ...]:
 
 
 def _journal(
-    connection: sqlite3.Connection, after: int, end: int = _NEVER
+    connection: sqlite3.Connection, after: int
 ) -> Iterator[tuple[int, MergeKey, InteractionTable]]:
     rows = connection.execute(
         "SELECT version, run, iteration, runner, flows, interactions FROM merges"
-        " WHERE version > ? AND version < ? AND interactions IS NOT NULL ORDER BY version, id",
-        (after, end),
+        " WHERE version > ? AND interactions IS NOT NULL ORDER BY version, id",
+        (after,),
     )
     for version, run, iteration, runner, flows, data in rows:
         yield version, MergeKey(run, iteration, runner), unpack_table(data, flows)
@@ -523,6 +510,7 @@ def _create(connection: sqlite3.Connection, spec: GraphSpec) -> None:
 def _reader(folder: Path) -> sqlite3.Connection:
     path = folder / FILE
     if not path.is_file():
+        refuse_shards(folder)
         raise InputError(
             f"holds no knowledge graph (no {FILE})", where=str(folder), mend="Check the path"
         )
@@ -562,7 +550,7 @@ def _spec(connection: sqlite3.Connection, folder: Path) -> GraphSpec:
             expected=f"format {FORMAT}, which this version of kirl writes",
             mend="Read it with the version of kirl that wrote it",
         )
-    return GraphSpec.from_json(json.loads(text))
+    return GraphSpec.from_json(json.loads(text), str(folder))
 
 
 @contextlib.contextmanager
@@ -620,8 +608,7 @@ def _explained(folder: Path, error: sqlite3.DatabaseError) -> InputError:
 
 
 def _damaged(folder: Path, what: str) -> InputError:
-    # A shard's folder is in that of its graph.
-    run = folder.parent.parent if SHARD_NAME.fullmatch(folder.name) else folder.parent
+    run = folder.parent
     offer = snapshot.newest(run)
     mend = "Put a copy of the folder in its place, or begin with a new graph"
     if offer:

@@ -14,9 +14,8 @@ from ray.autoscaler.sdk import request_resources
 from ray.util.placement_group import placement_group, remove_placement_group
 
 from envs import InputError
-from kg_actor import patience
-from kg_actor.actor import growth
-from kg_actor.growth import Growth
+from kg_actor import raykit
+from kg_actor.raykit import Growth, growth
 from llm_actor.placement import SHARE
 from rayapp.config import INFUSED, TrainingSettings
 
@@ -114,6 +113,6 @@ def _wait(group: Any, wanted: str, grows: Growth, say: Callable[[str], None]) ->
         return f"{wanted}; of {total:g} processors in the cluster {free:g} are free{asked}"
 
     try:
-        patience.wait(group.wait, what, say)
+        raykit.wait(group.wait, what, say)
     finally:
         remove_placement_group(group)

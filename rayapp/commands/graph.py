@@ -16,7 +16,7 @@ import typer
 from rich.table import Table
 
 from envs import Catalogue, InputError, Scenario
-from kg_actor import Lesson, folders, neighbourhood, queries
+from kg_actor import Lesson, neighbourhood, queries, store
 from kg_actor.diff import GraphDiff, difference
 from kg_actor.export import Format, export
 from kg_actor.lesson_files import DEFAULT_REWARD, DEFAULT_WEIGHT, read_lessons
@@ -259,7 +259,7 @@ def import_lessons(
 def _check_new(source: str, withdraw: str | None) -> None:
     """A new graph is made for files to be taught, in a folder of its own."""
     path = Path(source)
-    taken = path.exists() and not folders.has_store(path)
+    taken = path.exists() and not store.exists(path)
     if withdraw is not None or source.startswith(graphs.LIVE) or taken:
         raise InputError(
             "--scenario makes a new graph, in a folder that is not there yet",

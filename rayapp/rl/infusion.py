@@ -48,11 +48,11 @@ from kg_actor import (
     Keyed,
     MergeKey,
     counters_of,
-    patience,
     records_of,
 )
 from kg_actor import client as graph_client
 from kg_actor.client import GraphClient, Merging
+from kg_actor.raykit import told_while_waiting
 from llm_actor import AdviceDesk, AdviceTable, Advisor
 from llm_actor import actor as advisor_actor
 from llm_actor.selection import AdvisorSpec, build
@@ -282,7 +282,7 @@ class KnowledgeInfused(Algorithm):
         self.knowledge = self._learn(counts)
 
     def _merged(self, merging: Merging, keyed: tuple[Keyed, ...]) -> GraphCounts:
-        """The counts after a merge; merged again if one of its actors was lost for good."""
+        """The counts after a merge; merged again if its actor was lost for good."""
         try:
             return merging.counts()
         except ActorDiedError:
@@ -294,7 +294,6 @@ class KnowledgeInfused(Algorithm):
             self.run_name,
             self._spec,
             self._graph_folder,
-            shards=self.config.graph_shards,
             shared=self.config.shared_graph,
             resource=self.config.graph_resource,
         )
@@ -306,7 +305,7 @@ class KnowledgeInfused(Algorithm):
         if not self.config.infuse:
             return Knowledge(counters, None, None, counts.version)
         records = records_of(counts, self._predicted, self._catalogue, self.config.prior)
-        with patience.told_while_waiting(self._whom_to_wait_for, _log.warning):
+        with told_while_waiting(self._whom_to_wait_for, _log.warning):
             self.advised = table = self._desk.advise(records)
         reference = self.config.reference.policy(table.log_probabilities)
         return Knowledge(counters, table.suggestion, reference, counts.version)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envs import InputError, Scenario
-from kg_actor import GraphSpec, KnowledgeGraph, Lesson, folders, snapshot
+from kg_actor import GraphSpec, KnowledgeGraph, Lesson, history, snapshot, store
 from kg_actor.queries import ConfidencePoint
+from kg_actor.shards import refuse_shards
 from kg_actor.store import GraphStore
 from rayapp import config
 from rayapp.runs.folder import RunFolder
@@ -71,23 +72,25 @@ class GraphSource:
                 expected="a run, a graph's folder or a live graph",
                 mend="Ask the run that the snapshot was taken from",
             )
-        return folders.confidence_of(self.folder, self.spec, signature)
+        return history.confidence_of(self.folder, signature)
 
     def teach(self, lessons: Sequence[Lesson]) -> None:
         """Teaches the graph at its source; raises :class:`InputError` where that cannot be."""
         if self.live is not None:
             self.live.teach(lessons)
         else:
-            folders.teach(self._changed(), self.spec, lessons)
+            with self._opened() as opened:
+                opened.teach(lessons)
 
     def withdraw(self, provenance: str) -> int:
         """Withdraws a source's lessons there; returns how many."""
         if self.live is not None:
             return self.live.withdraw(provenance)
-        return folders.withdraw(self._changed(), self.spec, provenance)
+        with self._opened() as opened:
+            return opened.withdraw(provenance)
 
-    def _changed(self) -> Path:
-        """Its folder, to be written to."""
+    def _opened(self) -> contextlib.closing[GraphStore]:
+        """Its store, to be written to."""
         if self.folder is None:
             raise InputError(
                 "a snapshot is never changed",
@@ -95,7 +98,7 @@ class GraphSource:
                 expected="a run, a graph's folder or a live graph",
                 mend="Teach the run that the snapshot was taken from",
             )
-        return self.folder
+        return contextlib.closing(GraphStore.open(self.folder, self.spec))
 
 
 def find(name: str) -> GraphSource:
@@ -113,13 +116,17 @@ def find(name: str) -> GraphSource:
     run = RunFolder(path)
     if run.exists():
         rules = run.scenario().signatures.rule
-        graph, spec = folders.read(run.graph_folder)
+        graph, spec = store.read(run.graph_folder)
         return GraphSource(name, graph, spec, rules, run.graph_folder)
-    if folders.has_store(path):
-        graph, spec = folders.read(path)
+    if store.exists(path):
+        graph, spec = store.read(path)
         return GraphSource(name, graph, spec, folder=path)
-    if folders.has_snapshot(path):
-        return GraphSource(name, *folders.load_whole(path))
+    if snapshot.exists(path):
+        state, spec = snapshot.load(path)
+        graph = spec.new_graph()
+        graph.restore(state)
+        return GraphSource(name, graph, spec)
+    refuse_shards(path)
     raise InputError("holds no knowledge graph", where=name, expected=EXPECTED, mend="Check it")
 
 
@@ -140,8 +147,7 @@ def restore(run: RunFolder, folder: Path | None = None) -> tuple[Path, Path | No
         The snapshot, and where the graph that was there is now, if there was one.
 
     Raises:
-        InputError: there is no snapshot, it is another scenario's or cut otherwise, or the graph
-            is in use.
+        InputError: there is no snapshot, it is another scenario's, or the graph is in use.
     """
     manifest = run.manifest()
     found = folder or snapshot.newest(run.path)
@@ -151,21 +157,16 @@ def restore(run: RunFolder, folder: Path | None = None) -> tuple[Path, Path | No
             where=str(run.path),
             mend="Train the run again; its first checkpoint holds the first snapshot",
         )
-    states, specs = folders.load(found)
-    prior = config.beta_prior(manifest.settings.prior)
-    half_life = manifest.settings.graph.half_life
-    for spec in specs:
-        expected = replace(spec, fingerprint=manifest.fingerprint, prior=prior, half_life=half_life)
-        expected.check_same(spec, str(found))
-    shards = manifest.settings.graph.shards
-    if len(specs) != shards:
-        raise InputError(
-            f"holds a graph in {len(specs)} shard(s)",
-            where=str(found),
-            expected=f"{shards}, as in the run's settings",
-            mend="Take one of the run's own snapshots",
-        )
-    return found, folders.restore(states, specs, run.graph_folder, manifest.name)
+    state, spec = snapshot.load(found)
+    settings = manifest.settings
+    expected = replace(
+        spec,
+        fingerprint=manifest.fingerprint,
+        prior=config.beta_prior(settings.prior),
+        half_life=settings.graph.half_life,
+    )
+    expected.check_same(spec, str(found))
+    return found, store.put_back(state, spec, run.graph_folder, manifest.name)
 
 
 def _live(name: str) -> GraphSource:

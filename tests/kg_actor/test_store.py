@@ -604,3 +604,13 @@ def test_a_moved_store_is_the_same_store(opened: GraphStore, tmp_path: Path) -> 
 
     assert moved.merge(iteration(0)).version == 1
     moved.close()
+
+
+def test_no_graph_is_begun_beside_the_shards_of_another(tmp_path: Path) -> None:
+    (tmp_path / "0-of-2").mkdir()
+    (tmp_path / "1-of-2").mkdir()
+
+    with pytest.raises(InputError, match="belongs to a graph in shards.*no longer supports"):
+        GraphStore.open(tmp_path, SPEC)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0-of-2", "1-of-2"]

@@ -36,7 +36,7 @@ def trained(cluster: LocalCluster, scenario: Path, work: Path) -> dict[str, obje
     """What is to be told."""
     import numpy as np
 
-    from kg_actor.actor import ask
+    from kg_actor.raykit import ask
     from llm_actor import actor as advisor_actor
     from llm_actor.selection import AdvisorSpec
     from rayapp.lab.bench.chaos import counted_apart, lost_and_doubled
