@@ -25,6 +25,7 @@ from kg_actor import (
     store,
 )
 from kg_actor.client import GraphClient, find, names, start
+from kg_actor.database import FILE
 
 SPEC = GraphSpec("3f8a" * 16, "synthetic", np.array([1, 2, 6], np.int8), PAPER, BetaPrior())
 FIRST = Keyed(MergeKey("run", 0, 0), InteractionTable.tally([0, 0, 2], [0, 0, 14], [1, 2, 6]))
@@ -223,7 +224,7 @@ def test_an_actor_ends_with_its_last_user(ray_local: ModuleType, folder: Path) -
 
 def test_a_store_that_cannot_be_used_is_one_clear_message(begin: Begin, folder: Path) -> None:
     (folder / "broken").mkdir()
-    (folder / "broken" / store.FILE).write_bytes(b"no database" * 1000)
+    (folder / "broken" / FILE).write_bytes(b"no database" * 1000)
 
     with pytest.raises(InputError, match="is damaged") as refusal:
         begin("broken")

@@ -19,8 +19,9 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from envs import InputError, InteractionTable, Scenario
-from kg_actor import GraphSpec, Keyed, MergeKey, snapshot, store
+from kg_actor import GraphSpec, Keyed, MergeKey, snapshot
 from kg_actor.client import start
+from kg_actor.database import FILE
 from kg_actor.lesson_files import read_lessons
 from kg_actor.store import GraphStore
 from rayapp.commands.graph import app
@@ -279,7 +280,7 @@ def test_a_graph_in_use_is_not_taught(mine: Path, spec: GraphSpec, tmp_path: Pat
 
 
 def test_a_damaged_graph_is_restored_from_its_last_snapshot(mine: Path) -> None:
-    good, file = mine / "checkpoints" / "400" / "graph", mine / "graph" / store.FILE
+    good, file = mine / "checkpoints" / "400" / "graph", mine / "graph" / FILE
     file.write_bytes(b"\xa5" * file.stat().st_size)
 
     refusal = refused("stats", mine)
@@ -291,7 +292,7 @@ def test_a_damaged_graph_is_restored_from_its_last_snapshot(mine: Path) -> None:
     assert asked("diff", good, mine)["flows"] == [asked("stats", good)["flows"]] * 2
     [aside] = mine.glob("graph-before-*")
     assert told == {"snapshot": str(good), "aside": str(aside)}
-    assert (aside / store.FILE).read_bytes().startswith(b"\xa5")
+    assert (aside / FILE).read_bytes().startswith(b"\xa5")
 
 
 def test_restoring_takes_the_runs_own_snapshots_alone(
@@ -357,7 +358,7 @@ def test_a_graph_in_shards_is_refused_by_name(
         folder.mkdir()
         folder.with_name("moved").rename(folder / "0-of-2")
         shutil.copytree(folder / "0-of-2", folder / "1-of-2")
-    with sqlite3.connect(mine / "graph" / "0-of-2" / store.FILE) as connection:
+    with sqlite3.connect(mine / "graph" / "0-of-2" / FILE) as connection:
         connection.execute("UPDATE about SET spec = json_set(spec, '$.shard', '0-of-2')")
     connection.close()
     about = mine / "checkpoints" / "400" / "graph" / "0-of-2" / "graph.json"
