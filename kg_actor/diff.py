@@ -95,22 +95,6 @@ class GraphDiff:
     lessons_added: tuple[Lesson, ...]
     lessons_withdrawn: tuple[Lesson, ...]
 
-    @property
-    def empty(self) -> bool:
-        """Whether nothing differs but, maybe, the version."""
-        return self.flows[0] == self.flows[1] and not any(
-            (
-                self.merges_gained,
-                self.merges_lost,
-                self.signatures,
-                self.appeared,
-                self.vanished,
-                self.rewards,
-                self.lessons_added,
-                self.lessons_withdrawn,
-            )
-        )
-
 
 def difference(before: KnowledgeGraph, after: KnowledgeGraph) -> GraphDiff:
     """What to add to one graph, and to take from it, to arrive at another.

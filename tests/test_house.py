@@ -1,4 +1,4 @@
-"""The house stands: imports run downwards, in no circle, and private names are used in one place."""
+"""The house stands: imports run downwards, never in a circle, and one file knows Ray's privates."""
 
 from __future__ import annotations
 

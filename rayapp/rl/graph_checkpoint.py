@@ -82,13 +82,13 @@ class GraphCheckpoint(Checkpointable):
             InputError: it is missing, damaged or another scenario's.
         """
         if _is_local(filesystem):
-            self._restore(Path(path))
+            self._go_back(Path(path))
             return
         with tempfile.TemporaryDirectory() as folder:
             fs.copy_files(str(path), folder, source_filesystem=filesystem)
-            self._restore(Path(folder))
+            self._go_back(Path(folder))
 
-    def _restore(self, folder: Path) -> None:
+    def _go_back(self, folder: Path) -> None:
         state, spec = snapshot.load(folder)
         self._graph().spec.check_same(spec, str(folder))
         self.set_state({_STATE: state})
