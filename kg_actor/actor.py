@@ -21,9 +21,10 @@ from ray.util.metrics import Counter, Gauge, Histogram
 from kg_actor.graph import GraphCounts, GraphState, Keyed, KnowledgeGraph
 from kg_actor.history import confidence_of
 from kg_actor.lessons import Lesson
-from kg_actor.neighbourhood import Answers, Neighbourhood
+from kg_actor.neighbourhood import Answers
 from kg_actor.queries import ConfidencePoint, GraphStats, stats
 from kg_actor.raykit import count, metrics
+from kg_actor.records import Neighbourhood
 from kg_actor.spec import GraphSpec
 from kg_actor.store import GraphStore
 

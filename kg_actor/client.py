@@ -16,9 +16,9 @@ from envs import InputError
 from kg_actor.actor import CHANGES, QUESTIONS, GraphServer
 from kg_actor.graph import GraphCounts, GraphState, Keyed, KnowledgeGraph
 from kg_actor.lessons import Lesson
-from kg_actor.neighbourhood import Neighbourhood
 from kg_actor.queries import ConfidencePoint
 from kg_actor.raykit import NAMESPACE, ask, growth
+from kg_actor.records import Neighbourhood
 from kg_actor.spec import GraphSpec
 
 PREFIX = "graph:"

@@ -10,7 +10,7 @@ import numpy as np
 from envs import InputError
 from kg_actor.graph import KnowledgeGraph, Merged, MergeKey, counters_of
 from kg_actor.lessons import Lesson
-from kg_actor.neighbourhood import mean_rewards
+from kg_actor.records import mean_rewards
 from kg_actor.view import ACTION, CONFUSED, EARNED, PREDICTS, SIGNATURE, TYPE, edges_of
 
 

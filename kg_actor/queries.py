@@ -11,7 +11,8 @@ import numpy as np
 
 from envs import BetaPrior, InputError, InteractionTable
 from kg_actor.graph import GraphCounts, KnowledgeGraph
-from kg_actor.neighbourhood import ActionRecord, Answers
+from kg_actor.neighbourhood import Answers
+from kg_actor.records import ActionRecord
 from kg_actor.view import edges_of
 
 
