@@ -1,4 +1,4 @@
-"""How the graph came to be what it is: a signature's confidence, version by version."""
+"""A signature's confidence over the versions of a graph."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from kg_actor.store_errors import distrusting
 
 @dataclass(frozen=True)
 class Journal:
-    """What a store remembers of its history.
+    """The history that a store keeps.
 
     Attributes:
         spec: what the graph is about.
-        folded: the counts at each base up to the one that holds all folded tables.
-        tables: version and table of every later merge, in order.
+        folded: the counts at each base, up to the base that holds all folded tables.
+        tables: version and table of every later merge, in ascending order of versions.
     """
 
     spec: GraphSpec
@@ -30,7 +30,7 @@ class Journal:
 
 
 def read_journal(folder: Path) -> Journal:
-    """The history of a store, whether or not somebody is writing it.
+    """Reads the history of a store, which another process may be writing.
 
     Raises:
         InputError: there is none, or it is damaged.

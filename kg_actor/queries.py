@@ -1,4 +1,4 @@
-"""What people ask of a whole graph: best actions, worst signatures, its size, its history."""
+"""Questions about a whole graph: best actions, worst signatures, size, history."""
 
 from __future__ import annotations
 

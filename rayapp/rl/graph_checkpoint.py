@@ -18,11 +18,11 @@ _STATE = "state"
 
 
 class GraphCheckpoint(Checkpointable):
-    """Saves a run's graph with the run's weights, and restores one with the other.
+    """Saves a run's graph together with its weights, and restores both together.
 
     Args:
-        run: the run whose later merges are dropped when it goes back to a checkpoint.
-        graph: gives the graph as it is then; what it is about must be what a snapshot is about.
+        run: name of the run; its later merges are dropped when it goes back to a checkpoint.
+        graph: returns the live graph.
     """
 
     def __init__(self, run: str, graph: Callable[[], GraphClient]) -> None:

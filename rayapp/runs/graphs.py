@@ -1,4 +1,4 @@
-"""Finding a knowledge graph: a run's, a store's, a snapshot's, or a live actor's."""
+"""Finding a knowledge graph by name: of a run, a store, a snapshot or a live actor."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kg_actor.client import GraphClient
 
 LIVE = "graph:"
-"""What the name of a live graph's actor begins with."""
+"""Beginning of the name of a live graph's actor."""
 
 EXPECTED = (
     "a run, a graph's folder, a checkpoint's graph folder, or graph:NAME of a running training"
@@ -33,12 +33,12 @@ class GraphSource:
     """A graph, and where it came from.
 
     Attributes:
-        name: as the user gave it.
-        graph: a copy, as it was when it was read.
-        spec: what it is about.
-        rules: the readable condition of each signature, where a run or scenario tells it.
-        folder: where it is kept, if it is a store.
-        live: the graph itself, where it is live.
+        name: what the user called it.
+        graph: a copy of the graph, made when it was read.
+        spec: what the graph is about.
+        rules: the readable condition of each signature; ``None`` where no scenario is at hand.
+        folder: the folder of its store; ``None`` for snapshots and live graphs.
+        live: the live graph; ``None`` for files.
     """
 
     name: str
@@ -50,16 +50,16 @@ class GraphSource:
 
     @property
     def note(self) -> str | None:
-        """The remark that everything made from synthetic flows carries."""
+        """The note that must accompany anything made from synthetic flows; else ``None``."""
         if self.spec.kind == "synthetic":
             return "Learnt on synthetic flows, not on real traffic."
         return None
 
     def history(self, signature: int) -> list[ConfidencePoint]:
-        """How a signature's confidence moved.
+        """How a signature's confidence changed over the graph's versions.
 
         Raises:
-            InputError: a snapshot, which has no history, or no such signature.
+            InputError: the graph is a snapshot, which has no history, or has no such signature.
         """
         with as_input_error(self.name):
             self.graph.check_signature(signature)
@@ -75,7 +75,7 @@ class GraphSource:
         return history.confidence_of(self.folder, signature)
 
     def teach(self, lessons: Sequence[Lesson]) -> None:
-        """Teaches the graph at its source; raises :class:`InputError` where that cannot be."""
+        """Teaches the graph where it is kept; raises :class:`InputError` if it is a snapshot."""
         if self.live is not None:
             self.live.teach(lessons)
         else:
@@ -83,14 +83,14 @@ class GraphSource:
                 opened.teach(lessons)
 
     def withdraw(self, provenance: str) -> int:
-        """Withdraws a source's lessons there; returns how many."""
+        """Withdraws a source's lessons where the graph is kept, and returns their number."""
         if self.live is not None:
             return self.live.withdraw(provenance)
         with self._opened() as opened:
             return opened.withdraw(provenance)
 
     def _opened(self) -> contextlib.closing[GraphStore]:
-        """Its store, to be written to."""
+        """The graph's store, opened for writing."""
         if self.folder is None:
             raise InputError(
                 "a snapshot is never changed",
@@ -102,13 +102,13 @@ class GraphSource:
 
 
 def find(name: str) -> GraphSource:
-    """The graph of that name; for a live one, Ray must be connected.
+    """Reads the graph of a name; for a live one, Ray must be connected.
 
     Args:
         name: path of a run, a store or a snapshot, or ``graph:`` and a live graph's name.
 
     Raises:
-        InputError: there is none, or it cannot be read.
+        InputError: there is no such graph, or it cannot be read.
     """
     if name.startswith(LIVE):
         return _live(name)
@@ -131,20 +131,20 @@ def find(name: str) -> GraphSource:
 
 
 def create(folder: Path, scenario: Scenario) -> GraphSource:
-    """An empty graph of a scenario, in a folder of its own, for runs to share."""
+    """Makes an empty graph of a scenario in a folder of its own, for runs to share."""
     GraphStore.open(folder, GraphSpec.of(scenario)).close()
     return find(str(folder))
 
 
 def restore(run: RunFolder, folder: Path | None = None) -> tuple[Path, Path | None]:
-    """Puts a snapshot in the place of a run's graph; what was there is kept beside it.
+    """Replaces a run's graph by a snapshot; the replaced graph is kept beside it.
 
     Args:
         run: the run.
-        folder: of the snapshot; by default the run's latest.
+        folder: folder of the snapshot; by default the run's latest one.
 
     Returns:
-        The snapshot, and where the graph that was there is now, if there was one.
+        The snapshot's folder, and the folder of the replaced graph if there was one.
 
     Raises:
         InputError: there is no snapshot, it is another scenario's, or the graph is in use.
@@ -178,7 +178,7 @@ def _live(name: str) -> GraphSource:
 
 @contextlib.contextmanager
 def as_input_error(where: str) -> Iterator[None]:
-    """Turns an unknown id or name into one message."""
+    """Raises :class:`InputError` for an unknown id or name."""
     try:
         yield
     except KeyError as error:
