@@ -79,7 +79,7 @@ def trained(cluster: LocalCluster, scenario: Path, work: Path) -> dict[str, obje
     # From the eighth to the tenth iteration there is one node, and one runner.
     blows: dict[int, Callable[[], None]] = {
         2: lambda: kill(cluster.workers("InteractionRunner")[0]),
-        4: lambda: kill(hurt.graph.processes()[0]),
+        4: lambda: kill(hurt.graph.process()),
         6: lambda: kill(ask(advisor.handles[0].process.remote())),
         8: lose_node,
         11: bring_back,
