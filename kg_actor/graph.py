@@ -296,19 +296,14 @@ class KnowledgeGraph:
         self._set_lessons(kept, gone)
         return len(gone)
 
-    def replace_lessons(self, lessons: Sequence[Lesson], version: int = 0) -> None:
+    def replace_lessons(self, lessons: Sequence[Lesson]) -> None:
         """Makes these all that was taught; a new version if they differ from what was.
-
-        Args:
-            lessons: all of them.
-            version: that the graph has at least afterwards.
 
         Raises:
             ValueError: as :meth:`teach`.
         """
         before, after = set(self._lessons), set(lessons)
         self._set_lessons(tuple(lessons), sorted(before ^ after, key=lambda each: each.key))
-        self._version = max(self._version, version)
 
     def counts(self) -> GraphCounts:
         """A copy of the graph as it is now."""

@@ -23,12 +23,12 @@ from kg_actor import (
     GraphState,
     Keyed,
     counters_of,
-    patience,
     records_of,
 )
 from kg_actor import client as graph_client
 from kg_actor.client import GraphClient, Merging
 from kg_actor.graph import check_table
+from kg_actor.raykit import told_while_waiting
 from llm_actor import AdviceDesk, AdviceTable, Advisor
 from llm_actor import actor as advisor_actor
 from llm_actor.circuit import State
@@ -94,7 +94,6 @@ class Memory:
             self._run,
             self._spec,
             self._folder,
-            shards=self._config.graph_shards,
             shared=self._config.shared_graph,
             resource=self._config.graph_resource,
         )
@@ -176,7 +175,7 @@ class Memory:
         if not own.infuse:
             return Knowledge(counters, None, None, counts.version, met)
         records = records_of(counts, predicted, self._scenario.catalogue, own.prior)
-        with patience.told_while_waiting(self._advisor_in_words, _log.warning):
+        with told_while_waiting(self._advisor_in_words, _log.warning):
             self.advised = self._desk.advise(records)
         reference = own.reference.policy(self.advised.log_probabilities)
         return Knowledge(counters, self.advised.suggestion, reference, counts.version, met)

@@ -36,7 +36,7 @@ def trained(cluster: LocalCluster, scenario: Path, work: Path) -> dict[str, obje
     """What is to be told."""
     import numpy as np
 
-    from kg_actor.actor import ask
+    from kg_actor.raykit import ask
     from llm_actor import actor as advisor_actor
     from llm_actor.selection import AdvisorSpec
     from rayapp.lab.bench.chaos import counted_apart, lost_and_doubled
@@ -79,7 +79,7 @@ def trained(cluster: LocalCluster, scenario: Path, work: Path) -> dict[str, obje
     # From the eighth to the tenth iteration there is one node, and one runner.
     blows: dict[int, Callable[[], None]] = {
         2: lambda: kill(cluster.workers("InteractionRunner")[0]),
-        4: lambda: kill(hurt.memory.graph.processes()[0]),
+        4: lambda: kill(hurt.memory.graph.process()),
         6: lambda: kill(ask(advisor.handles[0].process.remote())),
         8: lose_node,
         11: bring_back,

@@ -15,9 +15,7 @@ import pytest
 import ray
 
 from envs import PAPER, BetaPrior, InputError, InteractionTable, Scenario
-from kg_actor import GraphCounts, Keyed, Lesson, MergeKey, records_of, snapshot
-from kg_actor.actor import ask
-from kg_actor.sharding import split
+from kg_actor import GraphCounts, Lesson, records_of, snapshot
 from llm_actor import GraphReader, Prompts, compose
 from llm_actor.selection import AdvisorSpec
 from rayapp.rl.algorithm import Experience
@@ -189,62 +187,6 @@ def test_a_restored_checkpoint_goes_on_as_if_nothing_had_happened(
     assert resumed.counts.equals(baseline.counts)
 
 
-def test_a_graph_in_shards_changes_neither_policy_advice_nor_counts(
-    build: Build, baseline: Outcome, tmp_path: Path
-) -> None:
-    """Half of the training in one process's life, half after its checkpoint, as on one actor."""
-    alone = build()
-    where = {"graph_folder": tmp_path / "graph", "run_name": "cut", "graph_shards": 2}
-    first = build(**where)
-    for _ in range(2):
-        alone.train()
-        first.train()
-    first.save_to_path(str(tmp_path / "checkpoint"))
-    assert first.memory.advised is not None
-    assert alone.memory.advised is not None
-    assert np.array_equal(
-        first.memory.advised.log_probabilities, alone.memory.advised.log_probabilities
-    )
-    assert first.knowledge.version == alone.knowledge.version
-    for ours, theirs in zip(
-        vars(first.knowledge.counters).values(),
-        vars(alone.knowledge.counters).values(),
-        strict=True,
-    ):
-        assert np.array_equal(ours, theirs) or ours == theirs
-    first.train()
-    # Its driver dies while the next merge has come to one shard alone.
-    late = [Keyed(MergeKey("cut", 99, 0), InteractionTable.tally([0], [0], [0]))]
-    part = split(late, first.memory.graph.spec, first.memory.graph.shards)[0]
-    ask(first.memory.graph.handles[0].merge.remote(part))
-    first.stop()
-
-    second = build(**where)
-    second.restore_from_path(str(tmp_path / "checkpoint"))
-
-    assert counts_of(second).type_action.sum() == 1_200
-    resumed = outcome_of(run(second))
-    assert np.array_equal(resumed.policy, baseline.policy)
-    assert resumed.counts.equals(baseline.counts)
-    assert resumed.counts.version == baseline.counts.version
-    names = sorted(path.name for path in (tmp_path / "checkpoint" / "graph").iterdir())
-    assert names == sorted(path.name for path in (tmp_path / "graph").iterdir())
-    assert names == ["0-of-2", "1-of-2"]
-    with pytest.raises(InputError, match=r"a checkpoint of 2 shard\(s\)"):
-        alone.restore_from_path(str(tmp_path / "checkpoint"))
-
-
-@pytest.mark.parametrize("with_what", [{"shared_graph": "team"}, {"half_life": 500.0}])
-def test_a_graph_in_shards_is_neither_shared_nor_forgets(
-    scenario: Scenario, with_what: dict[str, Any]
-) -> None:
-    config = KnowledgePPOConfig().scenario(scenario.path)
-    config.knowledge(graph_shards=2, graph_folder="somewhere", **with_what)
-
-    with pytest.raises(ValueError, match="neither shared nor forgets"):
-        config.validate()
-
-
 def test_a_killed_runner_costs_no_flow_and_changes_nothing(build: Build, baseline: Outcome) -> None:
     hurt = build(runners=2)
     hurt.train()
@@ -350,8 +292,7 @@ def test_a_graph_actor_that_is_gone_for_good_is_started_again(
 ) -> None:
     hurt = build()
     hurt.train()
-    [actor] = hurt.memory.graph.handles
-    ray.kill(actor, no_restart=True)
+    ray.kill(hurt.memory.graph.handle, no_restart=True)
 
     outcome = outcome_of(run(hurt))
 

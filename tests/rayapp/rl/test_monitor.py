@@ -16,7 +16,7 @@ import pytest
 
 import rayapp
 from envs import PAPER, Scenario
-from kg_actor import actor as graph_actor
+from kg_actor.raykit import ask
 from llm_actor import actor as advisor_actor
 from llm_actor.prompts import Prompts
 from llm_actor.selection import AdvisorSpec
@@ -94,8 +94,8 @@ def samples(
             summary = algorithm.summary
             assert summary is not None
             asked += summary.prompts_asked
-        size = algorithm.memory.graph.version()
-        process = graph_actor.ask(advisor.handles[0].process.remote())
+        size = algorithm.memory.graph.counts().version
+        process = ask(advisor.handles[0].process.remote())
         deadline = time.monotonic() + 60
         while not complete(found := scraped(ray_local, process), summary.average_reward):
             assert time.monotonic() < deadline, f"only {sorted(found)}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 from envs import Scenario
-from kg_actor import actor as graph_actor
+from kg_actor.raykit import ask
 from llm_actor import actor as advisor_actor
 from llm_actor.selection import AdvisorSpec
 from rayapp.rl import sharing
@@ -56,7 +56,7 @@ def test_a_shared_language_model_outlives_those_who_ask_it(
 
         algorithm.stop()
 
-        assert graph_actor.ask(advisor.handles[0].process.remote()) > 0
+        assert ask(advisor.handles[0].process.remote()) > 0
         assert sharing.advisor(spec) is None
     finally:
         advisor.stop()
