@@ -22,11 +22,13 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.core import (
     COMPONENT_ENV_RUNNER,
     COMPONENT_LEARNER_GROUP,
+    DEFAULT_MODULE_ID,
 )
 from ray.rllib.core.columns import Columns
 from ray.rllib.utils.metrics import (
     ENV_RUNNER_RESULTS,
     ENV_RUNNER_SAMPLING_TIMER,
+    EPISODE_RETURN_MEAN,
     LEARNER_UPDATE_TIMER,
     NUM_ENV_STEPS_SAMPLED_LIFETIME,
     TIMERS,
@@ -35,7 +37,7 @@ from ray.tune import Trainable
 from torch import Tensor
 
 from envs import InteractionTable
-from envs.score import score
+from envs.score import evaluate, score
 from kg_actor import GraphCounts, GraphState, Keyed, MergeKey
 from rayapp.rl import rllib_private, sharing
 from rayapp.rl.config import KnowledgeConfig
@@ -293,6 +295,41 @@ class KnowledgeInfused(Algorithm):
         if self.knowledge.reference_logp is None:
             raise RuntimeError("without knowledge infusion there is no reference policy")
         return TablePolicy(np.exp(self.knowledge.reference_logp), self.scenario.fingerprint)
+
+    def get_module(self, module_id: str = DEFAULT_MODULE_ID) -> Any:  # noqa: ANN401 (RLlib's)
+        """The networks as they are now, whoever samples; ``None`` for another id.
+
+        How a flow is observed depends on counters and advice, too: to act on flows, take
+        :meth:`saved_policy`.
+        """
+        if module_id != DEFAULT_MODULE_ID:
+            return None
+        module = self.env_runner_group.local_env_runner.module
+        module.set_state(self._updater.weights())
+        return module
+
+    def evaluate(self, parallel_train_future: object = None) -> dict[str, Any]:
+        """Scores the policy's likeliest actions on the scenario's test flows.
+
+        The score is exact: no environment is stepped. ``evaluation(evaluation_interval=1)`` puts
+        it into every result.
+
+        Args:
+            parallel_train_future: RLlib's; configurations that would need it are refused.
+
+        Returns:
+            RLlib's form of results, with ``episode_return_mean`` (the average reward per flow),
+            ``class_mean_reward`` (the mean over true classes) and ``reward_per_class``.
+        """
+        flows = self.scenario.flow_set("test")
+        earned = evaluate(self.saved_policy().actions(flows.contexts), flows).score
+        return {
+            ENV_RUNNER_RESULTS: {
+                EPISODE_RETURN_MEAN: earned.average_reward,
+                "class_mean_reward": earned.class_mean_reward,
+                "reward_per_class": earned.per_class,
+            }
+        }
 
     def _report(self, table: InteractionTable, results: dict[str, Any]) -> None:
         """Tells RLlib's metrics and Ray's how the iteration went."""
