@@ -18,7 +18,7 @@ from kg_actor import patience
 from kg_actor.actor import growth
 from kg_actor.growth import Growth
 from llm_actor.placement import SHARE
-from rayapp.config import INFUSED, TrainingSettings
+from rayapp.config import TrainingSettings
 
 Bundle = Mapping[str, float]
 """Resources that one node must have together, as Ray names them."""
@@ -27,7 +27,7 @@ Bundle = Mapping[str, float]
 def beside_runners(settings: TrainingSettings) -> list[Bundle]:
     """What a training needs but processors: where its graph goes, and its language model."""
     asked: list[Bundle] = [{settings.graph.resource: SHARE}] if settings.graph.resource else []
-    if settings.algo in INFUSED and settings.advice.spec().holds_model:
+    if settings.algorithm.advised and settings.advice.spec().holds_model:
         need = settings.advice.need()
         gpus = float(need.require_gpu) if need.gpus == "auto" else need.gpus
         one = {"GPU": gpus} if gpus else {}

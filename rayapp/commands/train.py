@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from rayapp.cluster import job
 from rayapp.commands import console
 from rayapp.commands.evaluate import scorecard, scorecard_table
 from rayapp.commands.places import DISK, SCENARIO, WORK
+from rayapp.learning import GradientLearning
 from rayapp.runs.folder import RunFolder, RunManifest, TrainingResult, begin
 from rayapp.runs.mirrors import Mirror, shown
 
@@ -29,9 +30,7 @@ def train(
     ],
     algo: Annotated[
         str | None,
-        typer.Option(
-            metavar="|".join(get_args(config.Algo)), help="What to train (default ppo-kg)."
-        ),
+        typer.Option(metavar="NAME", help="XX"),
     ] = None,
     settings_file: Annotated[
         Path | None, typer.Option("--config", help="YAML file of settings.")
@@ -124,25 +123,27 @@ def run(
         console.err.print(f"The run in {shown(out)} is complete already; nothing to do.")
     else:
         _warn_of_few_updates(manifest)
-        if settings.algo in config.INFUSED:
+        if settings.algorithm.advised:
             console.warn_of_template(settings.advice.spec())
         manifest = _finish(folder, manifest, address)
     return TrainingResult.of(manifest, out)
 
 
 def _warn_of_few_updates(manifest: RunManifest) -> None:
-    if manifest.settings.algo in config.WITHOUT_RAY:
-        # Their updates are smaller than an iteration.
-        return
-    settings = manifest.settings
-    updates = -(-manifest.total // settings.learning.flows_per_iteration)
-    if updates < FEW_UPDATES:
+    updates = updates_of(manifest.settings)
+    if updates is not None and updates < FEW_UPDATES:
         console.err.print(
             f"Warning: {manifest.total:,} flows are only {updates} updates, too few to learn much. "
-            f"Give more --flows, or --set {settings.learning_group}.flows_per_iteration "
-            "to fewer flows.",
+            "Give more --flows, or --set learning.flows_per_iteration to fewer flows.",
             soft_wrap=True,
         )
+
+
+def updates_of(settings: config.TrainingSettings) -> int | None:
+    """How often the policy is updated, for an algorithm whose iterations are updates."""
+    if not isinstance(settings.learning, GradientLearning):
+        return None
+    return -(-settings.total_flows(0) // settings.learning.flows_per_iteration)
 
 
 def _split(manifest: RunManifest) -> str:
@@ -153,7 +154,7 @@ def _finish(folder: RunFolder, manifest: RunManifest, address: str | None) -> Ru
     if manifest.flows:
         console.err.print(f"Resuming after {manifest.flows:,} of {manifest.total:,} flows.")
     # A Ray takes seconds to start, which is more than some of these take to train.
-    alone = manifest.settings.algo in config.WITHOUT_RAY and not job.current()
+    alone = not manifest.settings.algorithm.keeps_graph and not job.current()
     session = contextlib.nullcontext("") if alone else console.ray_session(address)
     with folder.locked(), session as dashboard:
         try:

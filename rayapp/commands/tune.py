@@ -15,7 +15,7 @@ from rayapp import config
 from rayapp.cluster import job
 from rayapp.commands import console
 from rayapp.commands.places import LOCAL, SCENARIO
-from rayapp.commands.train import FEW_UPDATES
+from rayapp.commands.train import FEW_UPDATES, updates_of
 from rayapp.lab.tuning import space
 from rayapp.lab.tuning.outcome import Metric, Tried
 from rayapp.lab.tuning.request import Request, begin
@@ -150,8 +150,8 @@ def _ranges(file: Path | None, over: list[str]) -> Space:
 
 
 def _warn_of_few_updates(settings: config.TrainingSettings) -> None:
-    updates = -(-settings.total_flows(0) // settings.learning.flows_per_iteration)
-    if updates < FEW_UPDATES:
+    updates = updates_of(settings)
+    if updates is not None and updates < FEW_UPDATES:
         console.err.print(
             f"Warning: trials have only {updates} updates each, too few to tell settings apart. "
             "Give more --flows.",

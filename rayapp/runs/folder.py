@@ -33,7 +33,7 @@ from envs.files import check_writable, replacing, write_json
 from kg_actor import KnowledgeGraph, folders, store
 from kg_actor.sharding import shards_of
 from llm_actor.circuit import State as CircuitState
-from rayapp.config import WITHOUT_RAY, TrainingSettings, flat
+from rayapp.config import TrainingSettings, flat
 from rayapp.runs.locks import locked
 from rayapp.runs.mirrors import shown
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     # It takes torch, which --help and the graph do without.
     from rayapp.rl.saved_policy import Policy
 
-FORMAT = 2
+FORMAT = 3
 
 State = Literal["training", "complete"]
 
@@ -200,7 +200,7 @@ class RunFolder:
         """Whether a finished run's policy is there, and its graph if it keeps one."""
         manifest = self.manifest()
         return self.policy_folder.is_dir() and (
-            manifest.settings.algo in WITHOUT_RAY
+            not manifest.settings.algorithm.keeps_graph
             or all(map(store.exists, self._graph_stores(manifest)))
         )
 
@@ -320,7 +320,7 @@ def begin(folder: RunFolder, settings: TrainingSettings, scenario: Scenario) -> 
     # What cannot be used is said before anything is written.
     settings.advice.spec()
     settings.graph.read_lessons(scenario.catalogue)
-    if settings.algo not in WITHOUT_RAY:
+    if settings.algorithm.keeps_graph:
         shards_of(len(scenario.signatures), settings.graph.shards)
     manifest = RunManifest(
         # Unique, so that runs of one name never share a graph on one cluster.

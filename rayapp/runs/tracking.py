@@ -55,9 +55,7 @@ def trackers(folder: RunFolder, manifest: RunManifest) -> list[Tracker]:
         found.append(MLflow(asked.mlflow, manifest))
     if asked.wandb:
         found.append(WandB(asked.wandb, folder.path, manifest))
-    if asked.tensorboard:
-        found.append(TensorBoard(folder.path / "tensorboard", manifest))
-    return found
+    return [*found, TensorBoard(folder.path / "tensorboard", manifest)]
 
 
 def scalars(line: ProgressLine) -> Iterator[tuple[str, float]]:

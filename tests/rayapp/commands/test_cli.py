@@ -65,7 +65,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(prepared: Path) -> Path:
     done = kirl(
         *("train", "--scenario", prepared / "scenario", "--algo", "ppo-kg", "--passes", 30),
-        *("--set", "ppo.flows_per_iteration=500", "--out", prepared / "run", "--json"),
+        *("--set", "learning.flows_per_iteration=500", "--out", prepared / "run", "--json"),
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["flows_trained"] == 30 * 154
@@ -137,7 +137,7 @@ def test_runs_share_a_graph_and_learn_from_lessons(prepared: Path) -> None:
         done = kirl(
             *("train", "--scenario", prepared / "scenario", "--flows", 1000),
             *("--graph", prepared / "team", "--lessons", prepared / "lessons.csv"),
-            *("--set", "ppo.flows_per_iteration=500", "--out", prepared / name),
+            *("--set", "learning.flows_per_iteration=500", "--out", prepared / name),
         )
         assert done.returncode == 0, done.stderr
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from envs import InputError, Scenario
-from rayapp.config import Algo, GraphSettings, TrainingSettings
+from rayapp.config import GraphSettings, TrainingSettings
 from rayapp.runs.folder import ProgressLine, RunFolder, RunManifest, begin
 
 
@@ -133,8 +133,7 @@ def test_two_processes_do_not_train_one_run(folder: RunFolder) -> None:
 
 
 def test_supervised_runs_have_results_without_a_graph(scenario: Scenario, tmp_path: Path) -> None:
-    algos: tuple[Algo, ...] = ("dl", "ppo")
-    for algo in algos:
+    for algo in ("dl", "ppo"):
         folder = RunFolder(tmp_path / algo)
         begin(folder, TrainingSettings(algo=algo, passes=1), scenario)
         assert not folder.has_results()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from rayapp import config
-from rayapp.config import TrainingSettings, flat
+from rayapp import algorithms, config
+from rayapp.config import TrainingSettings
 from rayapp.lab.reproduction import paper
 from rayapp.lab.reproduction.plan import (
     ABLATIONS,
@@ -68,10 +68,10 @@ def test_paper_settings_are_the_papers() -> None:
 
 
 def test_every_setting_of_the_paper_exists() -> None:
-    known = flat(TrainingSettings().model_dump())
+    known = config.known(algorithms.find("ppo-kg-pt"))
 
-    assert {assignment.split("=")[0] for assignment in PAPER} <= known.keys()
-    assert config.load(None, PAPER, {}).ppo.flows_per_iteration == 4096
+    assert {assignment.split("=")[0] for assignment in PAPER} <= known
+    assert config.load(None, PAPER, {"algo": "ppo-kg-pt"}).learning.flows_per_iteration == 4096
 
 
 def test_every_change_changes_something() -> None:
@@ -102,7 +102,7 @@ def test_others_are_run_in_kirl_settings() -> None:
 def test_thompson_sampling_is_tried_with_both_posteriors() -> None:
     trials = plan(("kirl",), seeds=1, training_flows=FLOWS, others=OTHERS)
 
-    found = {t.name: t.settings.bandit.posterior for t in trials if t.settings.algo == "thompson"}
+    found = {t.name: t.settings.learning.posterior for t in trials if t.settings.algo == "thompson"}
     assert found == {"thompson": "reward", "thompson on signatures": "class"}
 
 
