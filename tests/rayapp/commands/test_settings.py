@@ -32,8 +32,8 @@ def test_defaults_are_what_set_takes(algo: str) -> None:
 
     assert {one["key"] for one in told["settings"]} == config.known(algorithms.find(algo))
     for one in told["settings"]:
-        given = [f"algo={algo}", f"{one['key']}={one['default']}"]
-        assert config.load(None, given, {}) == usual
+        given = [f"{one['key']}={one['default']}"]
+        assert config.load(None, given, {"algo": algo}) == usual
 
 
 def test_one_group_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,6 +57,6 @@ def test_a_group_is_shown_for_an_algorithm_that_has_it() -> None:
 
 def test_an_unknown_group_is_named() -> None:
     with pytest.raises(
-        InputError, match=r"ppo-kg has no group of settings called 'pp'.*kirl settings"
+        InputError, match=r"has no group of settings called 'pp'.*kirl settings"
     ):
         CliRunner().invoke(app, ["settings", "pp"], catch_exceptions=False)
