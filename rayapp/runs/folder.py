@@ -43,22 +43,22 @@ if TYPE_CHECKING:
 
 FORMAT = 3
 
-State = Literal["training", "complete"]
+RunState = Literal["training", "complete"]
 
 
 class RunManifest(BaseModel):
     """What ``run.json`` holds.
 
     Attributes:
-        format: of this file.
+        format: version of this file's format.
         name: the run's name; its graph's actor is called ``graph:<name>``, or those of its
             shards ``graph:<name>/0-of-2`` and so on.
-        settings: with ``flows`` resolved.
-        fingerprint: of the scenario.
+        settings: the run's settings, with ``flows`` resolved.
+        fingerprint: fingerprint of the scenario.
         kind: ``cicids2017`` or ``synthetic``.
         state: ``training`` until the last flow is learnt from.
         flows: flows trained on, up to the last checkpoint, which is named after them.
-        seconds: time spent training them, start-up excluded.
+        seconds: time spent training, start-up excluded.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -68,7 +68,7 @@ class RunManifest(BaseModel):
     settings: TrainingSettings
     fingerprint: str
     kind: str = Field(pattern="^(cicids2017|synthetic)$")
-    state: State = "training"
+    state: RunState = "training"
     flows: int = 0
     seconds: float = 0.0
 
@@ -96,7 +96,7 @@ class TrainingResult:
 
     @classmethod
     def of(cls, manifest: RunManifest, folder: Path) -> TrainingResult:
-        """The result of a run as its manifest tells it."""
+        """The result of a run, from its manifest."""
         rate = manifest.flows / manifest.seconds if manifest.seconds else 0.0
         seconds = round(manifest.seconds, 3)
         return cls(manifest.flows, seconds, round(rate, 1), shown(folder))
@@ -155,7 +155,7 @@ class RunFolder:
         """The run's manifest.
 
         Raises:
-            InputError: there is none, or it is unreadable or of another format.
+            InputError: there is none, it is unreadable, or another version of kirl wrote it.
         """
         if not self.exists():
             raise InputError(
@@ -164,8 +164,10 @@ class RunFolder:
                 expected="a folder written by kirl train",
                 mend="Check --run",
             )
+        content = self.manifest_file.read_bytes()
+        self._check_format(content)
         try:
-            manifest = RunManifest.model_validate_json(self.manifest_file.read_bytes())
+            return RunManifest.model_validate_json(content)
         except ValidationError as error:
             first = error.errors()[0]
             raise InputError(
@@ -173,14 +175,22 @@ class RunFolder:
                 where=str(self.manifest_file),
                 mend="Train the run again",
             ) from error
-        if manifest.format != FORMAT:
+
+    def _check_format(self, content: bytes) -> None:
+        """Refuses what other versions of kirl wrote, whose settings have other names."""
+        try:
+            data = json.loads(content)
+        except ValueError:
+            # The model says what is wrong with it.
+            return
+        number = data.get("format") if isinstance(data, dict) else None
+        if number != FORMAT:
             raise InputError(
-                f"run format {manifest.format}",
+                f"run format {number}",
                 where=str(self.manifest_file),
                 expected=f"format {FORMAT}, which this version of kirl writes",
-                mend="Train the run again",
+                mend="Train the run again, or use the version of kirl that wrote it",
             )
-        return manifest
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -317,7 +327,7 @@ def begin(folder: RunFolder, settings: TrainingSettings, scenario: Scenario) -> 
             expected="a new folder, an empty one or an interrupted run",
             mend="Choose another --out",
         )
-    # What cannot be used is said before anything is written.
+    # Settings that cannot be used are refused before anything is written.
     settings.advice.spec()
     settings.graph.read_lessons(scenario.catalogue)
     if settings.algorithm.keeps_graph:
@@ -349,11 +359,13 @@ def _check_same(
     free = {"runners", "checkpoint_seconds", "tracking"}
     before = flat(manifest.settings.model_dump(exclude=free))
     after = flat(settings.model_dump(exclude=free))
-    changed = [key for key in before if before[key] != after[key]]
+    changed = [key for key in before if key not in after or before[key] != after[key]]
     if changed:
-        told = ", ".join(f"{key}: {before[key]} there, {after[key]} now" for key in changed[:3])
+        listed = ", ".join(
+            f"{key}: {before[key]} there, {after.get(key, 'none')} now" for key in changed[:3]
+        )
         raise InputError(
-            f"holds a run with other settings ({told})",
+            f"holds a run with other settings ({listed})",
             where=str(folder.path),
             mend="Choose another --out, or resume with the run's own settings",
         )

@@ -56,7 +56,5 @@ def test_a_group_is_shown_for_an_algorithm_that_has_it() -> None:
 
 
 def test_an_unknown_group_is_named() -> None:
-    with pytest.raises(
-        InputError, match=r"has no group of settings called 'pp'.*kirl settings"
-    ):
+    with pytest.raises(InputError, match=r"has no group of settings called 'pp'.*kirl settings"):
         CliRunner().invoke(app, ["settings", "pp"], catch_exceptions=False)

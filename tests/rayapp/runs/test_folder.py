@@ -58,7 +58,9 @@ def test_a_folder_that_is_no_run_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 99}, "run format 99"),
+        ({"format": 99}, "run format 99.*Expected format 3.*Train the run again"),
+        ({"format": 2, "settings": {"algo": "appo"}}, "run format 2.*Train the run again"),
+        ({"settings": {"algo": "ppo", "learning": {"temperature": 1}}}, "learning.temperature"),
         ({"state": "paused"}, "state"),
         ({"settings": {"algo": "sac"}}, "algo"),
         ({"surprise": 1}, "surprise"),
