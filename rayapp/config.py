@@ -408,8 +408,9 @@ class TrainingSettings(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> TrainingSettings:
-        for group in CHOSEN_GROUPS - self.algorithm.uses:
-            _check_untouched(self.algo, group, getattr(self, group))
+        for group in type(self).model_fields:
+            if group in CHOSEN_GROUPS - self.algorithm.uses:
+                _check_untouched(self.algo, group, getattr(self, group))
         if self.algorithm.advisor_acts == "first" and self.online.delay >= self.cloning.flows:
             raise ValueError(
                 "online.delay must be below cloning.flows: nothing is known yet when cloning begins"
@@ -434,7 +435,7 @@ CHOSEN_GROUPS = frozenset({"network", "kl", "cloning", "advice", "prior", "onlin
 
 
 def _check_untouched(algo: str, group: str, given: Settings) -> None:
-    values, usual = flat(given.model_dump()), flat(type(given)().model_dump())
+    values, usual = (flat(one.model_dump(mode="json")) for one in (given, type(given)()))
     for name, value in values.items():
         if value != usual[name]:
             raise InputError(

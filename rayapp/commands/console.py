@@ -1,4 +1,4 @@
-"""What all commands share: where they print, how they show progress, how Ray is started."""
+"""What commands share: printing, showing progress, and starting Ray."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ Address = Annotated[
     str | None,
     typer.Option(
         metavar="HOST:PORT",
-        help="Ray cluster to work on (default: RAY_ADDRESS, which jobs have, else one of its own).",
+        help="Use the Ray cluster at this address (default: RAY_ADDRESS, or else start Ray here).",
     ),
 ]
 

@@ -27,74 +27,110 @@ if TYPE_CHECKING:
 
 
 def tune(
-    scenario: Annotated[Path, typer.Option(**SCENARIO, help="Scenario written by kirl prepare.")],
+    scenario: Annotated[
+        Path,
+        typer.Option(
+            **SCENARIO, help="Train on the scenario in this folder, which kirl prepare wrote."
+        ),
+    ],
     out: Annotated[
-        Path, typer.Option(**LOCAL, help="Folder of the sweep; an interrupted one goes on.")
+        Path,
+        typer.Option(**LOCAL, help="Write the sweep to this folder; an interrupted one goes on."),
     ],
     trials: Annotated[
-        int, typer.Option(min=2, max=10_000, help="Trainings; a grid has as many as points.")
+        int,
+        typer.Option(
+            min=2,
+            max=10_000,
+            help="Run this many trainings; a grid runs one for each of its points.",
+        ),
     ] = 12,
     search: Annotated[
         str,
         typer.Option(
-            metavar="|".join(get_args(Search)), help="How their settings are chosen (model: TPE)."
+            metavar="|".join(get_args(Search)),
+            help="Choose their settings in this way; model is optuna's TPE.",
         ),
     ] = "model",
     over: Annotated[
         list[str] | None,
         typer.Option(
             metavar="KEY=RANGE",
-            help=r"What to search instead: \[a, b] are choices, 0.1..3 an interval, "
-            "'0.1..3 log' one by orders of magnitude; may be repeated.",
+            help=r"Search this setting instead. \[a, b] lists choices, 0.1..3 gives an interval, "
+            "'0.1..3 log' searches it by orders of magnitude; may be repeated.",
         ),
     ] = None,
     space_file: Annotated[
-        Path | None, typer.Option("--space", help="YAML file of KEY: RANGE, nested or not.")
+        Path | None,
+        typer.Option("--space", help="Read KEY: RANGE from this YAML file, nested or not."),
     ] = None,
     settings_file: Annotated[
-        Path | None, typer.Option("--config", help="YAML file of settings that all trials have.")
+        Path | None,
+        typer.Option("--config", help="Read settings that all trials have from this YAML file."),
     ] = None,
     assignments: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="One such setting; may be repeated."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change one such setting; may be repeated."
+        ),
     ] = None,
     algo: Annotated[
-        str | None, typer.Option(help="What to train, with a KL term (default ppo-kg).")
+        str | None,
+        typer.Option(help="Train this algorithm, which must have a KL term (default ppo-kg)."),
     ] = None,
     flows: Annotated[
-        int | None, typer.Option(help="Flows to train each on (default 4,000,000).")
+        int | None, typer.Option(help="Train each on this many flows (default 4,000,000).")
     ] = None,
     advisor: Annotated[
-        str | None, typer.Option(metavar="NAME", help="As for kirl train; all trials share it.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Ask this advisor, as kirl train does; all trials share it."
+        ),
     ] = None,
     metric: Annotated[
         str,
-        typer.Option(metavar="|".join(get_args(Metric)), help="Reward that counts, held out."),
+        typer.Option(
+            metavar="|".join(get_args(Metric)),
+            help="Compare trials by this reward on the held-out flows.",
+        ),
     ] = "average",
     hold_out: Annotated[
-        float, typer.Option(help="Share of the training flows to score trials on.")
+        float, typer.Option(help="Set this share of the training flows apart to score trials on.")
     ] = 0.25,
     full: Annotated[
-        bool, typer.Option("--full", help="Train all to their end; ASHA stops the worse early.")
+        bool,
+        typer.Option(
+            "--full",
+            help="Train all trials to their end; otherwise ASHA stops the worse ones early.",
+        ),
     ] = False,
     seed: Annotated[
-        int, typer.Option(min=0, max=2**31 - 1, help="Of trainings, points and held-out flows.")
+        int, typer.Option(min=0, max=2**31 - 1, help="Draw all random numbers from this seed.")
     ] = 0,
     parallel: Annotated[
-        int, typer.Option(min=0, max=1024, help="Trials at a time; 0 is one per processor.")
+        int,
+        typer.Option(
+            min=0, max=1024, help="Run this many trials at a time; 0 runs one per processor."
+        ),
     ] = 0,
     address: Annotated[
-        str | None, typer.Option(help="Ray cluster to train on; it must share the folders.")
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Train on the Ray cluster at this address; its nodes must share the folders.",
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print all figures as one JSON object.")
+    ] = False,
 ) -> None:
-    """Search settings: by default lambda's schedule, the KL term and the learning rate.
+    """Search for better settings: lambda's schedule, the KL term and the learning rate, or others.
 
     The first trial has the settings as given. Trials are scored on training flows that are set
-    apart. What wins by more than chance is written to best.yaml for kirl train --config,
+    apart. Settings that win by more than chance are written to best.yaml for kirl train --config,
     trained on all training flows, and compared on the test split once.
 
-    Interrupt it when you like; the same command goes on where it stopped.
+    You can interrupt a sweep (Ctrl-C); the same command goes on where it stopped.
     """
     job.check_kept(out)
     options = {"algo": algo, "flows": flows, "seed": seed}
