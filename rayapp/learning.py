@@ -22,9 +22,12 @@ _Weight = Annotated[float, Field(ge=0, le=1_000)]
 
 
 class Settings(BaseModel):
-    """A group of settings. Unknown names are refused, and values are fixed once they are read."""
+    """A group of settings. Unknown names are refused, and values are fixed once they are read.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    The string below a field says what it does; ``kirl settings`` shows it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Learning(Settings):

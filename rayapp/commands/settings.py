@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import itertools
+import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from pydantic import BaseModel
@@ -14,6 +18,7 @@ from envs import InputError
 from rayapp import algorithms, config
 from rayapp.algorithms import Algorithm
 from rayapp.commands import console
+from rayapp.learning import Settings
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,7 @@ def _about(model: type[BaseModel]) -> str:
 
 def _settings_in(group: str, model: type[BaseModel]) -> Iterator[Setting]:
     prefix = f"{group}." if group else ""
+    meanings = _meanings(model)
     for name, field in model.model_fields.items():
         default = field.default
         if isinstance(default, BaseModel):
@@ -102,9 +108,25 @@ def _settings_in(group: str, model: type[BaseModel]) -> Iterator[Setting]:
             yield from _settings_in(prefix + name, type(default)) if group else ()
         elif name != "learning":
             shown = list(default) if isinstance(default, tuple) else default
-            about = " ".join((field.description or "").replace("``None``", "null").split())
-            plain = about.replace("``", "")
-            yield Setting(prefix + name, "null" if shown is None else str(shown), plain)
+            yield Setting(prefix + name, "null" if shown is None else str(shown), meanings[name])
+
+
+def _meanings(model: type[BaseModel]) -> dict[str, str]:
+    """The strings below a model's fields, without markup.
+
+    Pydantic reads them as well, but on every start of every command.
+    """
+    meanings = {}
+    for cls in reversed(model.__mro__):
+        if not issubclass(cls, Settings):
+            continue
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+        for field, text in itertools.pairwise(cast(ast.ClassDef, definition).body):
+            match field, text:
+                case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(about))):
+                    plain = about.replace("``None``", "null").replace("``", "")
+                    meanings[name] = " ".join(plain.split())
+    return meanings
 
 
 def _table(group: str, title: str, rows: list[Setting]) -> Table:

@@ -16,13 +16,12 @@ from rayapp.cluster import job
 from rayapp.commands import console
 from rayapp.commands.places import LOCAL, SCENARIO
 from rayapp.commands.train import FEW_UPDATES, updates_of
-from rayapp.lab.tuning import space
-from rayapp.lab.tuning.outcome import Metric, Tried
-from rayapp.lab.tuning.request import Request, begin
-from rayapp.lab.tuning.space import Search, Space
 
 if TYPE_CHECKING:
-    # Running a sweep takes torch and Ray, which --help does without.
+    # --help does without the lab, which takes torch and Ray.
+    from rayapp.lab.tuning.outcome import Tried
+    from rayapp.lab.tuning.request import Request
+    from rayapp.lab.tuning.space import Space
     from rayapp.lab.tuning.tuning import Outcome
 
 
@@ -48,7 +47,7 @@ def tune(
     search: Annotated[
         str,
         typer.Option(
-            metavar="|".join(get_args(Search)),
+            metavar="grid|random|model",
             help="Choose their settings in this way; model is optuna's TPE.",
         ),
     ] = "model",
@@ -90,7 +89,7 @@ def tune(
     metric: Annotated[
         str,
         typer.Option(
-            metavar="|".join(get_args(Metric)),
+            metavar="average|class-mean",
             help="Compare trials by this reward on the held-out flows.",
         ),
     ] = "average",
@@ -132,6 +131,10 @@ def tune(
 
     You can interrupt a sweep (Ctrl-C); the same command goes on where it stopped.
     """
+    from rayapp.lab.tuning.outcome import Metric
+    from rayapp.lab.tuning.request import Request, begin
+    from rayapp.lab.tuning.space import Search
+
     job.check_kept(out)
     options = {"algo": algo, "flows": flows, "seed": seed}
     advice = [f"advice.advisor={advisor}"] if advisor else []
@@ -170,6 +173,8 @@ def _one_of(given: str, known: tuple[str, ...], option: str) -> Any:  # noqa: AN
 
 
 def _ranges(file: Path | None, over: list[str]) -> Space:
+    from rayapp.lab.tuning import space
+
     content = None
     if file:
         try:
