@@ -1,4 +1,4 @@
-"""``kirl online``: late feedback and drifting traffic, and how fast systems recover."""
+"""``kirl online``: measure how fast systems recover from drifting traffic."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 LEAST = 100_000
-"""Flows on either side of a drift: enough iterations to speak of a level."""
+"""Fewest flows before and after a drift, enough iterations to average a level over."""
 
 
 def online(

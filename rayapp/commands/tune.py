@@ -1,4 +1,4 @@
-"""``kirl tune``: which settings to train with."""
+"""``kirl tune``: search for settings to train with."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def _run(scenario: Scenario, out: Path, request: Request, address: str | None) -
 
 
 def _summary(outcome: Outcome, out: Path) -> dict[str, Any]:
-    """What a job's metadata tell of a sweep."""
+    """A sweep's figures for a job's metadata."""
     return {
         "out": str(out.resolve()),
         "trials": len(outcome.tried),
@@ -239,13 +239,13 @@ def _show(outcome: Outcome, out: Path) -> None:
     table.add_column("settings")
     given = config.flat(request.settings.model_dump())
     for one in outcome.tried:
-        values = {name: _told(one.point.get(name, given[name])) for name in names}
+        values = {name: _shown(one.point.get(name, given[name])) for name in names}
         words = ", ".join(f"{name.split('.')[-1]} {value}" for name, value in values.items())
         scores = [_score(one.average_reward), _score(one.class_mean_reward)]
         remark = _remark(one, outcome)
-        told = f"{remark}: {words}" if remark else words
+        described = f"{remark}: {words}" if remark else words
         bold = "bold" if one is outcome.best else None
-        table.add_row(*scores, f"{one.flows:,}", told, style=bold)
+        table.add_row(*scores, f"{one.flows:,}", described, style=bold)
     console.out.print(table)
     gain = outcome.gain
     if outcome.leader.point:
@@ -279,7 +279,7 @@ def _score(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.4f}"
 
 
-def _told(value: object) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3g}"
     return "whole training" if value is None else str(value)

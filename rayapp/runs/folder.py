@@ -355,7 +355,7 @@ def _check_same(
             expected=f"a run on scenario {scenario.fingerprint[:12]}",
             mend="Choose another --out, or resume with the run's own scenario",
         )
-    # These change speed, safety and who is told, never the result.
+    # These change speed, safety and where curves go, never the result.
     free = {"runners", "checkpoint_seconds", "tracking"}
     before = flat(manifest.settings.model_dump(exclude=free))
     after = flat(settings.model_dump(exclude=free))

@@ -92,7 +92,7 @@ class Mirror:
             self.push()
 
     def try_push(self) -> None:
-        """The same, but a store that fails is only told of: there is a next time.
+        """As :meth:`push`, but a store that fails is only logged; a later push mends it.
 
         Raises:
             InputError: somebody else has begun to work on it.
@@ -116,7 +116,7 @@ class Mirror:
         return self.remote.read(_WORKER) == self._worker.encode()
 
     def _states(self) -> Iterator[tuple[str, FileState]]:
-        """The files to be mirrored; a run's graph is a live database until the run has ended."""
+        """The files to mirror. A run's graph is a live database until the run has ended."""
         unfinished = [run.parent for run in self.folder.rglob(_RUN) if not _complete(run)]
         nested = [run for run in unfinished if run != self.folder]
         for path in sorted(self.folder.rglob("*")):
@@ -188,7 +188,7 @@ def mirrored(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _interrupted_by(number: signal.Signals) -> Iterator[None]:
-    """Makes a signal do to the main thread what Ctrl-C does, which nohup and shells may ignore."""
+    """Makes a signal interrupt the main thread as Ctrl-C does, which nohup may ignore."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -201,10 +201,10 @@ def _interrupted_by(number: signal.Signals) -> Iterator[None]:
 
 
 class _Copier(threading.Thread):
-    """Mirrors a folder now and then; interrupts the main thread if another has begun on it.
+    """Mirrors a folder every minute; interrupts the main thread if another process claims it.
 
     Args:
-        mirror: of the folder.
+        mirror: the folder's mirror.
     """
 
     def __init__(self, mirror: Mirror) -> None:
@@ -213,7 +213,7 @@ class _Copier(threading.Thread):
         self.taken: InputError | None = None
 
     def run(self) -> None:
-        """Copies until it is told to stop, or the folder is somebody else's."""
+        """Copies until :meth:`stop` is called, or another process claims the folder."""
         main_thread = threading.main_thread().ident or 0
         while not self._done.wait(_SECONDS_BETWEEN):
             try:

@@ -31,7 +31,7 @@ def train(folder: RunFolder, on_iteration: Listener | None = None) -> RunManifes
     Ray must be running if the run's algorithm keeps a graph.
 
     Args:
-        folder: of a run that :func:`rayapp.runs.folder.begin` began.
+        folder: a run that :func:`rayapp.runs.folder.begin` began.
         on_iteration: called after each iteration.
 
     Returns:
@@ -91,7 +91,7 @@ class StopRequest:
 
 
 class _Session:
-    """One process's share of a run."""
+    """What one process trains of a run, from a checkpoint on."""
 
     def __init__(
         self,
