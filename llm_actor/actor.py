@@ -21,21 +21,25 @@ from numpy.typing import NDArray
 from ray.exceptions import ActorDiedError
 from ray.util.metrics import Counter, Gauge, Histogram
 
-from envs import PAPER, InputError
+from envs import InputError
 from kg_actor import patience
 from kg_actor.actor import NAMESPACE, ask, growth
+from llm_actor import registry
 from llm_actor.advisor import Advisor
 from llm_actor.attempts import Attempts
-from llm_actor.batching import Batcher, Limits, prompt_keys
-from llm_actor.circuit import State
+from llm_actor.batching import Batcher, Limits, check, prompt_keys
+from llm_actor.circuit import CircuitState
 from llm_actor.meter import Load
-from llm_actor.placement import Need, Place, no_gpu, placed
+from llm_actor.placement import Need, Placement, no_gpu, placed
 from llm_actor.prompts import Prompts
 from llm_actor.routing import routed
 from llm_actor.selection import AdvisorSpec, build
 
 SECONDS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]
 """Boundaries of the exported histograms of times."""
+
+WARM_UP = 8
+"""Prompts of the first question that a model answers while it counts as being loaded."""
 
 SIZES = [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0]
 """Boundaries of the exported histogram of batch sizes."""
@@ -76,11 +80,11 @@ class Health:
     problem: str | None
     process: int
     node: str
-    place: Place
+    place: Placement
     gpus: tuple[str, ...]
     device: str | None
     counts: Mapping[str, Mapping[str, int]]
-    circuit: State | None
+    circuit: CircuitState | None
     revision: str | None
     token_budget: int | None
 
@@ -92,7 +96,7 @@ class AdvisorServer:
     cannot be loaded is an answer and not the death of the actor. The next question tries again.
     """
 
-    def __init__(self, spec: AdvisorSpec, place: Place, limits: Limits) -> None:
+    def __init__(self, spec: AdvisorSpec, place: Placement, limits: Limits) -> None:
         self._spec, self._place, self._limits = spec, place, limits
         self._batcher: Batcher | None = None
         self._loading: asyncio.Task[Batcher] | None = None
@@ -101,7 +105,9 @@ class AdvisorServer:
 
     async def log_probabilities(self, prompts: Prompts) -> NDArray[np.float32]:
         """See :meth:`Batcher.ask`; raises :class:`InputError` where loading does."""
-        return await (await self._ready()).ask(prompts)
+        # What is no question must not be what the model is warmed up with.
+        check(prompts)
+        return await (await self._ready(prompts)).ask(prompts)
 
     async def metrics(self) -> Load:
         """How busy it is; zeros before the first question."""
@@ -137,17 +143,20 @@ class AdvisorServer:
         """See :attr:`AdvisorSpec.revision_key`, by the files of this machine as they are now."""
         return await asyncio.to_thread(lambda: self._spec.revision_key)
 
-    async def _ready(self) -> Batcher:
+    async def _ready(self, prompts: Prompts) -> Batcher:
         if self._batcher is None:
             if self._loading is None:
-                self._loading = asyncio.create_task(self._load())
+                self._loading = asyncio.create_task(self._load(prompts.take(range(len(prompts))[:WARM_UP])))
             # A caller that gives up must not end the loading for the others.
             self._batcher = await asyncio.shield(self._loading)
         return self._batcher
 
-    async def _load(self) -> Batcher:
+    async def _load(self, prompts: Prompts) -> Batcher:
+        """Loads the advisor; its model answers some prompts, so that it is known to work."""
         try:
-            self._revision, advisor = await asyncio.to_thread(_loaded, self._spec, self._place)
+            self._revision, advisor = await asyncio.to_thread(
+                _loaded, self._spec, self._place, prompts
+            )
         except Exception as error:
             self._problem, self._loading = str(error), None
             raise
@@ -168,22 +177,23 @@ def _cpus() -> int:
     return max(1, int(sum(found)))
 
 
-def _loaded(spec: AdvisorSpec, place: Place) -> tuple[str, Advisor]:
+def _loaded(spec: AdvisorSpec, place: Placement, prompts: Prompts) -> tuple[str, Advisor]:
     """The advisor, and its revision key from before its files were read."""
     if not spec.holds_model:
         return spec.revision_key, build(spec)
     attempts = Attempts(ray.get_runtime_context().get_actor_id() or f"process-{os.getpid()}")
     attempts.begin(spec.name)
     try:
-        return spec.revision_key, _warm(spec, place)
+        return spec.revision_key, _warm(spec, place, prompts)
     finally:
         # Not when the process is killed.
         attempts.end()
 
 
-def _warm(spec: AdvisorSpec, place: Place) -> Advisor:
-    """Builds an advisor with a model; it answers some prompts, so as to be warm."""
-    if spec.device == "auto" and not place.gpus:
+def _warm(spec: AdvisorSpec, place: Placement, prompts: Prompts) -> Advisor:
+    """Builds an advisor with a model, and lets it answer the prompts."""
+    uses_device = "device" in registry.kind(spec.kind).uses
+    if uses_device and spec.device in (None, "auto") and not place.gpus:
         # A machine may show its GPUs to processes that Ray gave none.
         spec = replace(spec, device="cpu")
     if spec.device == "cpu":
@@ -192,17 +202,7 @@ def _warm(spec: AdvisorSpec, place: Place) -> Advisor:
         # Ray lets a process without CPUs of its own use one thread; callers mostly wait meanwhile.
         torch.set_num_threads(_cpus())
     advisor = build(spec)
-    classes, actions = len(PAPER.classes), len(PAPER.actions)
-    advisor.log_probabilities(
-        Prompts(
-            np.arange(classes, dtype=np.int8),
-            np.full(classes, 0.5, np.float32),
-            np.zeros((classes, classes), np.float32),
-            np.full((classes, actions), np.nan, np.float32),
-            np.ones((classes, actions), np.bool_),
-            PAPER,
-        )
-    )
+    advisor.log_probabilities(prompts)
     return advisor
 
 
@@ -406,7 +406,7 @@ def start(
     names = [first, *(f"{first}:{replica}" for replica in range(1, need.replicas))]
     found = {each: handle for each in names if (handle := _running(each)) is not None}
     for each, handle in found.items():
-        _check_same(each, handle, spec, need.require_gpu)
+        _check_same(each, handle, spec, need.requires_gpu)
     handles = [found.get(each) for each in names]
     if len(found) < need.replicas:
         more = replace(need, replicas=need.replicas - len(found))
@@ -416,7 +416,6 @@ def start(
             "get_if_exists": True,
             "num_cpus": cpus,
             "num_gpus": place.gpus,
-            "accelerator_type": place.accelerator,
             "resources": place.resources,
             "max_restarts": -1,
             "max_task_retries": -1,
@@ -434,11 +433,11 @@ def start(
     if name:
         # Another driver may have taken the name between looking and starting.
         for each, handle in zip(names, handles, strict=True):
-            _check_same(each, handle, spec, need.require_gpu)
+            _check_same(each, handle, spec, need.requires_gpu)
     return RemoteAdvisor(handles)
 
 
-def _say_where(spec: AdvisorSpec, place: Place, replicas: int) -> None:
+def _say_where(spec: AdvisorSpec, place: Placement, replicas: int) -> None:
     device = f"on {place.gpus:g} GPU" if place.gpus else "on CPU"
     many = f", in {replicas} actors" if replicas > 1 else ""
     _log.info("%s runs %s%s: %s", spec.name, device, many, place.reason)
@@ -467,9 +466,8 @@ def _resources(need: Need) -> tuple[dict[str, float], dict[str, float]]:
     grows = growth()
     # An autoscaler that does not tell its limits is believed where nothing else would do: a GPU
     # that is only preferred might never come.
-    asked = {"GPU"} if need.require_gpu else set[str]()
+    asked = {"GPU"} if need.requires_gpu else set[str]()
     asked |= {need.resource} if need.resource else set()
-    asked |= {f"accelerator_type:{need.accelerator}"} if need.accelerator else set()
     for name in asked if grows.limits is None else grows.limits:
         added = max(0.0, grows.most(name) - total.get(name, 0.0))
         total[name], free[name] = total.get(name, 0.0) + added, free.get(name, 0.0) + added
@@ -483,9 +481,9 @@ def _running(name: str) -> Any:  # noqa: ANN401
         return None
 
 
-def _check_same(name: str, handle: Any, spec: AdvisorSpec, require_gpu: bool) -> None:  # noqa: ANN401
+def _check_same(name: str, handle: Any, spec: AdvisorSpec, requires_gpu: bool) -> None:  # noqa: ANN401
     health: Health = ask(handle.health.remote())
-    if require_gpu and not health.place.gpus:
+    if requires_gpu and not health.place.gpus:
         raise no_gpu(f"{name} is already running on CPU, because {health.place.reason}")
     if ask(handle.spec.remote()) != spec:
         raise InputError(

@@ -46,10 +46,21 @@ class Fallible(Protocol):
 
 
 def ask(advisor: Advisor, prompts: Prompts) -> Answers:
-    """Asks an advisor, and tells its own answers from those of what it falls back on."""
+    """Asks an advisor, and tells its own answers from those of what it falls back on.
+
+    Raises:
+        ValueError: its answer is not a finite number for each action of each prompt.
+    """
     if isinstance(advisor, Fallible):
-        return advisor.answers(prompts)
-    return advisor.log_probabilities(prompts), np.ones(len(prompts), np.bool_)
+        answer, own = advisor.answers(prompts)
+    else:
+        answer, own = advisor.log_probabilities(prompts), np.ones(len(prompts), np.bool_)
+    if answer.shape != prompts.candidates.shape or not np.isfinite(answer).all():
+        raise ValueError(
+            f"advisor {advisor.name} gave {list(answer.shape)} log-probabilities, or some that "
+            f"are not finite; expected {list(prompts.candidates.shape)}"
+        )
+    return answer, own
 
 
 def tokens_read(advisor: Advisor) -> int:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-State = Literal["closed", "open", "half-open"]
+CircuitState = Literal["closed", "open", "half-open"]
 
 
 class Circuit:
@@ -39,11 +39,11 @@ class Circuit:
         self._most, self._cool_down, self._clock = failures, cool_down, clock
         self._in_a_row = 0
         self._opened = 0.0
-        self._state: State = "closed"
+        self._state: CircuitState = "closed"
         self.openings = 0
 
     @property
-    def state(self) -> State:
+    def state(self) -> CircuitState:
         """``half-open`` from when a trial was admitted until it ends."""
         return self._state
 

@@ -11,9 +11,6 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-ONE_TOKEN = 26 + 26**2
-"""So many labels, up to [ZZ], are one token each for the embedded model."""
-
 _FOUND = re.compile(r"\[\s*([A-Za-z]{1,3})\s*\]")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 

@@ -113,13 +113,6 @@ class TransformersAdvisor:
         chats = messages(prompts, self._template)
         return [self._chat(chat, begin=True) + self._template.assistant for chat in chats]
 
-    def tokens_of(self, prompts: Prompts) -> list[int]:
-        """How many tokens the model reads of each prompt, chat format included."""
-        ids: list[list[int]] = self._tokenizer(self.texts(prompts), add_special_tokens=False)[
-            "input_ids"
-        ]
-        return list(map(len, ids))
-
     def _scored(self, prompts: Prompts) -> NDArray[np.float64]:
         options = [np.flatnonzero(row) for row in prompts.candidates]
         questions = self._tokens.questions(

@@ -40,8 +40,8 @@ from rayapp.commands.advise import (
 from rayapp.commands.graph import AsJson
 
 if TYPE_CHECKING:
-    from llm_actor.embedded.simulation import Neighbourhoods
-    from llm_actor.embedded.vocabulary import Vocabulary
+    from rayapp.lab.small_model.simulation import Neighbourhoods
+    from rayapp.lab.small_model.vocabulary import Vocabulary
 
 app = typer.Typer(help="Compare advisors, and train the small one.", no_args_is_help=True)
 
@@ -224,8 +224,8 @@ def train(
 ) -> None:
     """Train the small language model on simulated neighbourhoods, and judge it."""
     _check_new(out)
-    from llm_actor.embedded.model import Size
-    from llm_actor.embedded.train import Plan, train_and_judge
+    from rayapp.lab.small_model.model import Size
+    from rayapp.lab.small_model.train import Plan, train_and_judge
     from llm_actor.model_files import ModelSource
 
     place = ModelSource(str(out), device=device).where().type
@@ -355,11 +355,11 @@ def draw_exams(rows: int, seed: int) -> Iterator[Exam]:
     """
     import torch
 
-    from llm_actor.embedded.evaluation import KNOWN_SHAPES, SEED, SHAPES, held_out
-    from llm_actor.embedded.layout import Names
-    from llm_actor.embedded.simulation import simulate
-    from llm_actor.embedded.vocabulary import Vocabulary
-    from llm_actor.embedded.vocabulary import build as build_tokenizer
+    from rayapp.lab.small_model.evaluation import KNOWN_SHAPES, SEED, SHAPES, held_out
+    from rayapp.lab.small_model.layout import Names
+    from rayapp.lab.small_model.simulation import simulate
+    from rayapp.lab.small_model.vocabulary import Vocabulary
+    from rayapp.lab.small_model.vocabulary import build as build_tokenizer
 
     vocabulary = Vocabulary(build_tokenizer())
     names = _names(vocabulary)
@@ -371,10 +371,10 @@ def draw_exams(rows: int, seed: int) -> Iterator[Exam]:
 
 
 def _names(vocabulary: Vocabulary) -> list[str]:
-    """What the indices of :class:`llm_actor.embedded.layout.Names` mean."""
-    from llm_actor.embedded.evaluation import held_out
-    from llm_actor.embedded.knowledge import attack
-    from llm_actor.embedded.layout import LONGEST
+    """What the indices of :class:`rayapp.lab.small_model.layout.Names` mean."""
+    from rayapp.lab.small_model.evaluation import held_out
+    from rayapp.lab.small_model.knowledge import attack
+    from rayapp.lab.small_model.layout import LONGEST
     from llm_actor.text import printable
 
     every = [*attack().types, *attack().actions, *held_out()]
@@ -412,7 +412,7 @@ def _groups(drawn: Neighbourhoods) -> Iterator[list[int]]:
 def _as_prompts(
     drawn: Neighbourhoods, rows: list[int], names: list[str]
 ) -> tuple[Prompts, NDArray[np.int64]]:
-    from llm_actor.embedded.vocabulary import UNTRIED
+    from rayapp.lab.small_model.vocabulary import UNTRIED
 
     types, actions = drawn.types[rows].numpy(), drawn.actions[rows].numpy()
     # In order of appearance: sorted, the names would tell something to go by.

@@ -169,7 +169,6 @@ class KnowledgeInfused(Algorithm):
             self._catalogue,
             wait=own.advice_wait,
             max_age=own.advice_max_age,
-            cache_size=own.advisor_limits.cache_size,
         )
         self.advised: AdviceTable | None = None
         self.knowledge = self._learn(self.graph.counts())
@@ -184,7 +183,7 @@ class KnowledgeInfused(Algorithm):
         if (there := sharing.advisor(advisor)) is not None:
             return there
         own = self.config
-        self._own_actors = advisor_actor.start(advisor, own.advisor_need, limits=own.advisor_limits)
+        self._own_actors = advisor_actor.start(advisor, own.advisor_need)
         return self._own_actors
 
     def training_step(self) -> None:

@@ -25,7 +25,7 @@ from llm_actor.actor import AdvisorServer, Health, RemoteAdvisor, start
 from llm_actor.attempts import Attempts
 from llm_actor.batching import Limits, joined
 from llm_actor.meter import Load
-from llm_actor.placement import Need, Place
+from llm_actor.placement import Need, Placement
 from llm_actor.selection import AdvisorSpec, build
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -190,8 +190,8 @@ def test_killing_the_actor_in_mid_batch_leaves_no_request_unanswered(
 def test_a_required_gpu_is_refused_at_once_where_there_is_none(started: Start) -> None:
     begun = time.perf_counter()
 
-    with pytest.raises(InputError, match=r"a GPU is required, but the cluster has no GPU.*CPU"):
-        started(AdvisorSpec("transformers", model="any"), Need(require_gpu=True))
+    with pytest.raises(InputError, match=r"1 GPUs were asked for, but the cluster has 0.*CPU"):
+        started(AdvisorSpec("transformers", model="any"), Need(gpus=1))
 
     assert time.perf_counter() - begun < 5
 
@@ -212,7 +212,7 @@ def test_health_tells_how_an_endpoint_does(ray_local: ModuleType) -> None:
         spec = AdvisorSpec(
             "endpoint", url=server.url, model="phi", retries=2, circuit_failures=1, concurrency=1
         )
-        inside = AdvisorServer(spec, Place(0, None, "a test"), Limits())
+        inside = AdvisorServer(spec, Placement(0, "a test"), Limits())
         found = await inside.log_probabilities(prompts_of([1, 2]))
         health, load = await inside.health(), await inside.metrics()
 
@@ -256,7 +256,7 @@ def test_loading_is_tried_again_and_once_for_all_who_wait(
     question = prompts_of([1, 2])
 
     async def main() -> None:
-        server = AdvisorServer(spec, Place(0, None, "a test"), Limits())
+        server = AdvisorServer(spec, Placement(0, "a test"), Limits())
         asked = [server.log_probabilities(question) for _ in range(3)]
         refusals = await asyncio.gather(*asked, return_exceptions=True)
         assert "neither a folder" in str(refusals[0])

@@ -233,7 +233,6 @@ def random_spec(folder: Path, layers: int, tokens: int, device: str) -> AdvisorS
         model=str(folder),
         device=device,
         dtype="bfloat16",
-        offline=True,
         template=template,
     )
 

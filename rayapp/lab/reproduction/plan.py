@@ -232,7 +232,8 @@ class _Maker:
         flows: int | None = None,
     ) -> Trial:
         assignments = list(PAPER) if label == "paper" else []
-        if algo in INFUSED:
+        # Another advisor has no use for this one's options.
+        if algo in INFUSED and not any(each.startswith("advice.advisor=") for each in changes):
             assignments += self.advisor
         length = flows or self._flows(algo, label)
         if algo == "ppo-kg-pt":

@@ -16,7 +16,8 @@ from typer.testing import CliRunner, Result
 from envs import InputError
 from llm_actor import GraphReader, Prompts
 from llm_actor.advisor import with_floor
-from llm_actor.selection import EMBEDDED, AdvisorSpec, build
+from llm_actor.registry import EMBEDDED
+from llm_actor.selection import AdvisorSpec, build
 from rayapp.commands.advisor import (
     ALONE,
     MOST_PROMPTS,

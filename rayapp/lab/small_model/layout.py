@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llm_actor.embedded.knowledge import attack
-from llm_actor.embedded.simulation import Neighbourhoods, World
-from llm_actor.embedded.vocabulary import (
+from rayapp.lab.small_model.knowledge import attack
+from rayapp.lab.small_model.simulation import Neighbourhoods, World
+from rayapp.lab.small_model.vocabulary import (
     ASSISTANT,
     END,
     NONE_SEEN,
