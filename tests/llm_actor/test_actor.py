@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -20,10 +21,11 @@ from numpy.typing import NDArray
 
 from envs import PAPER, InputError
 from kg_actor.actor import ask
-from llm_actor import GraphReader, Prompts, actor
+from llm_actor import GraphReader, Prompts, actor, endpoint_advisor
 from llm_actor.actor import AdvisorServer, Health, RemoteAdvisor, start
 from llm_actor.attempts import Attempts
 from llm_actor.batching import Limits, joined
+from llm_actor.circuit import Circuit
 from llm_actor.meter import Load
 from llm_actor.placement import Need, Placement
 from llm_actor.selection import AdvisorSpec, build
@@ -205,13 +207,13 @@ def test_a_resource_that_no_node_has_is_refused_at_once(started: Start) -> None:
     assert time.perf_counter() - begun < 5
 
 
-def test_health_tells_how_an_endpoint_does(ray_local: ModuleType) -> None:
+def test_health_tells_how_an_endpoint_does(
+    ray_local: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The actor's inside, in this process; the server refuses, and is left alone then."""
 
     async def main() -> None:
-        spec = AdvisorSpec(
-            "endpoint", url=server.url, model="phi", retries=2, circuit_failures=1, concurrency=1
-        )
+        spec = AdvisorSpec("endpoint", url=server.url, model="phi", retries=2, concurrency=1)
         inside = AdvisorServer(spec, Placement(0, "a test"), Limits())
         found = await inside.log_probabilities(prompts_of([1, 2]))
         health, load = await inside.health(), await inside.metrics()
@@ -223,6 +225,7 @@ def test_health_tells_how_an_endpoint_does(ray_local: ModuleType) -> None:
         assert health.counts["problems"] == {"status 503": 1, "circuit": 1}
         assert (load.fallbacks, load.tokens) == (2, 0)
 
+    monkeypatch.setattr(endpoint_advisor, "Circuit", partial(Circuit, failures=1))
     with scripted.serving(lambda _: scripted.Response(status=503)) as server:
         asyncio.run(main())
 

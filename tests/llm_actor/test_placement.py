@@ -38,7 +38,11 @@ def test_replicas_get_gpus_where_they_are_free_or_waited_for(
     [
         (Need(gpus=5), 4, "5 GPUs were asked for, but the cluster has 4"),
         (Need(gpus=2, replicas=3), 4, "6 GPUs were asked for, but the cluster has 4"),
-        (Need(resource="accelerator_type:A100"), 4, "no node .* Expected one of accelerator_type:H"),
+        (
+            Need(resource="accelerator_type:A100"),
+            4,
+            "no node .* Expected one of accelerator_type:H",
+        ),
         (Need(replicas=3), 2, "suffice for 2 of 3 replicas"),
     ],
 )

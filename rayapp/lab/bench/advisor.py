@@ -25,9 +25,9 @@ import numpy as np
 import torch
 
 from llm_actor.budget import batches
-from rayapp.lab.small_model import vocabulary
 from llm_actor.model_files import ModelSource
 from llm_actor.scoring import Question, Scorer
+from rayapp.lab.small_model import vocabulary
 
 if TYPE_CHECKING:
     from llm_actor.advisor import Advisor

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from llm_actor.text import printable
 from rayapp.lab.small_model.knowledge import attack
 from rayapp.lab.small_model.simulation import Neighbourhoods, World
 from rayapp.lab.small_model.vocabulary import (
@@ -24,7 +25,6 @@ from rayapp.lab.small_model.vocabulary import (
     USER,
     Vocabulary,
 )
-from llm_actor.text import printable
 
 NOTHING = -1
 """Fills the columns that a row does not need."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from rayapp.lab.small_model.knowledge import attack
-from rayapp.lab.small_model.names import WORDS, made_up
 from llm_actor.labels import labels
 from llm_actor.text import PLACEHOLDERS, Template
+from rayapp.lab.small_model.knowledge import attack
+from rayapp.lab.small_model.names import WORDS, made_up
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

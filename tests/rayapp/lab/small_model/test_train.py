@@ -11,6 +11,10 @@ from transformers import AutoTokenizer, Phi3ForCausalLM
 
 from envs import PAPER
 from llm_actor import Prompts
+from llm_actor.labels import labels
+from llm_actor.model_files import ModelSource
+from llm_actor.text import printable
+from llm_actor.transformers_advisor import TransformersAdvisor
 from rayapp.lab.small_model import train as training
 from rayapp.lab.small_model.evaluation import held_out
 from rayapp.lab.small_model.model import Size, new, save
@@ -25,10 +29,6 @@ from rayapp.lab.small_model.train import (
     train_and_judge,
 )
 from rayapp.lab.small_model.vocabulary import Vocabulary, build
-from llm_actor.labels import labels
-from llm_actor.model_files import ModelSource
-from llm_actor.text import printable
-from llm_actor.transformers_advisor import TransformersAdvisor
 
 VOCABULARY = Vocabulary(build())
 SIZE = Size(hidden=32, intermediate=48, layers=2, heads=2)
