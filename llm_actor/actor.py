@@ -146,9 +146,8 @@ class AdvisorServer:
     async def _ready(self, prompts: Prompts) -> Batcher:
         if self._batcher is None:
             if self._loading is None:
-                self._loading = asyncio.create_task(
-                    self._load(prompts.take(range(len(prompts))[:WARM_UP]))
-                )
+                some = prompts.take(range(len(prompts))[:WARM_UP])
+                self._loading = asyncio.create_task(self._load(some))
             # A caller that gives up must not end the loading for the others.
             self._batcher = await asyncio.shield(self._loading)
         return self._batcher

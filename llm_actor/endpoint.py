@@ -218,7 +218,7 @@ class _BoundedClient(httpx2.AsyncClient):
         super().__init__(follow_redirects=False, timeout=None, limits=httpx2.Limits())
         self._seconds, self._key, self._again = seconds, key, again
 
-    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:  # noqa: ANN401
         if request.headers.get("x-stainless-retry-count", "0") != "0":
             self._again()
         options["stream"] = True

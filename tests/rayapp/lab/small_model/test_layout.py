@@ -14,7 +14,7 @@ from rayapp.lab.small_model.knowledge import attack
 from rayapp.lab.small_model.layout import LONGEST, Layout, Names, joined
 from rayapp.lab.small_model.names import made_up
 from rayapp.lab.small_model.simulation import Neighbourhoods, simulate
-from rayapp.lab.small_model.vocabulary import UNTRIED, Vocabulary, build
+from rayapp.lab.small_model.vocabulary import ONE_TOKEN, UNTRIED, Vocabulary, build
 
 VOCABULARY = Vocabulary(build())
 NAMES = [
