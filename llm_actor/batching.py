@@ -73,7 +73,7 @@ class Batcher:
     Args:
         advisor: who answers; called from one thread, one call at a time.
         limits: of batches and cache.
-        watcher: is told what happens, besides the meter behind :meth:`load`.
+        watcher: hears of every request and batch, as the meter behind :meth:`load` does.
     """
 
     def __init__(
@@ -193,7 +193,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         failed, fallbacks, read = False, 0, tokens_read(self.advisor)
         try:
-            told, own = await loop.run_in_executor(self._thread, _asked, self.advisor, questions)
+            answers, own = await loop.run_in_executor(self._thread, _asked, self.advisor, questions)
         except Exception as error:
             failed = True
             for question in questions:
@@ -201,7 +201,7 @@ class Batcher:
                 question.answer.set_exception(error)
         else:
             fallbacks = len(own) - int(np.count_nonzero(own))
-            for question, answer, keep in zip(questions, told, own, strict=True):
+            for question, answer, keep in zip(questions, answers, own, strict=True):
                 del self._open[question.key]
                 # A fallback's answer is for now; the next who asks may get the advisor's own.
                 if keep:
@@ -258,11 +258,11 @@ def _asked(
     runs = (list(run) for _, run in groupby(questions, key=lambda question: id(question.prompts)))
     prompts = joined(run[0].prompts.take([question.row for question in run]) for run in runs)
     try:
-        told, own = ask(advisor, prompts)
+        answers, own = ask(advisor, prompts)
     except StopIteration as error:
         # A future cannot hold this one: whoever waits for it would wait forever.
         raise RuntimeError(f"advisor {advisor.name} stopped") from error
-    return told, own
+    return answers, own
 
 
 def check(prompts: Prompts) -> None:

@@ -180,7 +180,7 @@ class Endpoint:
             url = httpx2.URL(self.url)
         except httpx2.InvalidURL as error:
             raise _bad_url("is not a URL") from error
-        # The URL itself is not told: what is wrong with it may be the secret in it.
+        # The message does not show the URL: what is wrong with it may be the secret in it.
         if url.userinfo or url.query or url.fragment:
             raise _bad_url("holds more than a host and a path")
         if url.scheme not in {"http", "https"} or not url.host:

@@ -1,7 +1,7 @@
 """An advisor that asks an OpenAI-compatible server: vLLM, Ollama, llama.cpp, transformers serve.
 
 Servers fail in many ways; a training must not. Every prompt gets an answer: the model's, or
-that of a fallback, and callers are told which.
+that of a fallback, and callers learn which.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class _Form:
     system: bool
 
     def request(self, chat: list[Message]) -> dict[str, Any]:
-        told: dict[str, Any] = {
+        body: dict[str, Any] = {
             "messages": chat if self.system else merged(chat),
             "temperature": 0,
             "max_tokens": ANSWER_TOKENS,
         }
         if self.alternatives:
-            told |= {"logprobs": True, "top_logprobs": self.alternatives}
-        return told
+            body |= {"logprobs": True, "top_logprobs": self.alternatives}
+        return body
 
 
 # From what tells most to what every server accepts. 20 alternatives are the most that the
@@ -133,7 +133,7 @@ class EndpointAdvisor:
             the model answered. What it did not answer is worth asking again, not keeping.
 
         Raises:
-            InputError: a name cannot be told; or, before the server has ever answered, it
+            InputError: a name that no prompt can hold; or, before the server has ever answered, it
                 cannot be reached, redirects, or answers with a status that waiting won't mend.
         """
         chats = messages(prompts, self._template)
@@ -152,12 +152,12 @@ class EndpointAdvisor:
                 scores[row, options] = self._scores(prompts.take([row]), options, reply)
                 heard[row] = True
                 self.tokens_read += reply.prompt_tokens
-        told = np.zeros(prompts.candidates.shape, np.float32)
-        told[heard] = with_floor(scores[heard], prompts.candidates[heard])
+        answers = np.zeros(prompts.candidates.shape, np.float32)
+        answers[heard] = with_floor(scores[heard], prompts.candidates[heard])
         if not heard.all():
-            told[~heard] = self._fallback.log_probabilities(prompts.take(np.flatnonzero(~heard)))
+            answers[~heard] = self._fallback.log_probabilities(prompts.take(np.flatnonzero(~heard)))
             self.answered["fallback"] += int(np.count_nonzero(~heard))
-        return told, heard
+        return answers, heard
 
     def _scores(
         self, prompt: Prompts, options: NDArray[np.intp], reply: Reply
@@ -204,7 +204,7 @@ class EndpointAdvisor:
     def _given_up(self, problem: EndpointError) -> None:
         self.problems[problem.what] += 1
         if self._form is None and problem.mistaken:
-            # It must be told every time; a circuit that opened would hide it.
+            # It must be said every time; a circuit that opened would hide it.
             self._circuit.abandoned()
             raise self._endpoint.mistake(problem) from problem
         if problem.status in REFUSED:

@@ -40,9 +40,9 @@ def labelled(answer: str, count: int) -> int | None:
         count: lines in its prompt.
     """
     known: Sequence[str] = labels(count)
-    told = [match.upper() for match in _FOUND.findall(answer)]
-    told += re.findall(r"[A-Z]{1,3}", answer.strip().strip(".:)")) if _bare(answer) else []
-    places = [known.index(f"[{letters}]") for letters in told if f"[{letters}]" in known]
+    letters_found = [match.upper() for match in _FOUND.findall(answer)]
+    letters_found += re.findall(r"[A-Z]{1,3}", answer.strip().strip(".:)")) if _bare(answer) else []
+    places = [known.index(f"[{letters}]") for letters in letters_found if f"[{letters}]" in known]
     return places[0] if places else None
 
 

@@ -14,7 +14,7 @@ WINDOW = 1_000
 
 
 class Watcher(Protocol):
-    """Is told what a batcher does, on the batcher's event loop."""
+    """Hears what a batcher does, on the batcher's event loop."""
 
     def came(self, prompts: int, cached: int, joined: int) -> None:
         """A request came; the answers to ``cached`` of its prompts were known already.

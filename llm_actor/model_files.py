@@ -171,7 +171,9 @@ def _numbers_in(file: Path) -> int:
             if length > MOST_HEADER:
                 return 0
             header = json.loads(opened.read(length))
-        return sum(math.prod(told["shape"]) for name, told in header.items() if name[:2] != "__")
+        return sum(
+            math.prod(tensor["shape"]) for name, tensor in header.items() if name[:2] != "__"
+        )
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         # Loading says what is wrong with it.
         return 0
@@ -183,8 +185,8 @@ def free_memory() -> int | None:
     ``None`` where the system does not tell (macOS).
     """
     try:
-        told = dict(line.split(":") for line in MEMORY.read_text(encoding="ascii").splitlines())
-        free = 1024 * int(told["MemAvailable"].split()[0])
+        lines = dict(line.split(":") for line in MEMORY.read_text(encoding="ascii").splitlines())
+        free = 1024 * int(lines["MemAvailable"].split()[0])
     except (OSError, ValueError, KeyError):
         return None
     try:

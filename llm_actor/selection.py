@@ -130,8 +130,8 @@ class AdvisorSpec:
             from llm_actor.text import DEFAULT_TEMPLATE, Template
 
             decisive["template"] = asdict(Template.read(self.template or DEFAULT_TEMPLATE))
-        told = json.dumps(decisive, sort_keys=True, default=str)
-        return blake2b(told.encode(), digest_size=16).hexdigest()
+        text = json.dumps(decisive, sort_keys=True, default=str)
+        return blake2b(text.encode(), digest_size=16).hexdigest()
 
     def _resolved(self) -> dict[str, Any]:
         """All options of the kind, those that were not given by their defaults."""

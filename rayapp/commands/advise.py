@@ -169,15 +169,16 @@ def advice(
         reference: how advice becomes the reference policy.
 
     Raises:
-        InputError: the advisor cannot be built or cannot answer, or a name cannot be told.
+        InputError: the advisor cannot be built or cannot answer, or a name does not fit into a
+            prompt.
     """
     every = records_of(graph.counts(), graph.predicted, graph.catalogue, graph.prior)
     prompts = compose(every, graph.catalogue).take([records.signature])
     built = console.loaded(spec)
     console.warn_of_template(spec)
-    told, own = ask(built, prompts)
+    answers, own = ask(built, prompts)
     # In double precision, so that rounding does not show in the sum.
-    probabilities = np.exp(told[0].astype(np.float64))
+    probabilities = np.exp(answers[0].astype(np.float64))
     promised = GraphReader().promised(prompts)[0]
     text = _text(spec, built, prompts)
     return Advice(spec, bool(own[0]), text, records, prompts, probabilities, promised, reference)

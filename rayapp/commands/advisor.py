@@ -88,9 +88,9 @@ def compare(
             found.append((spec, examine(built, exams, reporter)))
     prompts = sum(len(exam.silent) for exam in exams)
     if as_json:
-        told = [_told(spec) | asdict(figures) for spec, figures in found]
+        advisors = [_identity(spec) | asdict(figures) for spec, figures in found]
         console.print_json(
-            {"seed": seed, "neighbourhoods": prompts, "advisors": told, "remark": REMARK}
+            {"seed": seed, "neighbourhoods": prompts, "advisors": advisors, "remark": REMARK}
         )
         return
     console.out.print(_table(found, prompts))
@@ -185,7 +185,7 @@ def _plain(value: object) -> object:
     return value if isinstance(value, str | int | float | None) else str(value)
 
 
-def _told(spec: AdvisorSpec) -> dict[str, Any]:
+def _identity(spec: AdvisorSpec) -> dict[str, Any]:
     return {
         "kind": spec.kind,
         "name": spec.name,

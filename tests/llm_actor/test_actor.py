@@ -22,13 +22,14 @@ from numpy.typing import NDArray
 from envs import PAPER, InputError
 from kg_actor.actor import ask
 from llm_actor import GraphReader, Prompts, actor, endpoint_advisor
-from llm_actor.actor import AdvisorServer, Health, RemoteAdvisor, start
+from llm_actor.actor import RemoteAdvisor, start
 from llm_actor.attempts import Attempts
 from llm_actor.batching import Limits, joined
 from llm_actor.circuit import Circuit
 from llm_actor.meter import Load
 from llm_actor.placement import Need, Placement
 from llm_actor.selection import AdvisorSpec, build
+from llm_actor.server import AdvisorServer, Health
 
 sys.path.insert(0, str(Path(__file__).parent))
 import scripted
