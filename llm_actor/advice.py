@@ -54,7 +54,7 @@ class AdviceTable:
 
 @dataclass(frozen=True)
 class _Question:
-    """Prompts that are being answered.
+    """Prompts that the advisor is answering.
 
     Attributes:
         answers: what :func:`llm_actor.advisor.ask` gives, once it is there.
@@ -73,8 +73,8 @@ class AdviceDesk:
     """Turns a graph's records into advice tables and remembers answers.
 
     Args:
-        advisor: who answers; without ``wait``, in a thread. Answers of what it falls back on
-            are used and not kept.
+        advisor: answers; without ``wait``, in a thread. Answers of its fallback are used once
+            and not kept.
         catalogue: classes and actions.
         wait: whether a table waits for all answers. If not, it holds the latest advice there
             is; only the first one waits.
@@ -135,7 +135,7 @@ class AdviceDesk:
         return self._told(records, len(set(keys)))
 
     def close(self) -> None:
-        """Ends the thread that asks, if there is one, once it has its answer."""
+        """Ends the thread that asks, once it has its answer."""
         if self._thread:
             self._thread.shutdown()
             self._thread = None

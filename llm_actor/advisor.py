@@ -1,6 +1,6 @@
-"""Advisors: prompts and candidate actions in, log-probabilities out.
+"""The interface of advisors, which turn prompts into log-probabilities of actions.
 
-The interface, and its first member, which reads the graph without any language model.
+Its first implementation reads the graph's records without any language model.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Advisor(Protocol):
 
 @runtime_checkable
 class Fallible(Protocol):
-    """An advisor that has a fallback for when it cannot answer itself."""
+    """An advisor that has a fallback for prompts that it cannot answer itself."""
 
     def answers(self, prompts: Prompts) -> Answers:
         """Log-probabilities float32 [prompts, actions]; bool [prompts], the advisor's own."""
@@ -46,7 +46,7 @@ class Fallible(Protocol):
 
 
 def ask(advisor: Advisor, prompts: Prompts) -> Answers:
-    """Asks an advisor, and tells its own answers from those of what it falls back on.
+    """Asks an advisor, and says which answers are its own and which its fallback's.
 
     Raises:
         ValueError: its answer is not a finite number for each action of each prompt.

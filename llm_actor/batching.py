@@ -1,4 +1,4 @@
-"""Many callers, one advisor: batches, equal prompts asked once, and a cache.
+"""Batches what many callers ask of one advisor, asks equal prompts once, and caches answers.
 
 Pure asyncio. A batcher belongs to one event loop; the advisor works in a single thread beside
 it, so that the loop stays free and no advisor has to be safe for threads.
@@ -30,11 +30,11 @@ Answer = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Limits:
-    """When a batch goes to the advisor, and how many answers are kept.
+    """Limits of a batcher: when a batch begins, and how many answers are kept.
 
     Attributes:
-        max_prompts: a batch holds so many at most, and begins at once when they are there.
-        max_wait_seconds: a prompt waits for company no longer than this; a batch that is
+        max_prompts: most prompts of a batch; it begins at once when so many are waiting.
+        max_wait_seconds: longest wait of a prompt for others to join its batch; a batch that is
             still being answered may keep it waiting for longer. Training asks all its prompts
             at once, so a long wait would bring nothing.
         cache_size: answers kept; the least recently used go first. One takes 4 bytes per action.
@@ -54,7 +54,7 @@ class Limits:
 
 @dataclass(frozen=True, eq=False)
 class _Question:
-    """One prompt on its way to the advisor, and all who wait for its answer.
+    """One prompt on its way to the advisor; all who asked it wait for the same future.
 
     ``kind`` is equal for prompts that fit into one :class:`Prompts`.
     """
@@ -71,8 +71,8 @@ class Batcher:
     """Joins what concurrent callers ask into batches for one advisor.
 
     Args:
-        advisor: who answers; called from one thread, one call at a time.
-        limits: of batches and cache.
+        advisor: answers; it is called from one thread, one call at a time.
+        limits: limits of batches and cache.
         watcher: hears of every request and batch, as the meter behind :meth:`load` does.
     """
 
@@ -91,7 +91,7 @@ class Batcher:
         self._thread = ThreadPoolExecutor(1, "advisor")
 
     def load(self) -> Load:
-        """How busy it is."""
+        """Figures since the start, and of recent requests."""
         return self._meter.load()
 
     async def ask(self, prompts: Prompts) -> NDArray[np.float32]:

@@ -1,6 +1,6 @@
-"""What an OpenAI-compatible server's reply to a chat says: a text, and perhaps logprobs.
+"""Parses an OpenAI-compatible server's reply to a chat: a text, and perhaps log-probabilities.
 
-Replies are hostile until parsed: shapes and types are checked, numbers are finite.
+Replies are not trusted: their shapes and types are checked, and that numbers are finite.
 """
 
 from __future__ import annotations

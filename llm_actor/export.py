@@ -1,4 +1,4 @@
-"""What a batcher does, as metrics of Ray (Prometheus)."""
+"""Exports a batcher's figures as metrics of Ray, which Prometheus can collect."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIZES = [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0]
 
 
 class Exporter:
-    """Tells Ray's metrics what a batcher does (see :class:`llm_actor.meter.Watcher`)."""
+    """Counts what a batcher does in Ray's metrics (a :class:`llm_actor.meter.Watcher`)."""
 
     def __init__(self, advisor: str) -> None:
         def made(sort: Any, name: str, about: str, **options: object) -> Any:  # noqa: ANN401
@@ -30,8 +30,10 @@ class Exporter:
         self._asked = made(Counter, "asked", "Prompts that went to the advisor")
         self._failures = made(Counter, "failures", "Requests that failed")
         self._tokens = made(Counter, "tokens", "Tokens of prompts that a model read")
-        self._speed = made(Gauge, "prompts_per_second", "Of the last batch")
-        self._token_speed = made(Gauge, "tokens_per_second", "Of prompts in the last batch")
+        self._speed = made(Gauge, "prompts_per_second", "Prompts per second in the last batch")
+        self._token_speed = made(
+            Gauge, "tokens_per_second", "Prompt tokens per second in the last batch"
+        )
         self._size = made(Histogram, "batch_prompts", "Prompts per batch", boundaries=SIZES)
         self._queue = made(
             Histogram, "queue_seconds", "Longest wait for a batch to begin", boundaries=SECONDS

@@ -26,7 +26,7 @@ def label(place: int) -> str:
 
 
 def labels(count: int) -> list[str]:
-    """The first so many."""
+    """The first ``count`` labels, in order."""
     return [label(place) for place in range(count)]
 
 

@@ -1,4 +1,4 @@
-"""Loading a language model: native classes, safetensors, and one message when it fails."""
+"""Loads a language model from safetensors, without code of its own, or says why it cannot."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Which model, and how it is held.
+    """Which model, and how it is loaded.
 
     Attributes:
         model: a hub id, or a folder in the form of ``save_pretrained``.
         revision: branch, tag or commit of a hub model; a commit pins it.
         device: ``auto`` (a GPU where there is one), or PyTorch's name of one.
-        dtype: of the weights; ``auto`` is bfloat16 on a GPU and float32 elsewhere.
+        dtype: number format of the weights; ``auto`` is bfloat16 on a GPU and float32 elsewhere.
     """
 
     model: str = PHI

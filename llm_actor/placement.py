@@ -1,4 +1,4 @@
-"""GPU or CPU: where an advisor's replicas run, given what a cluster has and what is free."""
+"""Decides whether an advisor's actors run on GPUs or on CPU, by what the cluster has free."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class Placement:
     """Where an actor runs.
 
     Attributes:
-        gpus: that Ray keeps for it, a fraction is shared with others; 0 runs on CPU.
-        reason: why it is so, one clause.
+        gpus: GPUs that Ray reserves for the actor; a fraction shares one. 0 runs on CPU.
+        reason: why there, as a clause for people.
         resource: custom resource of the nodes; ``None`` is any node.
     """
 

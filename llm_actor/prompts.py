@@ -79,7 +79,7 @@ class Prompts:
         return keys
 
     def take(self, rows: Sequence[int] | NDArray[np.integer]) -> Prompts:
-        """Some of the prompts."""
+        """The prompts of these rows."""
         return Prompts(
             self.predicted[rows],
             self.confidence[rows],

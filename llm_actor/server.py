@@ -1,4 +1,4 @@
-"""What runs inside of an advisor's actor: a model loaded on demand, and how it is."""
+"""The inside of an advisor's actor: it loads the model on demand, and reports its health."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from llm_actor.prompts import Prompts
 from llm_actor.selection import AdvisorSpec, build
 
 COUNTS = ("answered", "outcomes", "problems")
-"""Counters that an advisor may have."""
+"""Attributes of advisors that :class:`Health` reports: counters by name."""
 
 REQUESTS = ("retried", "openings")
-"""Counts of an endpoint."""
+"""Attributes of an endpoint's advisor that :class:`Health` reports: single counts."""
 
 WARM_UP = 8
 """Prompts of the first question that a model answers while it counts as being loaded."""
@@ -34,24 +34,25 @@ WARM_UP = 8
 
 @dataclass(frozen=True)
 class Health:
-    """How a replica is.
+    """The state of one actor.
 
     Attributes:
-        advisor: its name.
+        advisor: the advisor's name.
         ready: whether its model is loaded; that happens at the first question.
         problem: why the last loading failed, if it did.
-        process: id; it changes when Ray starts the actor again.
+        process: its process id; it changes when Ray starts the actor again.
         node: Ray's id of its machine.
-        place: where it was meant to run.
+        place: where it runs, and why there.
         gpus: ids of the GPUs that Ray gave it.
         device: what its model computes on, such as ``NVIDIA H200`` or ``cpu``; ``None`` before
             the model is loaded, and where there is none.
-        counts: how answers came about, as far as the advisor counts it: its ``answered``,
-            ``outcomes`` and ``problems``, and with the name ``endpoint`` an endpoint's requests
-            made again (``retried``) and how often it was left alone (``openings``).
+        counts: how answers came about, as far as the advisor counts it (:data:`COUNTS`); under
+            ``endpoint`` the requests made again (``retried``) and how often the circuit opened
+            (``openings``).
         circuit: state of an endpoint's circuit breaker; ``None`` for other advisors.
-        revision: :attr:`AdvisorSpec.revision_key` when it was loaded; ``None`` before.
-        token_budget: most tokens of a model's batch now; it shrinks with the memory.
+        revision: :attr:`AdvisorSpec.revision_key` when the model was loaded; ``None`` before.
+        token_budget: most tokens of a model's batch now; it is halved whenever the memory does
+            not suffice.
     """
 
     advisor: str
@@ -69,7 +70,7 @@ class Health:
 
 
 class AdvisorServer:
-    """What runs inside the actor: a :class:`Batcher` around an advisor loaded on demand.
+    """The class of the actor: a :class:`Batcher` around an advisor that is loaded on demand.
 
     The model is loaded at the first question rather than at the start, so that a model that
     cannot be loaded is an answer and not the death of the actor. The next question tries again.
@@ -89,11 +90,11 @@ class AdvisorServer:
         return await (await self._ready(prompts)).ask(prompts)
 
     async def metrics(self) -> Load:
-        """How busy it is; zeros before the first question."""
+        """Figures of the batcher; zeros before the first question."""
         return self._batcher.load() if self._batcher else Load()
 
     async def health(self) -> Health:
-        """How it is."""
+        """The actor's state."""
         advisor = self._batcher.advisor if self._batcher else None
         return Health(
             self._spec.name,
@@ -115,11 +116,11 @@ class AdvisorServer:
         return os.getpid()
 
     async def spec(self) -> AdvisorSpec:
-        """Which advisor this is."""
+        """The description that the actor was started with."""
         return self._spec
 
     async def revision(self) -> str:
-        """See :attr:`AdvisorSpec.revision_key`, by the files of this machine as they are now."""
+        """The revision key of the model's files as they are now on the actor's machine."""
         return await asyncio.to_thread(lambda: self._spec.revision_key)
 
     async def _ready(self, prompts: Prompts) -> Batcher:
