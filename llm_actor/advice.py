@@ -7,18 +7,18 @@ knows while they are being worked out, up to a stated age.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from envs import Catalogue, Suggestion
 from kg_actor import Records
 from llm_actor.advisor import Advisor, Answers, ask
-from llm_actor.circuit import State
+from llm_actor.circuit import CircuitState
 from llm_actor.prompts import Prompts, compose
 
 CACHE_SIZE = 65_536
@@ -54,7 +54,7 @@ class AdviceTable:
 
 @dataclass(frozen=True)
 class _Question:
-    """Prompts that are being answered.
+    """Prompts that the advisor is answering.
 
     Attributes:
         answers: what :func:`llm_actor.advisor.ask` gives, once it is there.
@@ -73,14 +73,15 @@ class AdviceDesk:
     """Turns a graph's records into advice tables and remembers answers.
 
     Args:
-        advisor: who answers; without ``wait``, in a thread. Answers of what it falls back on
-            are used and not kept.
+        advisor: answers; without ``wait``, in a thread. Answers of its fallback are used once
+            and not kept.
         catalogue: classes and actions.
         wait: whether a table waits for all answers. If not, it holds the latest advice there
             is; only the first one waits.
         max_age: without ``wait``, how many versions old the records may be that advice rests
             on; a table that would be older waits.
-        cache_size: answers kept beside those in use; the least recently used go first.
+        cache_size: answers kept, the least recently used go first; room for all answers in use
+            is made whatever it says.
     """
 
     def __init__(
@@ -94,8 +95,8 @@ class AdviceDesk:
     ) -> None:
         self.advisor = advisor
         self._catalogue = catalogue
-        self._wait, self._max_age, self._cache_size = wait, max_age, cache_size
-        self._answers: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
+        self._wait, self._max_age = wait, max_age
+        self._answers: LRUCache[bytes, NDArray[np.float32]] = LRUCache(cache_size)
         self._passing: dict[bytes, NDArray[np.float32]] = {}
         self._pending: _Question | None = None
         self._thread: ThreadPoolExecutor | None = None
@@ -105,15 +106,16 @@ class AdviceDesk:
         self._asked = self._fallbacks = 0
 
     @property
-    def circuit(self) -> State | None:
+    def circuit(self) -> CircuitState | None:
         """Whether an endpoint is asked (``closed``) or left alone; ``None`` for other advisors."""
-        state: State | None = getattr(self.advisor, "circuit", None)
+        state: CircuitState | None = getattr(self.advisor, "circuit", None)
         return state
 
     def advise(self, records: Records) -> AdviceTable:
         """The advice table for these records."""
         prompts = compose(records, self._catalogue)
         keys = prompts.keys()
+        self._make_room(len(keys))
         self._asked = self._fallbacks = 0
         self._passing = {}
         begins = not len(self._table) or records.version < self._versions.max()
@@ -130,14 +132,25 @@ class AdviceDesk:
             self._ask(prompts, keys, records.version)
             self._collect(wait=self._wait or self._oldest(keys, records.version) > self._max_age)
         self._fill(keys, records.version)
-        self._forget(keys)
         return self._told(records, len(set(keys)))
 
     def close(self) -> None:
-        """Ends the thread that asks, if there is one, once it has its answer."""
+        """Ends the thread that asks, once it has its answer."""
         if self._thread:
             self._thread.shutdown()
             self._thread = None
+
+    def _make_room(self, signatures: int) -> None:
+        """Lets the cache hold so many answers that none in use is ever dropped.
+
+        An answer in use is looked up at every version. Meanwhile others are touched: of the last
+        version, of an older one whose question was still on its way, and of this one.
+        """
+        needed = 3 * signatures
+        if self._answers.maxsize < needed:
+            bigger: LRUCache[bytes, NDArray[np.float32]] = LRUCache(needed)
+            bigger.update(self._answers)
+            self._answers = bigger
 
     def _ask(self, prompts: Prompts, keys: list[bytes], version: int) -> None:
         """Asks for what is not known, unless a question is on its way already."""
@@ -186,14 +199,6 @@ class AdviceDesk:
     def _oldest(self, keys: Sequence[bytes], version: int) -> int:
         self._fill(keys, version)
         return int(version - self._versions.min())
-
-    def _forget(self, keys: Sequence[bytes]) -> None:
-        needed = dict.fromkeys([*keys, *(self._pending.keys if self._pending else ())])
-        for key in needed:
-            if key in self._answers:
-                self._answers.move_to_end(key)
-        while len(self._answers) > max(self._cache_size, len(needed)):
-            self._answers.popitem(last=False)
 
     def _told(self, records: Records, distinct: int) -> AdviceTable:
         action = self._table.argmax(axis=1).astype(np.int16)

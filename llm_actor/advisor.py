@@ -1,6 +1,6 @@
-"""Advisors: prompts and candidate actions in, log-probabilities out.
+"""The interface of advisors, which turn prompts into log-probabilities of actions.
 
-The interface, and its first member, which reads the graph without any language model.
+Its first implementation reads the graph's records without any language model.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Advisor(Protocol):
 
 @runtime_checkable
 class Fallible(Protocol):
-    """An advisor that has a fallback for when it cannot answer itself."""
+    """An advisor that has a fallback for prompts that it cannot answer itself."""
 
     def answers(self, prompts: Prompts) -> Answers:
         """Log-probabilities float32 [prompts, actions]; bool [prompts], the advisor's own."""
@@ -46,10 +46,21 @@ class Fallible(Protocol):
 
 
 def ask(advisor: Advisor, prompts: Prompts) -> Answers:
-    """Asks an advisor, and tells its own answers from those of what it falls back on."""
+    """Asks an advisor, and says which answers are its own and which its fallback's.
+
+    Raises:
+        ValueError: its answer is not a finite number for each action of each prompt.
+    """
     if isinstance(advisor, Fallible):
-        return advisor.answers(prompts)
-    return advisor.log_probabilities(prompts), np.ones(len(prompts), np.bool_)
+        answer, own = advisor.answers(prompts)
+    else:
+        answer, own = advisor.log_probabilities(prompts), np.ones(len(prompts), np.bool_)
+    if answer.shape != prompts.candidates.shape or not np.isfinite(answer).all():
+        raise ValueError(
+            f"advisor {advisor.name} gave {list(answer.shape)} log-probabilities, or some that "
+            f"are not finite; expected {list(prompts.candidates.shape)}"
+        )
+    return answer, own
 
 
 def tokens_read(advisor: Advisor) -> int:

@@ -1,8 +1,8 @@
-"""How often an actor's process has ended while it was loading its model, on one machine.
+"""Counts how often an actor's process died while it was loading its model.
 
-A process that the system kills for its memory says nothing, and Ray starts it again, for ever.
-A file counts, since nothing else outlives the process: one more when loading begins, and none
-when the model has answered.
+A process that the system kills for its memory leaves no message, and Ray starts it again, for
+ever. A file keeps the count, since nothing else outlives the process: it is one higher when
+loading begins, and removed when the model has answered.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ MOST = 3
 
 
 class Attempts:
-    """Counts what one actor attempts.
+    """The count of one actor on this machine.
 
     Args:
-        actor: Ray's id of it, which stays the same when it is started again.
-        folder: of the file; by default where the system keeps temporary ones.
+        actor: Ray's id of the actor, which stays the same when it is started again.
+        folder: folder of the file; by default the system's one for temporary files.
     """
 
     def __init__(self, actor: str, folder: Path | None = None) -> None:
@@ -32,10 +32,10 @@ class Attempts:
         """Counts one more.
 
         Args:
-            whose: what a message names.
+            whose: the model's name, for the message.
 
         Raises:
-            InputError: so many have begun already, and none has ended.
+            InputError: loading has begun :data:`MOST` times and never ended.
         """
         begun = self._begun()
         if begun >= MOST:
@@ -52,7 +52,7 @@ class Attempts:
             self._file.write_text(str(begun + 1), encoding="ascii")
 
     def end(self) -> None:
-        """The model has answered, or its loading has failed with a message."""
+        """Forgets the count: the model has answered, or its loading failed with a message."""
         with contextlib.suppress(OSError):
             self._file.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Many callers, one advisor: batches, equal prompts asked once, and a cache.
+"""Batches what many callers ask of one advisor, asks equal prompts once, and caches answers.
 
 Pure asyncio. A batcher belongs to one event loop; the advisor works in a single thread beside
 it, so that the loop stays free and no advisor has to be safe for threads.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from hashlib import blake2b
 from itertools import groupby
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from llm_actor.advisor import Advisor, ask, tokens_read
 from llm_actor.meter import Load, Meter, Watcher
 from llm_actor.prompts import Prompts
-from llm_actor.text import Template, messages
 
 Answer = NDArray[np.float32]
 """Log-probabilities of all actions for one prompt, float32 [actions]."""
@@ -30,15 +30,14 @@ Answer = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Limits:
-    """When a batch goes to the advisor, and how many answers are kept.
+    """Limits of a batcher: when a batch begins, and how many answers are kept.
 
     Attributes:
-        max_prompts: a batch holds so many at most, and begins at once when they are there.
-        max_wait_seconds: a prompt waits for company no longer than this; a batch that is
-            still being answered may keep it waiting for longer.
-        cache_size: answers kept; the least recently used go first. 0 keeps none.
-        max_batch_tokens: a batch's prompts have so many tokens at most, as :func:`tokens_of`
-            estimates them; a longer prompt goes alone. ``None`` does not look.
+        max_prompts: most prompts of a batch; it begins at once when so many are waiting.
+        max_wait_seconds: longest wait of a prompt for others to join its batch; a batch that is
+            still being answered may keep it waiting for longer. Training asks all its prompts
+            at once, so a long wait would bring nothing.
+        cache_size: answers kept; the least recently used go first. One takes 4 bytes per action.
 
     Raises:
         ValueError: a limit that nothing fits into.
@@ -47,18 +46,15 @@ class Limits:
     max_prompts: int = 256
     max_wait_seconds: float = 0.005
     cache_size: int = 65_536
-    max_batch_tokens: int | None = None
 
     def __post_init__(self) -> None:
-        tokens = 1 if self.max_batch_tokens is None else self.max_batch_tokens
-        most = min(self.max_prompts, tokens)
-        if most < 1 or self.cache_size < 0 or not self.max_wait_seconds >= 0:
+        if min(self.max_prompts, self.cache_size) < 1 or not self.max_wait_seconds >= 0:
             raise ValueError(f"limits must be positive: {self}")
 
 
 @dataclass(frozen=True, eq=False)
 class _Question:
-    """One prompt on its way to the advisor, and all who wait for its answer.
+    """One prompt on its way to the advisor; all who asked it wait for the same future.
 
     ``kind`` is equal for prompts that fit into one :class:`Prompts`.
     """
@@ -68,7 +64,6 @@ class _Question:
     prompts: Prompts
     row: int
     since: float
-    tokens: int
     answer: asyncio.Future[Answer]
 
 
@@ -76,9 +71,9 @@ class Batcher:
     """Joins what concurrent callers ask into batches for one advisor.
 
     Args:
-        advisor: who answers; called from one thread, one call at a time.
-        limits: of batches and cache.
-        watcher: is told what happens, besides the meter behind :meth:`load`.
+        advisor: answers; it is called from one thread, one call at a time.
+        limits: limits of batches and cache.
+        watcher: hears of every request and batch, as the meter behind :meth:`load` does.
     """
 
     def __init__(
@@ -88,16 +83,15 @@ class Batcher:
         self._limits = limits or Limits()
         self._meter = Meter()
         self._watchers: list[Watcher] = [self._meter, *([watcher] if watcher else [])]
-        self._cache: OrderedDict[bytes, Answer] = OrderedDict()
+        self._cache: LRUCache[bytes, Answer] = LRUCache(self._limits.cache_size)
         self._open: dict[bytes, _Question] = {}
         self._waiting: deque[_Question] = deque()
-        self._waiting_tokens = 0
         self._full = asyncio.Event()
         self._work: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, "advisor")
 
     def load(self) -> Load:
-        """How busy it is."""
+        """Figures since the start, and of recent requests."""
         return self._meter.load()
 
     async def ask(self, prompts: Prompts) -> NDArray[np.float32]:
@@ -109,7 +103,7 @@ class Batcher:
             Exception: what else the advisor raised over a batch that held one of the prompts.
         """
         begun = time.perf_counter()
-        _check(prompts)
+        check(prompts)
         if not len(prompts):
             return np.zeros(prompts.candidates.shape, np.float32)
         keys = prompt_keys(prompts)
@@ -139,7 +133,6 @@ class Batcher:
         for row, key in enumerate(keys):
             if key in self._cache:
                 cached += 1
-                self._cache.move_to_end(key)
                 known[key] = self._cache[key]
             elif key in self._open:
                 awaited[key] = self._open[key].answer
@@ -157,15 +150,11 @@ class Batcher:
         if not new:
             return
         kind, since = _kind(prompts), time.perf_counter()
-        sizes = [0] * len(new)
-        if self._limits.max_batch_tokens is not None:
-            sizes = tokens_of(self.advisor, prompts.take([row for row, _, _ in new]))
-        for (row, key, future), tokens in zip(new, sizes, strict=True):
+        for row, key, future in new:
             # Looked at even when all who waited are gone, or asyncio would complain of it.
             future.add_done_callback(asyncio.Future.exception)
-            self._open[key] = _Question(key, kind, prompts, row, since, tokens, future)
+            self._open[key] = _Question(key, kind, prompts, row, since, future)
             self._waiting.append(self._open[key])
-            self._waiting_tokens += tokens
         if self._enough():
             self._full.set()
         if self._work is None or self._work.done():
@@ -179,23 +168,12 @@ class Batcher:
 
     def _enough(self) -> bool:
         """Whether a batch is full."""
-        most = self._limits.max_batch_tokens
-        return len(self._waiting) >= self._limits.max_prompts or (
-            most is not None and self._waiting_tokens >= most
-        )
+        return len(self._waiting) >= self._limits.max_prompts
 
     def _next_batch(self) -> list[_Question]:
-        """The longest waiting, as many as the limits allow, and at least one."""
-        batch: list[_Question] = []
-        left = self._limits.max_batch_tokens
-        while self._waiting and len(batch) < self._limits.max_prompts:
-            tokens = self._waiting[0].tokens
-            if batch and left is not None and tokens > left:
-                break
-            left = None if left is None else left - tokens
-            self._waiting_tokens -= tokens
-            batch.append(self._waiting.popleft())
-        return batch
+        """The longest waiting, as many as a batch holds."""
+        count = min(len(self._waiting), self._limits.max_prompts)
+        return [self._waiting.popleft() for _ in range(count)]
 
     async def _until_due(self) -> None:
         due = self._waiting[0].since + self._limits.max_wait_seconds
@@ -215,7 +193,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         failed, fallbacks, read = False, 0, tokens_read(self.advisor)
         try:
-            told, own = await loop.run_in_executor(self._thread, _asked, self.advisor, questions)
+            answers, own = await loop.run_in_executor(self._thread, _asked, self.advisor, questions)
         except Exception as error:
             failed = True
             for question in questions:
@@ -223,40 +201,19 @@ class Batcher:
                 question.answer.set_exception(error)
         else:
             fallbacks = len(own) - int(np.count_nonzero(own))
-            for question, answer, keep in zip(questions, told, own, strict=True):
+            for question, answer, keep in zip(questions, answers, own, strict=True):
                 del self._open[question.key]
                 # A fallback's answer is for now; the next who asks may get the advisor's own.
                 if keep:
-                    self._keep(question.key, answer.copy())
+                    self._cache[question.key] = answer.copy()
                 question.answer.set_result(answer)
         seconds, tokens = time.perf_counter() - begun, tokens_read(self.advisor) - read
         for watcher in self._watchers:
             watcher.ended(len(questions), seconds, failed, fallbacks, tokens)
 
-    def _keep(self, key: bytes, answer: Answer) -> None:
-        self._cache[key] = answer
-        while len(self._cache) > self._limits.cache_size:
-            self._cache.popitem(last=False)
-
     def _went(self, begun: float, failed: bool) -> None:
         for watcher in self._watchers:
             watcher.went(time.perf_counter() - begun, failed)
-
-
-CHARACTERS_PER_TOKEN = 4
-"""Of text in general, as models' makers have it; tables of numbers have fewer."""
-
-
-def tokens_of(advisor: Advisor, prompts: Prompts) -> list[int]:
-    """How many tokens each prompt has: the advisor's own count, else estimated by its text."""
-    count = getattr(advisor, "tokens_of", None)
-    if count is not None:
-        counted: list[int] = count(prompts)
-        return counted
-    chats = messages(prompts, Template.read())
-    return [
-        -(-sum(len(part["content"]) for part in chat) // CHARACTERS_PER_TOKEN) for chat in chats
-    ]
 
 
 def prompt_keys(prompts: Prompts) -> list[bytes]:
@@ -301,20 +258,19 @@ def _asked(
     runs = (list(run) for _, run in groupby(questions, key=lambda question: id(question.prompts)))
     prompts = joined(run[0].prompts.take([question.row for question in run]) for run in runs)
     try:
-        told, own = ask(advisor, prompts)
+        answers, own = ask(advisor, prompts)
     except StopIteration as error:
         # A future cannot hold this one: whoever waits for it would wait forever.
         raise RuntimeError(f"advisor {advisor.name} stopped") from error
-    if told.shape != prompts.candidates.shape or not np.isfinite(told).all():
-        raise ValueError(
-            f"advisor {advisor.name} gave {list(told.shape)} log-probabilities, or some that "
-            f"are not finite; expected {list(prompts.candidates.shape)}"
-        )
-    return told, own
+    return answers, own
 
 
-def _check(prompts: Prompts) -> None:
-    """Refuses what would spoil a batch for others."""
+def check(prompts: Prompts) -> None:
+    """Refuses what would spoil a batch for others.
+
+    Raises:
+        ValueError: arrays that do not fit together, or a prompt without a candidate.
+    """
     count = len(prompts)
     classes, actions = len(prompts.catalogue.classes), len(prompts.catalogue.actions)
     fitting = (

@@ -12,16 +12,16 @@ _log = logging.getLogger(__name__)
 
 
 class Budget:
-    """Most tokens of a batch. Where a batch does not fit into memory, smaller ones are tried.
+    """The limit of tokens in a batch. It is halved where a batch does not fit into memory.
 
     A row that is longer than the budget goes alone; where even that does not fit, nothing helps.
 
     Args:
-        tokens: of a batch, padding included, at least 1.
-        whose: what the one warning about a smaller budget names.
+        tokens: most tokens of a batch, padding included, at least 1.
+        whose: the model's name, for the one warning about a smaller budget.
 
     Attributes:
-        tokens: of a batch now.
+        tokens: most tokens of a batch now.
     """
 
     def __init__(self, tokens: int, whose: str = "the language model") -> None:

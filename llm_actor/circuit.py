@@ -1,7 +1,7 @@
-"""A circuit breaker: after failures in a row, no more attempts until one trial succeeds.
+"""A circuit breaker (Nygard, 'Release It!', 2007), so that a dead server is not asked for ever.
 
-The pattern is Nygard's ('Release It!', 2007). Closed: everything is tried. Open: nothing is.
-Half-open, once the cool-down is over: one attempt is tried, and its end decides.
+Closed, it admits every attempt. After so many failures in a row it opens and admits none. Once
+the cool-down is over it is half-open and admits one attempt, whose outcome closes or opens it.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-State = Literal["closed", "open", "half-open"]
+CircuitState = Literal["closed", "open", "half-open"]
 
 
 class Circuit:
-    """Counts failures in a row and says whether to try.
+    """Counts failures in a row and decides whether to try again.
 
     Every attempt that :meth:`admits` lets through must end in :meth:`succeeded`,
     :meth:`failed`, or :meth:`abandoned`. For one thread at a time.
 
     Args:
-        failures: so many in a row open the circuit, at least 1.
+        failures: number of failures in a row that opens the circuit, at least 1.
         cool_down: seconds until an open circuit admits a trial.
         clock: seconds that never go back.
 
@@ -39,11 +39,11 @@ class Circuit:
         self._most, self._cool_down, self._clock = failures, cool_down, clock
         self._in_a_row = 0
         self._opened = 0.0
-        self._state: State = "closed"
+        self._state: CircuitState = "closed"
         self.openings = 0
 
     @property
-    def state(self) -> State:
+    def state(self) -> CircuitState:
         """``half-open`` from when a trial was admitted until it ends."""
         return self._state
 

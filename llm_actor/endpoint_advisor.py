@@ -1,39 +1,34 @@
 """An advisor that asks an OpenAI-compatible server: vLLM, Ollama, llama.cpp, transformers serve.
 
 Servers fail in many ways; a training must not. Every prompt gets an answer: the model's, or
-that of a fallback, and callers are told which.
+that of a fallback, and callers learn which.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import threading
 from collections import Counter
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import httpx2
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.errors import InputError
 from llm_actor.advisor import Advisor, GraphReader, with_floor
-from llm_actor.circuit import Circuit, State
+from llm_actor.circuit import Circuit, CircuitState
 from llm_actor.endpoint import REFUSED, Endpoint, EndpointError
 from llm_actor.endpoint_reply import Reply, label_scores
 from llm_actor.prompts import Prompts
 from llm_actor.text import DEFAULT_TEMPLATE, Message, Template, messages
 from llm_actor.transformers_advisor import ANSWER_TOKENS, Outcome, merged, understood
 
-FIRST_WAIT = 0.25
-"""Seconds before the first retry, less up to half of it by chance; each further wait doubles."""
-
-LONGEST_WAIT = 60.0
-"""Seconds. A server that asks for more is not asked again for this prompt."""
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 Answered = Literal["logprobs", "text", "fallback"]
 
@@ -46,14 +41,14 @@ class _Form:
     system: bool
 
     def request(self, chat: list[Message]) -> dict[str, Any]:
-        told: dict[str, Any] = {
+        body: dict[str, Any] = {
             "messages": chat if self.system else merged(chat),
             "temperature": 0,
             "max_tokens": ANSWER_TOKENS,
         }
         if self.alternatives:
-            told |= {"logprobs": True, "top_logprobs": self.alternatives}
-        return told
+            body |= {"logprobs": True, "top_logprobs": self.alternatives}
+        return body
 
 
 # From what tells most to what every server accepts. 20 alternatives are the most that the
@@ -71,13 +66,8 @@ class EndpointAdvisor:
     Calls from several threads take turns.
 
     Args:
-        url: see :class:`llm_actor.endpoint.Endpoint`, like the next two.
-        model: the server's name for it.
-        api_key_env: environment variable that holds the key.
-        timeout_seconds: for one request.
-        retries: of a request that a timeout, a broken connection, or status 408, 429 or 5xx
-            ended.
-        concurrency: requests at a time.
+        endpoint: the server.
+        concurrency: requests at a time, at least 1.
         template: the prompt template's file; its assistant part must be empty.
         circuit: when to leave the server alone; one failure is a prompt given up.
         fallback: who answers when the model does not; ``None`` is the graph reader.
@@ -92,33 +82,25 @@ class EndpointAdvisor:
         tokens_read: of prompts, as far as the server tells.
 
     Raises:
-        InputError: a setting that cannot be used.
+        InputError: a template that cannot be used.
     """
 
     def __init__(
         self,
-        url: str,
-        model: str,
+        endpoint: Endpoint,
         *,
-        api_key_env: str | None = None,
-        timeout_seconds: float = 60.0,
-        retries: int = 3,
         concurrency: int = 8,
         template: Path = DEFAULT_TEMPLATE,
         circuit: Circuit | None = None,
         fallback: Advisor | None = None,
     ) -> None:
-        if retries < 0 or concurrency < 1:
-            raise ValueError("retries must be at least 0 and concurrency at least 1")
-        self._endpoint = Endpoint(url, model, api_key_env, timeout_seconds)
+        self._endpoint, self._concurrency = endpoint, concurrency
         self._template = _for_chats(template)
-        self._retries, self._concurrency = retries, concurrency
         self._circuit = circuit or Circuit()
         self._fallback = fallback or GraphReader()
         # None until the server has answered once: until then, settings may be wrong.
         self._form: _Form | None = None
         self._turn = threading.Lock()
-        self._chance = np.random.default_rng()
         self.answered: Counter[Answered] = Counter()
         self.outcomes: Counter[Outcome] = Counter()
         self.problems: Counter[str] = Counter()
@@ -130,7 +112,7 @@ class EndpointAdvisor:
         return Path(self._endpoint.model).name
 
     @property
-    def circuit(self) -> State:
+    def circuit(self) -> CircuitState:
         """Whether the server is asked (``closed``), left alone, or just tried again."""
         return self._circuit.state
 
@@ -151,7 +133,7 @@ class EndpointAdvisor:
             the model answered. What it did not answer is worth asking again, not keeping.
 
         Raises:
-            InputError: a name cannot be told; or, before the server has ever answered, it
+            InputError: a name that no prompt can hold; or, before the server has ever answered, it
                 cannot be reached, redirects, or answers with a status that waiting won't mend.
         """
         chats = messages(prompts, self._template)
@@ -170,12 +152,12 @@ class EndpointAdvisor:
                 scores[row, options] = self._scores(prompts.take([row]), options, reply)
                 heard[row] = True
                 self.tokens_read += reply.prompt_tokens
-        told = np.zeros(prompts.candidates.shape, np.float32)
-        told[heard] = with_floor(scores[heard], prompts.candidates[heard])
+        answers = np.zeros(prompts.candidates.shape, np.float32)
+        answers[heard] = with_floor(scores[heard], prompts.candidates[heard])
         if not heard.all():
-            told[~heard] = self._fallback.log_probabilities(prompts.take(np.flatnonzero(~heard)))
+            answers[~heard] = self._fallback.log_probabilities(prompts.take(np.flatnonzero(~heard)))
             self.answered["fallback"] += int(np.count_nonzero(~heard))
-        return told, heard
+        return answers, heard
 
     def _scores(
         self, prompt: Prompts, options: NDArray[np.intp], reply: Reply
@@ -198,18 +180,18 @@ class EndpointAdvisor:
             async with slots:
                 return await self._reply(client, chat)
 
-        async with self._endpoint.client() as client:
+        async with self._endpoint.client(self._before_retry) as client:
             # The first finds out how to ask, and whether the settings are right.
             alone = 1 if self._form is None else 0
             first = [await one(chat) for chat in chats[:alone]]
             return first + await asyncio.gather(*map(one, chats[alone:]))
 
-    async def _reply(self, client: httpx2.AsyncClient, chat: list[Message]) -> Reply | None:
+    async def _reply(self, client: AsyncOpenAI, chat: list[Message]) -> Reply | None:
         if not self._circuit.admits():
             self.problems["circuit"] += 1
             return None
         try:
-            reply = await self._persistently(client, chat)
+            reply = await self._formed(client, chat)
         except EndpointError as problem:
             self._given_up(problem)
             return None
@@ -222,7 +204,7 @@ class EndpointAdvisor:
     def _given_up(self, problem: EndpointError) -> None:
         self.problems[problem.what] += 1
         if self._form is None and problem.mistaken:
-            # It must be told every time; a circuit that opened would hide it.
+            # It must be said every time; a circuit that opened would hide it.
             self._circuit.abandoned()
             raise self._endpoint.mistake(problem) from problem
         if problem.status in REFUSED:
@@ -230,21 +212,13 @@ class EndpointAdvisor:
         else:
             self._circuit.failed()
 
-    async def _persistently(self, client: httpx2.AsyncClient, chat: list[Message]) -> Reply:
-        for attempt in itertools.count():
-            try:
-                return await self._formed(client, chat)
-            except EndpointError as problem:
-                wait = FIRST_WAIT * 2.0**attempt * self._chance.uniform(0.5, 1.0)
-                wait = max(wait, problem.retry_after or 0.0)
-                last = attempt >= self._retries or self._circuit.state == "open"
-                if not problem.passing or last or wait > LONGEST_WAIT:
-                    raise
-            self.retried += 1
-            await asyncio.sleep(wait)
-        raise AssertionError("counting never ends")
+    def _before_retry(self) -> None:
+        """Ends the retries of all questions once the circuit has opened."""
+        if self._circuit.state == "open":
+            raise EndpointError("circuit")
+        self.retried += 1
 
-    async def _formed(self, client: httpx2.AsyncClient, chat: list[Message]) -> Reply:
+    async def _formed(self, client: AsyncOpenAI, chat: list[Message]) -> Reply:
         forms = [self._form] if self._form else _FORMS
         for form in forms:
             try:

@@ -1,6 +1,6 @@
-"""What an OpenAI-compatible server's reply to a chat says: a text, and perhaps logprobs.
+"""Parses an OpenAI-compatible server's reply to a chat: a text, and perhaps log-probabilities.
 
-Replies are hostile until parsed: shapes and types are checked, numbers are finite.
+Replies are not trusted: their shapes and types are checked, and that numbers are finite.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def label_scores(tokens: Sequence[Token], count: int) -> NDArray[np.float64] | N
 
     Returns:
         float64 [count], not normalised; ``-inf`` for labels that are not among the likeliest.
-        ``None`` where the answer does not begin with a label, or nothing is told of it.
+        ``None`` where the answer does not begin with a label, or has no alternatives.
     """
     known = labels(count)
     scores = np.full(count, -np.inf)
@@ -108,5 +108,7 @@ def label_scores(tokens: Sequence[Token], count: int) -> NDArray[np.float64] | N
 def _open(text: str, known: Sequence[str]) -> list[int]:
     """The labels that an answer with this beginning may have or has."""
     # SentencePiece writes a blank as U+2581.
-    told = "".join(text.replace("\u2581", " ").split()).upper()
-    return [i for i, label in enumerate(known) if label.startswith(told) or told.startswith(label)]
+    begun = "".join(text.replace("\u2581", " ").split()).upper()
+    return [
+        i for i, label in enumerate(known) if label.startswith(begun) or begun.startswith(label)
+    ]

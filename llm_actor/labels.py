@@ -11,9 +11,6 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-ONE_TOKEN = 26 + 26**2
-"""So many labels, up to [ZZ], are one token each for the embedded model."""
-
 _FOUND = re.compile(r"\[\s*([A-Za-z]{1,3})\s*\]")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -29,7 +26,7 @@ def label(place: int) -> str:
 
 
 def labels(count: int) -> list[str]:
-    """The first so many."""
+    """The first ``count`` labels, in order."""
     return [label(place) for place in range(count)]
 
 
@@ -43,9 +40,9 @@ def labelled(answer: str, count: int) -> int | None:
         count: lines in its prompt.
     """
     known: Sequence[str] = labels(count)
-    told = [match.upper() for match in _FOUND.findall(answer)]
-    told += re.findall(r"[A-Z]{1,3}", answer.strip().strip(".:)")) if _bare(answer) else []
-    places = [known.index(f"[{letters}]") for letters in told if f"[{letters}]" in known]
+    letters_found = [match.upper() for match in _FOUND.findall(answer)]
+    letters_found += re.findall(r"[A-Z]{1,3}", answer.strip().strip(".:)")) if _bare(answer) else []
+    places = [known.index(f"[{letters}]") for letters in letters_found if f"[{letters}]" in known]
     return places[0] if places else None
 
 

@@ -1,4 +1,4 @@
-"""How busy a batcher is: counts since its start, and times over the last requests."""
+"""Measures a batcher: counts since its start, and times over the last requests."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Protocol
 import numpy as np
 
 WINDOW = 1_000
-"""Requests, and batches, over which times are summed up."""
+"""So many of the last requests, and of the last batches, make up medians and rates."""
 
 
 class Watcher(Protocol):
-    """Is told what a batcher does, on the batcher's event loop."""
+    """Hears what a batcher does, on the batcher's event loop."""
 
     def came(self, prompts: int, cached: int, joined: int) -> None:
         """A request came; the answers to ``cached`` of its prompts were known already.
@@ -35,7 +35,7 @@ class Watcher(Protocol):
     def ended(
         self, prompts: int, seconds: float, failed: bool, fallbacks: int, tokens: int
     ) -> None:
-        """The advisor was at a batch for ``seconds``.
+        """The advisor took ``seconds`` for a batch.
 
         ``fallbacks`` answers were a fallback's; a language model read ``tokens`` of prompts, 0
         where the advisor does not count them.
@@ -48,12 +48,12 @@ class Load:
     """A batcher's figures. Times are 0 where nothing was measured yet.
 
     Attributes:
-        requests: calls.
-        prompts: their prompts.
+        requests: calls of callers.
+        prompts: prompts in those calls.
         cached: prompts whose answers were known already.
         joined: prompts equal to one that was being asked.
         asked: prompts that went to the advisor.
-        batches: calls of the advisor.
+        batches: batches that went to the advisor.
         largest: prompts of the largest batch.
         failures: requests that failed.
         fallbacks: prompts that a fallback answered in the advisor's place.
@@ -62,7 +62,7 @@ class Load:
         latency_median: seconds from a request's coming to its answer (recent requests).
         latency_p99: the same, 99th percentile.
         prompts_per_second: of the advisor's own time (recent batches).
-        asking: prompts of the batch that the advisor is at now.
+        asking: prompts of the batch that the advisor is answering now.
         tokens: of prompts, as the language model counts them; 0 where the advisor doesn't.
         tokens_per_second: of the advisor's own time (recent batches). What prompts share counts
             in every one of them, though it may be computed once.

@@ -1,4 +1,4 @@
-"""Loading a language model: native classes, safetensors, and one message when it fails."""
+"""Loads a language model from safetensors, without code of its own, or says why it cannot."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from envs.errors import InputError
 from llm_actor.budget import out_of_memory
+from llm_actor.registry import PHI, DType
 
-PHI = "microsoft/Phi-3.5-mini-instruct"
-"""The paper's model, by its hub id."""
+ATTENTION = "sdpa"
+"""The attention implementation. Flash attention takes no 4-D masks, which scoring needs."""
 
 MOST_HEADER = 100 * 2**20
 """Bytes of a header of safetensors, which its own library refuses beyond."""
@@ -29,24 +30,19 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Which model, and how it is held.
+    """Which model, and how it is loaded.
 
     Attributes:
         model: a hub id, or a folder in the form of ``save_pretrained``.
         revision: branch, tag or commit of a hub model; a commit pins it.
         device: ``auto`` (a GPU where there is one), or PyTorch's name of one.
-        dtype: of the weights; ``auto`` is bfloat16 on a GPU and float32 elsewhere.
-        attention: the attention implementation. Flash attention takes no 4-D masks, which
-            scoring needs.
-        offline: use what is on the disk and never ask the hub.
+        dtype: number format of the weights; ``auto`` is bfloat16 on a GPU and float32 elsewhere.
     """
 
     model: str = PHI
     revision: str | None = None
     device: str = "auto"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    attention: Literal["sdpa", "eager"] = "sdpa"
-    offline: bool = False
+    dtype: DType = "auto"
 
     def where(self) -> torch.device:
         """The device.
@@ -96,7 +92,8 @@ def load(source: ModelSource) -> tuple[Any, Any]:
     common: dict[str, Any] = {
         "revision": source.revision or "main",
         "trust_remote_code": False,
-        "local_files_only": source.offline,
+        # A folder is all there is to it; HF_HUB_OFFLINE=1 keeps everything else from the hub.
+        "local_files_only": _is_folder(source.model),
     }
     _check_memory(source, device, dtype)
     try:
@@ -104,7 +101,7 @@ def load(source: ModelSource) -> tuple[Any, Any]:
         model = AutoModelForCausalLM.from_pretrained(
             source.model,
             dtype=dtype,
-            attn_implementation=source.attention,
+            attn_implementation=ATTENTION,
             use_safetensors=True,
             **common,
         )
@@ -174,7 +171,9 @@ def _numbers_in(file: Path) -> int:
             if length > MOST_HEADER:
                 return 0
             header = json.loads(opened.read(length))
-        return sum(math.prod(told["shape"]) for name, told in header.items() if name[:2] != "__")
+        return sum(
+            math.prod(tensor["shape"]) for name, tensor in header.items() if name[:2] != "__"
+        )
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         # Loading says what is wrong with it.
         return 0
@@ -186,8 +185,8 @@ def free_memory() -> int | None:
     ``None`` where the system does not tell (macOS).
     """
     try:
-        told = dict(line.split(":") for line in MEMORY.read_text(encoding="ascii").splitlines())
-        free = 1024 * int(told["MemAvailable"].split()[0])
+        lines = dict(line.split(":") for line in MEMORY.read_text(encoding="ascii").splitlines())
+        free = 1024 * int(lines["MemAvailable"].split()[0])
     except (OSError, ValueError, KeyError):
         return None
     try:

@@ -1,4 +1,4 @@
-"""GPU or CPU: where an advisor's replicas run, given what a cluster has and what is free."""
+"""Decides whether an advisor's actors run on GPUs or on CPU, by what the cluster has free."""
 
 from __future__ import annotations
 
@@ -10,31 +10,28 @@ from envs.errors import InputError
 from llm_actor.selection import AdvisorSpec
 
 SHARE = 0.001
-"""Of a custom resource, per replica."""
-
+"""Of a custom resource, per actor."""
 
 _RAYS_OWN = frozenset({"CPU", "GPU", "memory", "object_store_memory"})
 
 
 @dataclass(frozen=True)
 class Need:
-    """What is asked of a cluster.
+    """What an advisor's actors ask of a cluster.
 
     Attributes:
-        gpus: per replica. ``auto`` is one where the advisor holds a model and as many are
-            free, else none; a number is waited for, as Ray does.
-        accelerator: Ray's name of the GPU's type, such as ``H100``; ``None`` is any.
-        require_gpu: refuse at once rather than wait or run on CPU.
-        resource: name of a custom resource of Ray's; replicas run on nodes that have it.
-        replicas: processes of their own, each with the whole model.
+        gpus: GPUs of each actor. ``auto`` is one where the advisor holds a model and as many
+            are free as there are actors, else none. A number is waited for where GPUs are busy,
+            and refused where the cluster has not as many.
+        resource: name of a custom resource of Ray's; the actors run on nodes that have it.
+            ``accelerator_type:H100`` is Ray's own name for nodes with such a GPU.
+        replicas: actors, each with the whole model.
 
     Raises:
         InputError: a number out of range.
     """
 
     gpus: Literal["auto"] | float = "auto"
-    accelerator: str | None = None
-    require_gpu: bool = False
     resource: str | None = None
     replicas: int = 1
 
@@ -42,20 +39,23 @@ class Need:
         if self.replicas < 1 or (self.gpus != "auto" and not self.gpus >= 0):
             raise no_gpu(f"{self.replicas} replicas with {self.gpus} GPUs each were asked for")
 
+    @property
+    def requires_gpu(self) -> bool:
+        """Whether a GPU was asked for by number."""
+        return self.gpus not in ("auto", 0)
+
 
 @dataclass(frozen=True)
-class Place:
-    """Where a replica runs.
+class Placement:
+    """Where an actor runs.
 
     Attributes:
-        gpus: that Ray keeps for it, a fraction is shared with others; 0 runs on CPU.
-        accelerator: Ray's name of the GPU's type; ``None`` is any.
-        reason: why it is so, one clause.
-        resource: of the nodes; ``None`` is any node.
+        gpus: GPUs that Ray reserves for the actor; a fraction shares one. 0 runs on CPU.
+        reason: why there, as a clause for people.
+        resource: custom resource of the nodes; ``None`` is any node.
     """
 
     gpus: float
-    accelerator: str | None
     reason: str
     resource: str | None = None
 
@@ -67,10 +67,10 @@ class Place:
 
 def placed(
     spec: AdvisorSpec, need: Need, total: Mapping[str, float], free: Mapping[str, float]
-) -> Place:
-    """Decides where replicas run, all of them in the same way.
+) -> Placement:
+    """Decides where actors run, all of them in the same way.
 
-    Free GPUs are counted whatever their type and machine: Ray tells no more of them.
+    Free GPUs are counted whatever their machine: Ray tells no more of them.
 
     Args:
         spec: which advisor.
@@ -79,27 +79,28 @@ def placed(
         free: those that nobody uses.
 
     Raises:
-        InputError: no GPU although one is required, fewer free ones than replicas, or no node
-            with the resource.
+        InputError: fewer GPUs in the cluster than were asked for, fewer free ones than actors,
+            or no node with the resource.
     """
     if need.resource and not total.get(need.resource):
         raise _no_node(need.resource, total)
     cpu = _why_cpu(spec, need)
+    if need.gpus != "auto" and need.requires_gpu:
+        if cpu or total.get("GPU", 0) < need.gpus * need.replicas:
+            raise no_gpu(
+                f"{need.gpus * need.replicas:g} GPUs were asked for, but "
+                + (cpu or f"the cluster has {total.get('GPU', 0):g}")
+            )
+        return Placement(float(need.gpus), "as many were asked for", need.resource)
+    # No more than are needed, since an autoscaler may know no limit.
+    fitting = 0 if cpu else int(min(need.replicas, free.get("GPU", 0)))
+    if fitting >= need.replicas:
+        return Placement(1.0, "as many are free", need.resource)
+    if fitting:
+        raise no_gpu(f"the free GPUs suffice for {fitting} of {need.replicas} replicas")
     if cpu is None:
-        each = 1.0 if need.gpus == "auto" else float(need.gpus)
-        # No more than are needed, since an autoscaler may know no limit.
-        most = min(float(need.replicas), free.get("GPU", 0) / each)
-        fitting = 0 if _unknown(need, total) else int(most)
-        waits = need.gpus != "auto" and not need.require_gpu
-        if fitting >= need.replicas or waits:
-            why = "as many were asked for" if waits else "as many are free"
-            return Place(each, need.accelerator, why, need.resource)
-        if fitting:
-            raise no_gpu(f"the free GPUs suffice for {fitting} of {need.replicas} replicas")
-        cpu = _unknown(need, total) or "no node has a free GPU"
-    if need.require_gpu:
-        raise no_gpu(f"a GPU is required, but {cpu}")
-    return Place(0, None, cpu, need.resource)
+        cpu = "no node has a free GPU" if total.get("GPU") else "the cluster has no GPU"
+    return Placement(0, cpu, need.resource)
 
 
 def _why_cpu(spec: AdvisorSpec, need: Need) -> str | None:
@@ -110,16 +111,8 @@ def _why_cpu(spec: AdvisorSpec, need: Need) -> str | None:
     return "0 GPUs were asked for" if need.gpus == 0 else None
 
 
-def _unknown(need: Need, total: Mapping[str, float]) -> str | None:
-    if not total.get("GPU"):
-        return "the cluster has no GPU"
-    if need.accelerator and f"accelerator_type:{need.accelerator}" not in total:
-        return f"the cluster has no {need.accelerator}"
-    return None
-
-
 def _no_node(resource: str, total: Mapping[str, float]) -> InputError:
-    known = sorted(name for name in total if name not in _RAYS_OWN and ":" not in name)
+    known = sorted(name for name in total if name not in _RAYS_OWN and not name.startswith("node:"))
     return InputError(
         f"no node of the cluster has the resource {resource!r}",
         where="advisor",

@@ -1,4 +1,4 @@
-"""What an advisor is told about each signature: the graph's records, rounded and filtered.
+"""The question to an advisor about each signature: the graph's records, rounded and filtered.
 
 Numbers are rounded (:data:`REWARD_STEP`, :data:`SHARE_STEP`) so that a prompt changes only
 when its meaning does, and signatures with the same records share one prompt.
@@ -17,10 +17,10 @@ from kg_actor import Records
 from kg_actor.filtering import open_actions
 
 REWARD_STEP = 0.1
-"""Mean rewards are told to this precision."""
+"""Mean rewards are rounded to a multiple of this."""
 
 SHARE_STEP = 0.01
-"""Shares of true classes and confidences are told to this precision."""
+"""Shares of true classes and confidences are rounded to a multiple of this."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class Prompts:
         Only the reward records that the prompt shows count: those of its candidates, for the
         predicted class and for the classes the signature is confused with.
         """
-        told = np.zeros((len(self), len(self.catalogue.classes)), dtype=np.bool_)
-        told[np.arange(len(self)), self.predicted] = True
-        told |= self.shares > 0
+        shown_types = np.zeros((len(self), len(self.catalogue.classes)), dtype=np.bool_)
+        shown_types[np.arange(len(self)), self.predicted] = True
+        shown_types |= self.shares > 0
         own = np.concatenate(
             [self.predicted[:, None].astype(np.float32), self.confidence[:, None], self.shares],
             axis=1,
@@ -68,18 +68,18 @@ class Prompts:
         for row, chosen, kind in zip(
             _bytes(own),
             _bytes(self.candidates),
-            _bytes(np.concatenate([told, self.candidates], axis=1)),
+            _bytes(np.concatenate([shown_types, self.candidates], axis=1)),
             strict=True,
         ):
             shown = rewards.get(kind)
             if shown is None:
-                types, actions = np.split(np.frombuffer(kind, np.bool_), [told.shape[1]])
+                types, actions = np.split(np.frombuffer(kind, np.bool_), [shown_types.shape[1]])
                 shown = rewards[kind] = self.rewards[np.ix_(types, actions)].tobytes()
             keys.append(row + chosen + shown)
         return keys
 
     def take(self, rows: Sequence[int] | NDArray[np.integer]) -> Prompts:
-        """Some of the prompts."""
+        """The prompts of these rows."""
         return Prompts(
             self.predicted[rows],
             self.confidence[rows],

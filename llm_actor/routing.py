@@ -1,4 +1,4 @@
-"""Which replica of a language model answers a prompt: always the same one, for its cache.
+"""Chooses the replica that answers a prompt: always the same one, so that its cache helps.
 
 Rendezvous hashing (Thaler and Ravishankar, 1998): when a replica goes, only its own prompts
 move, and they spread over all others.

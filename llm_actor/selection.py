@@ -3,98 +3,102 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from hashlib import blake2b
 from math import inf
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any
 
 from envs.errors import InputError
-from llm_actor.advisor import Advisor, GraphReader
+from llm_actor import registry
+from llm_actor.advisor import Advisor
+from llm_actor.registry import EMBEDDED, DType, Mode
 
-Kind = Literal["graph-reader", "embedded", "transformers", "endpoint"]
+_LEAST = {"token_budget": 1, "retries": 0, "concurrency": 1}
 
-EMBEDDED = Path(__file__).with_name("embedded") / "weights"
-"""The model that ships with the package."""
-
-
-_LEAST = {"token_budget": 1, "retries": 0, "concurrency": 1, "circuit_failures": 1}
+_WITHOUT_INFLUENCE = frozenset(
+    {"device", "token_budget", "api_key_env", "timeout_seconds", "retries", "concurrency"}
+)
+"""Options that answers do not depend on."""
 
 
 @dataclass(frozen=True)
 class AdvisorSpec:
-    """An advisor to be built. Fields that its kind has no use for are ignored.
+    """An advisor to be built.
+
+    Every option but ``kind`` is ``None`` where it was not given, and then has the default of the
+    kind (:mod:`llm_actor.registry`). An option that the kind has no use for is refused.
 
     Attributes:
-        kind: ``graph-reader`` uses no language model, ``embedded`` the one that ships with the
-            package, ``transformers`` any causal one, ``endpoint`` that of an OpenAI-compatible
-            server.
+        kind: its name in the registry, such as ``graph-reader`` or ``endpoint``.
         temperature: of the graph reader's softmax, in reward units; an endpoint falls back on
             the graph reader.
-        model: hub id or folder (``None`` is the paper's), or the endpoint's name for its model.
+        model: hub id or folder, or the endpoint's name for its model.
         revision: branch, tag or commit of a hub model.
         device: ``auto``, or PyTorch's name of one.
-        dtype: of the weights; ``auto`` is bfloat16 on a GPU and float32 elsewhere.
-        attention: the attention implementation.
-        offline: use what is on the disk and never ask the hub.
+        dtype: number format of the weights.
         mode: ``score`` weighs every candidate, ``generate`` lets the model write an answer.
-        template: the prompt template's file; ``None`` is the package's own.
-        token_budget: most tokens of a batch, padding included; ``None`` suits the device.
-        url: of the endpoint.
+        template: the prompt template's file.
+        token_budget: most tokens of a model's batch, padding included.
+        url: the endpoint's base URL.
         api_key_env: environment variable that holds the endpoint's key.
-        timeout_seconds: for one request to the endpoint.
-        retries: of a request that may do better later.
+        timeout_seconds: time limit of one request to the endpoint.
+        retries: how often a failed request is made again.
         concurrency: requests at a time.
-        circuit_failures: prompts given up in a row after which the endpoint is left alone.
-        circuit_cooldown: seconds until it is tried again.
 
     Raises:
-        InputError: an unknown kind, a number out of range, or an endpoint without its url.
+        InputError: an unknown kind, an option that it has no use for, one that it needs and that
+            is missing, or a number out of range.
     """
 
-    kind: Kind = "graph-reader"
-    temperature: float = 0.25
+    kind: str = "graph-reader"
+    temperature: float | None = None
     model: str | None = None
     revision: str | None = None
-    device: str = "auto"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    attention: Literal["sdpa", "eager"] = "sdpa"
-    offline: bool = False
-    mode: Literal["score", "generate"] = "score"
+    device: str | None = None
+    dtype: DType | None = None
+    mode: Mode | None = None
     template: Path | None = None
     token_budget: int | None = None
     url: str | None = None
     api_key_env: str | None = None
-    timeout_seconds: float = 60.0
-    retries: int = 3
-    concurrency: int = 8
-    circuit_failures: int = 5
-    circuit_cooldown: float = 30.0
+    timeout_seconds: float | None = None
+    retries: int | None = None
+    concurrency: int | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise _bad(f"{self.kind!r} is no kind of advisor", ", ".join(get_args(Kind)))
-        for name in ("temperature", "timeout_seconds", "circuit_cooldown"):
-            if not 0 < getattr(self, name) < inf:
-                raise _bad(f"{name} is {getattr(self, name)}", "a number above 0")
+        uses, options = registry.kind(self.kind).uses, self.options
+        useless = [name for name in options if name not in uses]
+        if useless:
+            raise _bad(
+                f"{self.kind} has no use for {' and '.join(useless)}",
+                f"{self.kind} with {', '.join(uses)} or fewer of them" if uses else "no option",
+            )
+        missing = [name for name in registry.kind(self.kind).required if not options.get(name)]
+        if missing:
+            raise _bad(f"{self.kind} needs {' and '.join(missing)}", "a value for each")
+        for name in ("temperature", "timeout_seconds"):
+            if not 0 < options.get(name, 1.0) < inf:
+                raise _bad(f"{name} is {options[name]}", "a number above 0")
         for name, least in _LEAST.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise _bad(f"{name} is {value}", f"at least {least}")
-        if self.kind == "endpoint" and not (self.url and self.model):
-            raise _bad("an endpoint has no url or no model", "both")
+            if options.get(name, least) < least:
+                raise _bad(f"{name} is {options[name]}", f"at least {least}")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that were given, besides the kind."""
+        every = {field.name: getattr(self, field.name) for field in fields(self)[1:]}
+        return {name: value for name, value in every.items() if value is not None}
 
     @property
     def holds_model(self) -> bool:
         """Whether the advisor's own process computes with a language model."""
-        return self.kind in ("embedded", "transformers")
+        return registry.kind(self.kind).holds_model
 
     @property
     def name(self) -> str:
-        """A short name that reports show."""
-        if self.kind in ("graph-reader", "embedded"):
-            return self.kind
-        return Path(self._model()).name
+        """A short name that reports show: the model's without its folder or owner, or the kind."""
+        return Path(str(self._resolved().get("model") or self.kind)).name
 
     @property
     def other_template(self) -> bool:
@@ -117,36 +121,21 @@ class AdvisorSpec:
         Raises:
             InputError: the template cannot be read.
         """
+        found = self._resolved()
         decisive: dict[str, object] = {"kind": self.kind}
-        if self.kind in ("graph-reader", "endpoint"):
-            decisive["temperature"] = self.temperature
-        if self.kind == "endpoint":
-            decisive |= {"url": self.url, "model": self.model}
+        decisive |= {name: found[name] for name in found if name not in _WITHOUT_INFLUENCE}
         if self.holds_model:
-            decisive |= {
-                "model": self._model(),
-                "files": _files(Path(self._model())),
-                **{key: getattr(self, key) for key in ("revision", "dtype", "attention", "mode")},
-            }
-        if self.kind != "graph-reader":
-            from llm_actor.text import Template
+            decisive["files"] = _files(Path(str(found.get("model") or EMBEDDED)))
+        if "template" in found:
+            from llm_actor.text import DEFAULT_TEMPLATE, Template
 
-            decisive["template"] = asdict(Template.read(self._template()))
-        return blake2b(json.dumps(decisive, sort_keys=True).encode(), digest_size=16).hexdigest()
+            decisive["template"] = asdict(Template.read(self.template or DEFAULT_TEMPLATE))
+        text = json.dumps(decisive, sort_keys=True, default=str)
+        return blake2b(text.encode(), digest_size=16).hexdigest()
 
-    def _model(self) -> str:
-        if self.kind == "embedded":
-            return str(EMBEDDED)
-        if self.model is not None:
-            return self.model
-        from llm_actor.model_files import PHI
-
-        return PHI
-
-    def _template(self) -> Path:
-        from llm_actor.text import DEFAULT_TEMPLATE
-
-        return self.template or DEFAULT_TEMPLATE
+    def _resolved(self) -> dict[str, Any]:
+        """All options of the kind, those that were not given by their defaults."""
+        return {**registry.kind(self.kind).defaults, **self.options}
 
 
 def build(spec: AdvisorSpec) -> Advisor:
@@ -155,44 +144,7 @@ def build(spec: AdvisorSpec) -> Advisor:
     Raises:
         InputError: the model or the template cannot be used.
     """
-    if spec.kind == "graph-reader":
-        return GraphReader(spec.temperature)
-    if spec.kind == "endpoint":
-        return _endpoint(spec, spec.url or "", spec.model or "")
-    from llm_actor.text import Template
-
-    # A template that cannot be used is told at once, not after the minutes that a model takes.
-    Template.read(spec._template())
-    from llm_actor.model_files import ModelSource
-    from llm_actor.transformers_advisor import TransformersAdvisor
-
-    source = ModelSource(
-        spec._model(),
-        spec.revision if spec.kind == "transformers" else None,
-        spec.device,
-        spec.dtype,
-        spec.attention,
-        # What ships with the package is never looked for on the hub.
-        offline=spec.offline or spec.kind == "embedded",
-    )
-    return TransformersAdvisor(source, spec.mode, spec._template(), spec.token_budget)
-
-
-def _endpoint(spec: AdvisorSpec, url: str, model: str) -> Advisor:
-    from llm_actor.circuit import Circuit
-    from llm_actor.endpoint_advisor import EndpointAdvisor
-
-    return EndpointAdvisor(
-        url,
-        model,
-        api_key_env=spec.api_key_env,
-        timeout_seconds=spec.timeout_seconds,
-        retries=spec.retries,
-        concurrency=spec.concurrency,
-        template=spec._template(),
-        circuit=Circuit(spec.circuit_failures, spec.circuit_cooldown),
-        fallback=GraphReader(spec.temperature),
-    )
+    return registry.kind(spec.kind).make(**spec.options)
 
 
 def _files(folder: Path) -> list[tuple[str, int, int]]:
@@ -205,4 +157,9 @@ def _files(folder: Path) -> list[tuple[str, int, int]]:
 
 
 def _bad(what: str, expected: str) -> InputError:
-    return InputError(what, where="advisor", expected=expected, mend="Check the settings 'advice'")
+    return InputError(
+        what,
+        where="advisor",
+        expected=expected,
+        mend="Change the settings advice.*; kirl advisor list shows who takes which",
+    )

@@ -109,16 +109,11 @@ class Template:
         except InputError as error:
             raise _bad(error.what, path) from error
 
-    @property
-    def beginning(self) -> str:
-        """What all user parts begin with."""
-        return self.user[: min(self.user.index(place) for place in PLACEHOLDERS)]
-
     def fill(self, attack: str, records: str, actions: str) -> list[Message]:
         """The system and the user part of one prompt; the answer begins with ``assistant``."""
-        told = dict(zip(PLACEHOLDERS, (attack, records, actions), strict=True))
+        texts = dict(zip(PLACEHOLDERS, (attack, records, actions), strict=True))
         # One sweep: a placeholder's name inside of what is filled in is not filled in again.
-        user = re.sub(r"\{\w*\}", lambda match: told[match[0]], self.user)
+        user = re.sub(r"\{\w*\}", lambda match: texts[match[0]], self.user)
         return [{"role": "system", "content": self.system}, {"role": "user", "content": user}]
 
 
@@ -173,7 +168,7 @@ def messages(prompts: Prompts, template: Template) -> list[list[Message]]:
     """Every prompt's system and user part, in order.
 
     Raises:
-        InputError: a name of the catalogue cannot be told.
+        InputError: a name of the catalogue that no prompt can hold.
     """
     types = printable_names(prompts.catalogue.class_names)
     actions = printable_names(prompts.catalogue.action_names)
@@ -184,7 +179,7 @@ def _one(
     prompts: Prompts, row: int, template: Template, types: tuple[str, ...], actions: tuple[str, ...]
 ) -> list[Message]:
     predicted, shares = int(prompts.predicted[row]), prompts.shares[row]
-    order = told_types(predicted, shares)
+    order = shown_types(predicted, shares)
     percents = [round(100 * float(shares[i])) for i in order]
     if shares.any():
         records = ", ".join(f"{p} % {types[i]}" for p, i in zip(percents, order, strict=True))
@@ -204,7 +199,7 @@ def _one(
     return template.fill(attack, records, "\n".join(lines))
 
 
-def told_types(predicted: int, shares: np.typing.NDArray[np.float32]) -> list[int]:
+def shown_types(predicted: int, shares: np.typing.NDArray[np.float32]) -> list[int]:
     """The types that a prompt tells of: the predicted one, then the others by falling share."""
     others = [i for i in np.flatnonzero(shares > 0) if i != predicted]
     return [predicted, *sorted(map(int, others), key=lambda i: (-float(shares[i]), i))]

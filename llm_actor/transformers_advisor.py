@@ -93,7 +93,7 @@ class TransformersAdvisor:
         """See :class:`llm_actor.advisor.Advisor`.
 
         Raises:
-            InputError: a name cannot be told, or the memory does not suffice.
+            InputError: a name that no prompt can hold, or the memory does not suffice.
         """
         if not len(prompts):
             return np.zeros(prompts.candidates.shape, np.float32)
@@ -112,13 +112,6 @@ class TransformersAdvisor:
         """What the model reads, up to where its answer begins."""
         chats = messages(prompts, self._template)
         return [self._chat(chat, begin=True) + self._template.assistant for chat in chats]
-
-    def tokens_of(self, prompts: Prompts) -> list[int]:
-        """How many tokens the model reads of each prompt, chat format included."""
-        ids: list[list[int]] = self._tokenizer(self.texts(prompts), add_special_tokens=False)[
-            "input_ids"
-        ]
-        return list(map(len, ids))
 
     def _scored(self, prompts: Prompts) -> NDArray[np.float64]:
         options = [np.flatnonzero(row) for row in prompts.candidates]
@@ -179,8 +172,8 @@ class TransformersAdvisor:
     def _chat(self, chat: list[Message], begin: bool) -> str:
         from jinja2 import TemplateError
 
-        told: list[Any] = list(chat)
-        for attempt in (told, merged(chat)):
+        whole: list[Any] = list(chat)
+        for attempt in (whole, merged(chat)):
             try:
                 text: str = self._tokenizer.apply_chat_template(
                     attempt, tokenize=False, add_generation_prompt=begin
@@ -241,9 +234,9 @@ def understood(answer: str, actions: Sequence[Mitigation]) -> tuple[int | None, 
     if _plain(answer) in plain:
         return plain.index(_plain(answer)), "case"
     ids = [action.attack_id for action in actions]
-    told = [i for i in re.findall(r"\b[MT]\d{4}\b", answer.upper()) if i in ids]
-    if told:
-        return ids.index(told[0]), "attack_id"
+    mentioned = [i for i in re.findall(r"\b[MT]\d{4}\b", answer.upper()) if i in ids]
+    if mentioned:
+        return ids.index(mentioned[0]), "attack_id"
     # A chatty answer names the action in its first line, if anywhere.
     line = _plain(answer.strip().split("\n")[0])
     close = difflib.get_close_matches(line, plain, n=1, cutoff=0.6)

@@ -21,9 +21,10 @@ from envs import BetaPrior, Catalogue, InputError
 from envs.drift import Drift
 from envs.scenario import Matching
 from kg_actor import Lesson, lesson_files
-from llm_actor.batching import Limits
+from llm_actor import registry
 from llm_actor.placement import Need
-from llm_actor.selection import AdvisorSpec, Kind
+from llm_actor.registry import DType, Mode
+from llm_actor.selection import AdvisorSpec
 from rayapp import algorithms, settings_input
 from rayapp.algorithms import Algorithm
 from rayapp.learning import Flows, Learning, Settings
@@ -42,11 +43,6 @@ _Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Lambda = Annotated[float, Field(ge=0, le=1_000)]
 _PriorFlows = Annotated[float, Field(gt=0, le=1e9)]
 _FilePath = Annotated[Path, AfterValidator(_possible)]
-
-# What the advisors' own room has by default is the default here.
-_ADVISOR = AdvisorSpec()
-_NEED = Need()
-_LIMITS = Limits()
 
 _DEFAULT = "ppo-kg"
 
@@ -135,12 +131,17 @@ class CloningSettings(Settings):
 
 
 class AdviceSettings(Settings):
-    """Who reads the graph, and how."""
+    """Which advisor turns the graph's records into advice, and how.
 
-    advisor: Kind = "graph-reader"
-    """``graph-reader`` weighs actions by the rewards on record, ``embedded`` is the language
-    model that ships with kirl, ``transformers`` any causal one (the paper's Phi-3.5 by
-    default), ``endpoint`` one behind an OpenAI-compatible server."""
+    An option is ``None`` where it was not given, and then has the advisor's own default. One
+    that the advisor has no use for is refused (``kirl advisor list`` shows who takes which).
+    """
+
+    advisor: str = "graph-reader"
+    """Name of the advisor: ``graph-reader`` weighs actions by the rewards on record, ``embedded``
+    is the language model that ships with kirl, ``transformers`` any causal one (the paper's
+    Phi-3.5 by default), ``endpoint`` one behind an OpenAI-compatible server. Installed packages
+    may add others."""
 
     wait: bool = False
     """Whether training waits for a language model's answers. If it does, the same seed gives
@@ -148,104 +149,81 @@ class AdviceSettings(Settings):
     always waited for."""
 
     max_age: _Positive = 16
-    """Without ``wait``, versions of the graph that advice may lag behind."""
+    """Most versions of the graph that advice may lag behind when training does not wait."""
 
-    temperature: _Rate = _ADVISOR.temperature
-    """Of the graph reader's softmax, in reward units."""
+    temperature: _Rate | None = None
+    """Temperature of the graph reader's softmax, in reward units; ``None`` is 0.25."""
 
-    model: str | None = _ADVISOR.model
-    """Hub id or folder, or the endpoint's name for its model."""
+    model: str | None = None
+    """Hub id or folder of the model, or the endpoint's name for its model."""
 
-    revision: str | None = _ADVISOR.revision
-    """Branch, tag or commit of a hub model."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub model; a commit pins it. ``None`` is its main branch."""
 
-    device: str = _ADVISOR.device
-    """``auto``, or PyTorch's name of one."""
+    dtype: DType | None = None
+    """Number format of the weights; ``None`` is bfloat16 on a GPU and float32 elsewhere."""
 
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = _ADVISOR.dtype
-    """Of the weights; ``auto`` is bfloat16 on a GPU, float32 elsewhere."""
+    mode: Mode | None = None
+    """How the model is asked: ``score`` weighs every candidate action, ``generate`` lets it
+    write an answer as in the paper. ``None`` is score."""
 
-    attention: Literal["sdpa", "eager"] = _ADVISOR.attention
-    """Implementation of the attention."""
+    template: _FilePath | None = None
+    """File of the prompt template; ``None`` is the one that ships with kirl."""
 
-    offline: bool = _ADVISOR.offline
-    """Never ask the hub."""
+    token_budget: _Positive | None = None
+    """Most tokens of a model's batch, padding included. ``None`` is 16,384 on a GPU and 1,024 on
+    a CPU. It is halved where the memory does not suffice."""
 
-    mode: Literal["score", "generate"] = _ADVISOR.mode
-    """``score`` weighs every candidate, ``generate`` lets the model write an answer."""
+    gpus: Literal["auto"] | Annotated[float, Field(ge=0, allow_inf_nan=False)] = "auto"
+    """GPUs of each of the model's actors. ``auto`` takes one where one is free, a number is
+    waited for, or refused where the cluster has not as many, and 0 runs on CPU."""
 
-    template: _FilePath | None = _ADVISOR.template
-    """File of the prompt template."""
+    resource: str | None = None
+    """Name of a custom resource of Ray's; the model runs on nodes that have it.
+    accelerator_type:H100 is Ray's own name for nodes with such a GPU."""
 
-    token_budget: _Positive | None = _ADVISOR.token_budget
-    """Most tokens of a model's batch, padding included; ``None`` suits the device. It is halved
-    where the memory does not suffice."""
+    replicas: _Positive = 1
+    """Actors that share the prompts, each with the whole model."""
 
-    gpus: Literal["auto"] | Annotated[float, Field(ge=0, allow_inf_nan=False)] = _NEED.gpus
-    """That an actor asks for; ``auto`` is one where one is free, a number is waited for, and 0
-    runs on CPU."""
+    url: str | None = None
+    """Base URL of the endpoint, such as http://localhost:8000/v1."""
 
-    require_gpu: bool = _NEED.require_gpu
-    """Refuse to run a language model without one."""
+    api_key_env: str | None = None
+    """Name of the environment variable that holds the endpoint's key."""
 
-    accelerator: str | None = _NEED.accelerator
-    """Ray's name of the GPU's type, such as ``H100``; without such a GPU a language model runs
-    on CPU, or is refused (``require_gpu``)."""
+    timeout_seconds: _Rate | None = None
+    """Time limit of one request to the endpoint; ``None`` is 60."""
 
-    resource: str | None = _NEED.resource
-    """Name of a custom resource of Ray's; language models run on nodes that have it."""
+    retries: Annotated[int, Field(ge=0, strict=True)] | None = None
+    """How often a failed request to the endpoint is made again; ``None`` is 3."""
 
-    replicas: _Positive = _NEED.replicas
-    """Actors that share the prompts, one per GPU."""
-
-    max_prompts: _Positive = _LIMITS.max_prompts
-    """Most prompts of an actor's batch."""
-
-    max_batch_tokens: _Positive | None = _LIMITS.max_batch_tokens
-    """Most tokens of them, estimated; ``None`` does not look."""
-
-    max_wait_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = _LIMITS.max_wait_seconds
-    """That a prompt waits for company, at most."""
-
-    cache_size: Annotated[int, Field(ge=0, strict=True)] = _LIMITS.cache_size
-    """Answers that the training and each actor keep."""
-
-    url: str | None = _ADVISOR.url
-    """Of the endpoint."""
-
-    api_key_env: str | None = _ADVISOR.api_key_env
-    """Environment variable that holds the endpoint's key."""
-
-    timeout_seconds: _Rate = _ADVISOR.timeout_seconds
-    """For one request to the endpoint."""
-
-    retries: Annotated[int, Field(ge=0, strict=True)] = _ADVISOR.retries
-    """Of a request that may do better later."""
-
-    concurrency: _Positive = _ADVISOR.concurrency
-    """Requests at a time."""
-
-    circuit_failures: _Positive = _ADVISOR.circuit_failures
-    """Prompts given up in a row after which the endpoint is left alone."""
-
-    circuit_cooldown: _Rate = _ADVISOR.circuit_cooldown
-    """Seconds until it is tried again."""
+    concurrency: _Positive | None = None
+    """Requests to the endpoint at a time; ``None`` is 8."""
 
     def spec(self) -> AdvisorSpec:
-        """The advisor as its own room describes it; raises :class:`InputError`."""
+        """The advisor that these settings describe.
+
+        Raises:
+            InputError: there is no such advisor, it has no use for an option that was given, or
+                it lacks one that it needs.
+        """
         known = {field.name for field in dataclasses.fields(AdvisorSpec)}
-        given = self.model_dump(include=known)
-        return AdvisorSpec(kind=self.advisor, **given)
+        options = self.model_dump(include=known)
+        kind = registry.kind(self.advisor)
+        usual = AdviceSettings()
+        for name in ("gpus", "resource", "replicas"):
+            if not kind.holds_model and getattr(self, name) != getattr(usual, name):
+                raise InputError(
+                    f"{self.advisor} has no use for {name}: it has no model of its own",
+                    where="advisor",
+                    mend=f"Leave advice.{name} out",
+                )
+        on_cpu = self.gpus == 0 and "device" in kind.uses
+        return AdvisorSpec(self.advisor, device="cpu" if on_cpu else None, **options)
 
     def need(self) -> Need:
         """Where its actors run; raises :class:`InputError`."""
-        known = {field.name for field in dataclasses.fields(Need)}
-        return Need(**self.model_dump(include=known))
-
-    def limits(self) -> Limits:
-        """How its actors make batches, and how many answers are kept."""
-        known = {field.name for field in dataclasses.fields(Limits)}
-        return Limits(**self.model_dump(include=known))
+        return Need(self.gpus, self.resource, self.replicas)
 
 
 class GraphSettings(Settings):

@@ -28,7 +28,7 @@ def beside_runners(settings: TrainingSettings) -> list[Bundle]:
     needed: list[Bundle] = [{settings.graph.resource: SHARE}] if settings.graph.resource else []
     if settings.algorithm.advised and settings.advice.spec().holds_model:
         need = settings.advice.need()
-        gpus = float(need.require_gpu) if need.gpus == "auto" else need.gpus
+        gpus = 0.0 if need.gpus == "auto" else need.gpus
         one = {"GPU": gpus} if gpus else {}
         one |= {need.resource: SHARE} if need.resource else {}
         needed += [one] * need.replicas if one else []

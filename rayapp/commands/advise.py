@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -19,82 +19,29 @@ from kg_actor.records import ActionRecord
 from llm_actor import Advisor, GraphReader, Prompts, compose
 from llm_actor.advisor import FLOOR, ask
 from llm_actor.labels import label
-from llm_actor.selection import AdvisorSpec, Kind
+from llm_actor.selection import AdvisorSpec
 from llm_actor.text import DEFAULT_TEMPLATE, Template, messages
+from rayapp import config
 from rayapp.commands import console
 from rayapp.commands.graph import Address, AsJson, find_source
+from rayapp.config import AdviceSettings
 from rayapp.rl.reference import Reference
 from rayapp.runs import graphs
 from rayapp.runs.folder import RunFolder
 from rayapp.runs.graphs import as_input_error
 
-_USUAL = AdvisorSpec()
-
-Model = Annotated[
-    str | None,
-    typer.Option(help="Hub id or folder (transformers), or the endpoint's name for its model."),
-]
-Url = Annotated[str | None, typer.Option(help="Of an OpenAI-compatible endpoint.")]
-ApiKeyEnv = Annotated[
-    str | None, typer.Option(help="Environment variable that holds the endpoint's key.")
-]
-TimeoutSeconds = Annotated[
-    float | None,
-    typer.Option(help=f"For one request to an endpoint (default {_USUAL.timeout_seconds:g})."),
-]
-Retries = Annotated[
-    int | None, typer.Option(help=f"Of a request to an endpoint (default {_USUAL.retries}).")
-]
-Concurrency = Annotated[
-    int | None,
-    typer.Option(help=f"Requests to an endpoint at a time (default {_USUAL.concurrency})."),
-]
-CircuitFailures = Annotated[
-    int | None,
+Assignments = Annotated[
+    list[str] | None,
     typer.Option(
-        help="Prompts given up in a row after which an endpoint is left alone "
-        f"(default {_USUAL.circuit_failures})."
+        "--set",
+        metavar="advice.KEY=VALUE",
+        help="Set an option of the advisor, such as advice.model or advice.gpus=0; repeatable. "
+        "List them with: kirl settings advice.",
     ),
 ]
-CircuitCooldown = Annotated[
-    float | None,
-    typer.Option(help=f"Seconds until it is tried again (default {_USUAL.circuit_cooldown:g})."),
-]
 
-Mode = Annotated[
-    Literal["score", "generate"] | None,
-    typer.Option(help="Weigh every action (default), or let the model write an answer."),
-]
-Device = Annotated[
-    str | None, typer.Option(help="auto (default), cpu, cuda, ...: where the model computes.")
-]
-Dtype = Annotated[
-    Literal["auto", "float32", "bfloat16", "float16"] | None,
-    typer.Option(help="Of its weights (default auto: bfloat16 on a GPU, else float32)."),
-]
-Revision = Annotated[
-    str | None, typer.Option(help="Branch, tag or commit of a hub model (transformers).")
-]
-PromptTemplate = Annotated[
-    Path | None, typer.Option("--template", help="TOML file of the prompt template.")
-]
-Offline = Annotated[
-    bool | None, typer.Option("--offline", help="Use what is on the disk, never ask the hub.")
-]
-
-_MODELS: tuple[Kind, ...] = ("embedded", "transformers")
-_USERS: dict[str, tuple[Kind, ...]] = {
-    "model": ("transformers", "endpoint"),
-    "mode": _MODELS,
-    "device": _MODELS,
-    "dtype": _MODELS,
-    "revision": ("transformers",),
-    "template": ("embedded", "transformers", "endpoint"),
-    "offline": ("transformers",),
-}
-"""Who has a use for an option; all others are an endpoint's alone."""
-
-_EXAMPLE = "For example: kirl advise --run run --signature 17 --advisor embedded"
+USABLE = frozenset(field.name for field in fields(AdvisorSpec)) | {"advisor", "gpus"}
+"""Settings below ``advice`` that have an effect where an advisor is asked in this process."""
 
 
 @dataclass(frozen=True)
@@ -182,48 +129,24 @@ class Advice:
 
 def advise(
     run: Annotated[str, typer.Option(help=f"Where the graph is: {graphs.EXPECTED}.")],
-    signature: Annotated[int, typer.Option(help="Id of a signature.")],
+    signature: Annotated[int, typer.Option(help="Number of the signature to ask about.")],
     advisor: Annotated[
-        Kind | None, typer.Option(help="Who is asked (default: the run's own advisor).")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Name of the advisor to ask (default: the run's own, with its own options). "
+            "List them with: kirl advisor list.",
+        ),
     ] = None,
-    model: Model = None,
-    mode: Mode = None,
-    device: Device = None,
-    dtype: Dtype = None,
-    revision: Revision = None,
-    template: PromptTemplate = None,
-    offline: Offline = None,
-    url: Url = None,
-    api_key_env: ApiKeyEnv = None,
-    timeout_seconds: TimeoutSeconds = None,
-    retries: Retries = None,
-    concurrency: Concurrency = None,
-    circuit_failures: CircuitFailures = None,
-    circuit_cooldown: CircuitCooldown = None,
+    assignments: Assignments = None,
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what an advisor is told about a signature, and what it says."""
-    given = {
-        "mode": mode,
-        "device": device,
-        "dtype": dtype,
-        "revision": revision,
-        "template": template,
-        "offline": offline,
-        "url": url,
-        "api_key_env": api_key_env,
-        "timeout_seconds": timeout_seconds,
-        "retries": retries,
-        "concurrency": concurrency,
-        "circuit_failures": circuit_failures,
-        "circuit_cooldown": circuit_cooldown,
-    }
-    models = [model] if model is not None else []
-    if advisor is None:
-        spec = _own_spec(run, {"model": model, **given})
-    else:
-        (spec,) = chosen_specs([advisor], given, models)
+    options = given_options(assignments or [])
+    own = AdviceSettings() if advisor else _own_settings(run)
+    chosen = {"advisor": advisor} if advisor else {}
+    spec = own.model_copy(update=options | chosen).spec()
     with find_source(run, address) as found, as_input_error(run):
         records, graph = neighbourhood(found.graph, signature), found.graph
         note = found.note
@@ -246,72 +169,47 @@ def advice(
         reference: how advice becomes the reference policy.
 
     Raises:
-        InputError: the advisor cannot be built or cannot answer, or a name cannot be told.
+        InputError: the advisor cannot be built or cannot answer, or a name does not fit into a
+            prompt.
     """
     every = records_of(graph.counts(), graph.catalogue, graph.prior)
     prompts = compose(every, graph.catalogue).take([records.signature])
     built = console.loaded(spec)
     console.warn_of_template(spec)
-    told, own = ask(built, prompts)
+    answers, own = ask(built, prompts)
     # In double precision, so that rounding does not show in the sum.
-    probabilities = np.exp(told[0].astype(np.float64))
+    probabilities = np.exp(answers[0].astype(np.float64))
     promised = GraphReader().promised(prompts)[0]
     text = _text(spec, built, prompts)
     return Advice(spec, bool(own[0]), text, records, prompts, probabilities, promised, reference)
 
 
-def chosen_specs(
-    kinds: Sequence[Kind], given: Mapping[str, Any], models: Sequence[str] = ()
-) -> list[AdvisorSpec]:
-    """The advisors that options name; each gets the options that it has a use for.
-
-    Args:
-        kinds: of the advisors.
-        given: options by the fields of :class:`AdvisorSpec`; ``None`` was not given.
-        models: hub ids, folders, or an endpoint's names; those kinds that have a use for one
-            make an advisor of each.
+def given_options(assignments: Sequence[str]) -> dict[str, Any]:
+    """The settings below ``advice`` that ``--set`` gives, by their names.
 
     Raises:
-        InputError: an option is missing or out of range, or one is given that no advisor has a
-            use for.
+        InputError: not a setting, a value that does not fit, or a setting without effect here.
     """
-    told = {name: value for name, value in given.items() if value is not None}
-    for name in [*told, *(["model"] if models else [])]:
-        users = _users(name)
-        if not set(kinds) & set(users):
-            raise InputError(
-                f"{' and '.join(kinds)} has no use for {_option(name)}",
-                mend=f"Leave it out, or choose --advisor {' or '.join(users)}",
-            )
-    if "endpoint" in kinds and not (models and told.get("url")):
+    settings = config.load(None, assignments, {})
+    options = {name: getattr(settings.advice, name) for name in settings.advice.model_fields_set}
+    useless = sorted(settings.model_fields_set - {"advice"})
+    useless += [f"advice.{name}" for name in options if name not in USABLE]
+    if useless:
+        known = sorted(name for name in AdviceSettings.model_fields if name in USABLE)
         raise InputError(
-            "an endpoint needs --url and --model",
-            expected="for example --url http://localhost:8000/v1 --model phi",
+            f"--set {' and '.join(useless)} changes nothing here",
+            expected=f"advice.KEY=VALUE, where KEY is one of {', '.join(known)}",
+            mend="Leave it out; it is for kirl train",
         )
-    return [
-        AdvisorSpec(kind, model=model, **{n: told[n] for n in told if kind in _users(n)})
-        for kind in kinds
-        for model in ((models if kind in _users("model") else ()) or (None,))
-    ]
+    return options
 
 
-def _users(name: str) -> tuple[Kind, ...]:
-    return _USERS.get(name, ("endpoint",))
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
-def _own_spec(source: str, given: Mapping[str, Any]) -> AdvisorSpec:
-    """A run's own advisor; the graph reader for a graph that is no run's."""
-    told = [_option(name) for name, value in given.items() if value is not None]
-    if told:
-        raise InputError(f"{' and '.join(told)} without --advisor", mend=_EXAMPLE)
+def _own_settings(source: str) -> AdviceSettings:
+    """A run's own advice settings; the defaults for a graph that is no run's."""
     folder = RunFolder(Path(source))
     if not source.startswith(graphs.LIVE) and folder.exists():
-        return folder.manifest().settings.advice.spec()
-    return AdvisorSpec()
+        return folder.manifest().settings.advice
+    return AdviceSettings()
 
 
 def _reference(source: str) -> Reference:

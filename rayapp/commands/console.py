@@ -167,7 +167,7 @@ def loaded(spec: AdvisorSpec) -> Advisor:
         built = build(spec)
     device = getattr(built, "device", "")
     reason = "this machine has no GPU" if device == "cpu" else "this machine has one"
-    if spec.device != "auto":
+    if spec.device is not None:
         reason = f"its device is {spec.device}"
     shown = "CPU" if device == "cpu" else device
     err.print(f"{spec.name} runs on {shown}: {reason}", markup=False, soft_wrap=True)

@@ -17,7 +17,6 @@ from envs.drift import Drift
 from envs.scenario import Matching
 from kg_actor import Lesson
 from llm_actor import Advisor, GraphReader
-from llm_actor.batching import Limits
 from llm_actor.placement import Need
 from llm_actor.selection import AdvisorSpec
 from rayapp.rl import rllib_private
@@ -57,7 +56,6 @@ class KnowledgeConfig(AlgorithmConfig):
         self.advice_wait: bool = True
         self.advice_max_age: int = 16
         self.advisor_need: Need = Need()
-        self.advisor_limits: Limits = Limits()
         self.kl_direction: Direction = "reference_to_policy"
         self.kl_schedule: Schedule = Schedule()
         self.reference: Reference = Reference("hard")
@@ -138,7 +136,6 @@ class KnowledgeConfig(AlgorithmConfig):
         advice_wait: bool | None = None,
         advice_max_age: int | None = None,
         advisor_need: Need | None = None,
-        advisor_limits: Limits | None = None,
         kl_direction: Direction | None = None,
         kl_schedule: Schedule | None = None,
         reference: Reference | None = None,
@@ -166,7 +163,6 @@ class KnowledgeConfig(AlgorithmConfig):
             advice_wait: whether an iteration waits for all advice on the one before.
             advice_max_age: without it, versions of the graph that advice may lag behind.
             advisor_need: where a language model's actors run, and how many there are.
-            advisor_limits: of their batches, and of the answers that are kept.
             kl_direction: of the KL term (eq. 5 is ``policy_to_reference``).
             kl_schedule: lambda over environment steps.
             reference: how advice becomes the reference policy.
@@ -192,7 +188,6 @@ class KnowledgeConfig(AlgorithmConfig):
             "advice_wait": advice_wait,
             "advice_max_age": advice_max_age,
             "advisor_need": advisor_need,
-            "advisor_limits": advisor_limits,
             "kl_direction": kl_direction,
             "kl_schedule": kl_schedule,
             "reference": reference,

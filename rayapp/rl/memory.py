@@ -31,7 +31,7 @@ from kg_actor.graph import check_table
 from kg_actor.raykit import told_while_waiting
 from llm_actor import AdviceDesk, AdviceTable, Advisor
 from llm_actor import actor as advisor_actor
-from llm_actor.circuit import State
+from llm_actor.circuit import CircuitState
 from llm_actor.selection import AdvisorSpec, build
 from rayapp.rl import sharing
 from rayapp.rl.graph_checkpoint import GraphCheckpoint
@@ -106,7 +106,6 @@ class Memory:
             self._scenario.catalogue,
             wait=own.advice_wait,
             max_age=own.advice_max_age,
-            cache_size=own.advisor_limits.cache_size,
         )
 
     def _started(self, advisor: Advisor | AdvisorSpec) -> Advisor:
@@ -118,11 +117,11 @@ class Memory:
         if (offered := sharing.advisor(advisor)) is not None:
             return offered
         own = self._config
-        self._own_actors = advisor_actor.start(advisor, own.advisor_need, limits=own.advisor_limits)
+        self._own_actors = advisor_actor.start(advisor, own.advisor_need)
         return self._own_actors
 
     @property
-    def circuit(self) -> State | None:
+    def circuit(self) -> CircuitState | None:
         """Whether an endpoint is being asked; ``None`` for other advisors."""
         return self._desk.circuit if self.advised else None
 

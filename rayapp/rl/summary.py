@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from llm_actor.circuit import State
+from llm_actor.circuit import CircuitState
 
-OPEN: dict[State, float] = {"closed": 0.0, "half-open": 0.5, "open": 1.0}
+OPEN: dict[CircuitState, float] = {"closed": 0.0, "half-open": 0.5, "open": 1.0}
 """An endpoint's circuit as a number, as curves show it."""
 
 
@@ -37,7 +37,7 @@ class IterationSummary:
     advice_age: int
     results: dict[str, float]
     fallbacks: int = 0
-    circuit: State | None = None
+    circuit: CircuitState | None = None
 
 
 def numbers(results: dict[str, Any]) -> dict[str, float]:

@@ -32,7 +32,7 @@ from envs import InputError, Scenario
 from envs.files import check_writable, replacing, write_json
 from kg_actor import KnowledgeGraph, store
 from kg_actor.shards import in_shards
-from llm_actor.circuit import State as CircuitState
+from llm_actor.circuit import CircuitState
 from rayapp.config import TrainingSettings, flat
 from rayapp.runs.locks import locked
 from rayapp.runs.mirrors import shown

@@ -62,7 +62,6 @@ def rllib_config(settings: config.TrainingSettings, scenario: Path) -> Knowledge
             advice_wait=advice.wait or advice.advisor == "graph-reader",
             advice_max_age=advice.max_age,
             advisor_need=advice.need(),
-            advisor_limits=advice.limits(),
             kl_direction=kl.direction,
             kl_schedule=kl.schedule_of_lambda(),
             reference=kl.reference_of_advice(),

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -20,13 +21,15 @@ from numpy.typing import NDArray
 
 from envs import PAPER, InputError
 from kg_actor.raykit import ask
-from llm_actor import GraphReader, Prompts, actor
-from llm_actor.actor import AdvisorServer, Health, RemoteAdvisor, start
+from llm_actor import GraphReader, Prompts, actor, endpoint_advisor
+from llm_actor.actor import RemoteAdvisor, start
 from llm_actor.attempts import Attempts
 from llm_actor.batching import Limits, joined
+from llm_actor.circuit import Circuit
 from llm_actor.meter import Load
-from llm_actor.placement import Need, Place
+from llm_actor.placement import Need, Placement
 from llm_actor.selection import AdvisorSpec, build
+from llm_actor.server import AdvisorServer, Health
 
 sys.path.insert(0, str(Path(__file__).parent))
 import scripted
@@ -190,8 +193,8 @@ def test_killing_the_actor_in_mid_batch_leaves_no_request_unanswered(
 def test_a_required_gpu_is_refused_at_once_where_there_is_none(started: Start) -> None:
     begun = time.perf_counter()
 
-    with pytest.raises(InputError, match=r"a GPU is required, but the cluster has no GPU.*CPU"):
-        started(AdvisorSpec("transformers", model="any"), Need(require_gpu=True))
+    with pytest.raises(InputError, match=r"1 GPUs were asked for, but the cluster has 0.*CPU"):
+        started(AdvisorSpec("transformers", model="any"), Need(gpus=1))
 
     assert time.perf_counter() - begun < 5
 
@@ -205,14 +208,14 @@ def test_a_resource_that_no_node_has_is_refused_at_once(started: Start) -> None:
     assert time.perf_counter() - begun < 5
 
 
-def test_health_tells_how_an_endpoint_does(ray_local: ModuleType) -> None:
+def test_health_tells_how_an_endpoint_does(
+    ray_local: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The actor's inside, in this process; the server refuses, and is left alone then."""
 
     async def main() -> None:
-        spec = AdvisorSpec(
-            "endpoint", url=server.url, model="phi", retries=2, circuit_failures=1, concurrency=1
-        )
-        inside = AdvisorServer(spec, Place(0, None, "a test"), Limits())
+        spec = AdvisorSpec("endpoint", url=server.url, model="phi", retries=2, concurrency=1)
+        inside = AdvisorServer(spec, Placement(0, "a test"), Limits())
         found = await inside.log_probabilities(prompts_of([1, 2]))
         health, load = await inside.health(), await inside.metrics()
 
@@ -223,6 +226,7 @@ def test_health_tells_how_an_endpoint_does(ray_local: ModuleType) -> None:
         assert health.counts["problems"] == {"status 503": 1, "circuit": 1}
         assert (load.fallbacks, load.tokens) == (2, 0)
 
+    monkeypatch.setattr(endpoint_advisor, "Circuit", partial(Circuit, failures=1))
     with scripted.serving(lambda _: scripted.Response(status=503)) as server:
         asyncio.run(main())
 
@@ -256,7 +260,7 @@ def test_loading_is_tried_again_and_once_for_all_who_wait(
     question = prompts_of([1, 2])
 
     async def main() -> None:
-        server = AdvisorServer(spec, Place(0, None, "a test"), Limits())
+        server = AdvisorServer(spec, Placement(0, "a test"), Limits())
         asked = [server.log_probabilities(question) for _ in range(3)]
         refusals = await asyncio.gather(*asked, return_exceptions=True)
         assert "neither a folder" in str(refusals[0])

@@ -161,19 +161,20 @@ def test_suggested_reward_is_zero_without_a_record(desk: AdviceDesk) -> None:
 def test_answers_that_were_needed_longest_ago_are_forgotten_first(
     advisor: CountingAdvisor, graph: KnowledgeGraph
 ) -> None:
-    desk = AdviceDesk(advisor, PAPER, cache_size=4)
+    desk = AdviceDesk(advisor, PAPER, cache_size=1)
     old = records(graph)
     desk.advise(old)
-    learn(graph, [(3, VALIDATE, WEB, 5)])
-    newer = records(graph)
-    desk.advise(newer)
-    learn(graph, [(3, FILTER, WEB, 5)])
+    versions = 12
+    for step in range(versions):
+        learn(graph, [(3, step, WEB, 5)])
+        newest = records(graph)
+        desk.advise(newest)
 
-    desk.advise(records(graph))
-    desk.advise(newer)
+    desk.advise(newest)
     desk.advise(old)
 
-    assert advisor.asked == [3, 1, 1, 1]
+    # Three of four answers were in use all along; the fourth signature's first one was not.
+    assert advisor.asked == [3, *[1] * versions, 1]
 
 
 def test_environment_takes_the_suggestion_as_it_is(desk: AdviceDesk, flow_set: FlowSet) -> None:

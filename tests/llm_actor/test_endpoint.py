@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-import datetime
-from email.utils import format_datetime
-
 import pytest
 
 from envs import InputError
-from llm_actor.endpoint import Endpoint, EndpointError, retry_after
+from llm_actor.endpoint import Endpoint, EndpointError
 
 
 def told(url: str) -> str:
@@ -111,19 +108,3 @@ def test_what_to_mend_depends_on_the_status(
     endpoint = Endpoint("http://localhost", "phi", api_key_env="LLM_KEY")
 
     assert mend in str(endpoint.mistake(EndpointError(f"status {status}", status)))
-
-
-def test_retry_after_is_seconds_or_a_date() -> None:
-    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=30)
-
-    assert retry_after("7") == 7
-    assert retry_after(format_datetime(soon, usegmt=True)) == pytest.approx(30, abs=2)
-    assert retry_after("Fri, 31 Dec 1999 23:59:59 GMT") == 0
-
-
-@pytest.mark.parametrize(
-    "header",
-    ["", "soon", "-5", "1.5", "nan", "9" * 5000, "Fri, 31 Dec 99999999 23:59:59 GMT", "١", "\x00"],
-)
-def test_a_retry_after_that_says_nothing_is_left_aside(header: str) -> None:
-    assert retry_after(header) is None

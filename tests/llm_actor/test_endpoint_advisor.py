@@ -26,10 +26,11 @@ from envs import PAPER, InputError
 from llm_actor import GraphReader, Prompts
 from llm_actor.advisor import FLOOR
 from llm_actor.circuit import Circuit
-from llm_actor.endpoint import MOST_BYTES
+from llm_actor.endpoint import MOST_BYTES, Endpoint
 from llm_actor.endpoint_advisor import EndpointAdvisor
 from llm_actor.labels import label
-from llm_actor.selection import EMBEDDED, AdvisorSpec, build
+from llm_actor.registry import EMBEDDED
+from llm_actor.selection import AdvisorSpec, build
 
 sys.path.insert(0, str(Path(__file__).parent))
 from scripted import Request, Response, Script, Server, chosen, serving
@@ -72,8 +73,16 @@ def in_turn(*responses: Response) -> Script:
     return lambda _: rest.pop(0) if len(rest) > 1 else rest[0]
 
 
-def advisor_of(server: Server, **options: Any) -> EndpointAdvisor:  # noqa: ANN401
-    return EndpointAdvisor(server.url, "phi", **{"retries": 0, "timeout_seconds": 10.0, **options})
+def advisor_of(
+    server: Server,
+    *,
+    retries: int = 0,
+    timeout_seconds: float = 10.0,
+    api_key_env: str | None = None,
+    **options: Any,  # noqa: ANN401
+) -> EndpointAdvisor:
+    endpoint = Endpoint(server.url, "phi", api_key_env, timeout_seconds, retries)
+    return EndpointAdvisor(endpoint, **options)
 
 
 def by_records(prompts: Prompts) -> np.typing.NDArray[np.float32]:
@@ -161,6 +170,28 @@ def test_the_question_is_put_as_the_protocol_says(monkeypatch: pytest.MonkeyPatc
     assert [message["role"] for message in first.body["messages"]] == ["system", "user"]
     asked = {key: first.body[key] for key in ("model", "temperature", "logprobs", "top_logprobs")}
     assert asked == {"model": "phi", "temperature": 0, "logprobs": True, "top_logprobs": 20}
+
+
+def test_what_the_environment_holds_for_other_servers_is_not_sent(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ("API_KEY", "ADMIN_KEY", "ORG_ID", "PROJECT_ID", "WEBHOOK_SECRET")
+    for name in names:
+        monkeypatch.setenv(f"OPENAI_{name}", "hunter2")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Authorization: hunter2\nX-Gateway: hunter2")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/hunter2")
+    monkeypatch.setenv("LLM_KEY", "own")
+    caplog.set_level(logging.DEBUG)
+    with serving(always(chosen("[A]"))) as server:
+        advisor_of(server).answers(prompts_of(1))
+        advisor_of(server, api_key_env="LLM_KEY").answers(prompts_of(1))
+
+    first, second = server.requests
+    assert "hunter2" not in repr(first) + repr(second)
+    assert "authorization" not in map(str.lower, first.headers)
+    assert second.headers["Authorization"] == "Bearer own"
+    assert "Predicted type" in first.question
+    assert not any(word in caplog.text for word in ("Predicted type", "hunter2", "own"))
 
 
 def test_answers_are_in_the_order_of_prompts_and_requests_are_bounded() -> None:
@@ -287,7 +318,7 @@ def test_a_server_that_was_never_there_is_a_wrong_setting() -> None:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
         with pytest.raises(InputError, match=f"{url}.*cannot be reached"):
-            EndpointAdvisor(url, "phi", retries=1).answers(prompts_of(3))
+            EndpointAdvisor(Endpoint(url, "phi", retries=1)).answers(prompts_of(3))
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
@@ -307,7 +338,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> Non
     with serving(always(chosen("[A]")), certificate=context) as server:
         url = server.url.replace("http:", "https:")
         with pytest.raises(InputError, match=r"cannot be reached \(.*certificate"):
-            EndpointAdvisor(url, "phi", retries=0).answers(prompts_of(1))
+            EndpointAdvisor(Endpoint(url, "phi", retries=0)).answers(prompts_of(1))
 
     assert server.requests == []
 
@@ -317,7 +348,7 @@ def test_a_template_that_begins_the_answer_is_refused(tmp_path: Path) -> None:
     path.write_text('system = ""\nuser = "{attack}{records}{actions}"\nassistant = "I take "')
 
     with pytest.raises(InputError, match="assistant part"):
-        EndpointAdvisor("http://127.0.0.1:1", "phi", template=path)
+        EndpointAdvisor(Endpoint("http://127.0.0.1:1", "phi"), template=path)
 
 
 @pytest.mark.parametrize("status", [401, 404, 302])
@@ -573,12 +604,6 @@ def test_an_interrupted_trial_makes_way_for_the_next() -> None:
     assert from_model.all()
 
 
-@pytest.mark.parametrize("options", [{"retries": -1}, {"concurrency": 0}])
-def test_settings_that_make_no_sense_are_refused(options: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="at least"):
-        EndpointAdvisor("http://127.0.0.1:1", "phi", **options)  # type: ignore[arg-type]
-
-
 # A server that others wrote.
 
 
@@ -624,7 +649,7 @@ def test_transformers_serve_answers(
 ) -> None:
     url, model = transformers_serve
     prompts = prompts_with_a_choice(20)
-    advisor = EndpointAdvisor(url, model, retries=0)
+    advisor = EndpointAdvisor(Endpoint(url, model, retries=0))
 
     told, from_model = advisor.answers(prompts)
 
@@ -636,6 +661,6 @@ def test_transformers_serve_answers(
     assert told.argmax(axis=1).tolist() == inside.argmax(axis=1).tolist()
     assert len(set(told.argmax(axis=1).tolist())) > 3
     with pytest.raises(InputError, match="status 400"):
-        EndpointAdvisor(url, "another/model").answers(prompts)
+        EndpointAdvisor(Endpoint(url, "another/model")).answers(prompts)
     with pytest.raises(InputError, match="status 404"):
-        EndpointAdvisor(f"{url}/v2", model).answers(prompts)
+        EndpointAdvisor(Endpoint(f"{url}/v2", model)).answers(prompts)

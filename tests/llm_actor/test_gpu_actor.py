@@ -37,7 +37,7 @@ prompt = Prompts(
 )
 ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
 spec = AdvisorSpec("embedded")
-first = start(spec, Need(require_gpu=True))
+first = start(spec, Need(gpus=1))
 told = first.log_probabilities(prompt)
 health = [ask(first.handles[0].health.remote())]
 second = start(spec)
@@ -77,12 +77,12 @@ def test_an_actor_gets_the_free_gpu_from_ray_and_answers(told: dict[str, Any]) -
     first = told["health"][0]
 
     assert first["place"]["gpus"] == 1
-    assert first["place"]["reason"] == "as many are free"
+    assert first["place"]["reason"] == "as many were asked for"
     assert (first["gpus"], first["ready"]) == (["0"], True)
     # PyTorch finds no GPU here, whatever Ray was told.
     assert first["device"] == "cpu"
     assert told["sum"] == pytest.approx(1, abs=1e-4)
-    assert places_of(told)[0] == "embedded runs on 1 GPU: as many are free"
+    assert places_of(told)[0] == "embedded runs on 1 GPU: as many were asked for"
 
 
 @pytest.mark.slow

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_actor.labels import ONE_TOKEN, label, labelled, labels
+from llm_actor.labels import label, labelled, labels
 
 
 def test_labels_count_in_letters() -> None:
     assert labels(3) == ["[A]", "[B]", "[C]"]
-    assert [label(place) for place in (25, 26, 51, 52, ONE_TOKEN - 1, ONE_TOKEN)] == [
+    assert [label(place) for place in (25, 26, 51, 52, 701, 702)] == [
         "[Z]", "[AA]", "[AZ]", "[BA]", "[ZZ]", "[AAA]",
     ]  # fmt: skip
 

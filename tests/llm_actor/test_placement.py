@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from envs import InputError
-from llm_actor.placement import SHARE, Need, Place, placed
+from llm_actor.placement import SHARE, Need, Placement, placed
 from llm_actor.selection import AdvisorSpec
 
 MODEL = AdvisorSpec("transformers", model="org/phi")
@@ -18,13 +18,11 @@ FOUR = {"CPU": 64.0, "GPU": 4.0, "accelerator_type:H100": 1.0}
     [
         (Need(), 4, 1),
         (Need(replicas=4), 4, 1),
-        (Need(require_gpu=True), 1, 1),
-        (Need(accelerator="H100"), 1, 1),
-        (Need(gpus=0.5, replicas=2, require_gpu=True), 1, 0.5),
+        (Need(resource="accelerator_type:H100"), 1, 1),
+        (Need(gpus=0.5, replicas=2), 1, 0.5),
         (Need(gpus=2), 1, 2),
         (Need(), 0, 0),
         (Need(gpus=0), 4, 0),
-        (Need(accelerator="A100"), 4, 0),
     ],
 )
 def test_replicas_get_gpus_where_they_are_free_or_waited_for(
@@ -33,18 +31,19 @@ def test_replicas_get_gpus_where_they_are_free_or_waited_for(
     place = placed(MODEL, need, FOUR, FOUR | {"GPU": free})
 
     assert place.gpus == gpus
-    assert place.accelerator == (need.accelerator if gpus else None)
 
 
 @pytest.mark.parametrize(
     ("need", "free", "message"),
     [
-        (Need(require_gpu=True), 0, "required, but no node has a free GPU"),
-        (Need(require_gpu=True), 0.5, "required, but no node has a free GPU"),
-        (Need(require_gpu=True, accelerator="A100"), 4, "required, but the cluster has no A100"),
-        (Need(require_gpu=True, gpus=0), 4, "required, but 0 GPUs were asked for"),
+        (Need(gpus=5), 4, "5 GPUs were asked for, but the cluster has 4"),
+        (Need(gpus=2, replicas=3), 4, "6 GPUs were asked for, but the cluster has 4"),
+        (
+            Need(resource="accelerator_type:A100"),
+            4,
+            "Expected one of accelerator_type:H100",
+        ),
         (Need(replicas=3), 2, "suffice for 2 of 3 replicas"),
-        (Need(gpus=2, require_gpu=True, replicas=2), 3, "suffice for 1 of 2 replicas"),
     ],
 )
 def test_what_cannot_be_had_is_refused(need: Need, free: float, message: str) -> None:
@@ -53,7 +52,7 @@ def test_what_cannot_be_had_is_refused(need: Need, free: float, message: str) ->
 
 
 def test_a_cluster_without_a_gpu_says_why_it_is_slow() -> None:
-    assert placed(MODEL, Need(), NONE, NONE) == Place(0, None, "the cluster has no GPU")
+    assert placed(MODEL, Need(), NONE, NONE) == Placement(0, "the cluster has no GPU")
 
 
 @pytest.mark.parametrize(
@@ -65,9 +64,9 @@ def test_a_cluster_without_a_gpu_says_why_it_is_slow() -> None:
     ],
 )
 def test_an_advisor_without_use_for_a_gpu_takes_none(spec: AdvisorSpec, reason: str) -> None:
-    assert placed(spec, Need(), FOUR, FOUR) == Place(0, None, reason)
+    assert placed(spec, Need(), FOUR, FOUR) == Placement(0, reason)
     with pytest.raises(InputError, match=reason):
-        placed(spec, Need(require_gpu=True), FOUR, FOUR)
+        placed(spec, Need(gpus=1), FOUR, FOUR)
 
 
 @pytest.mark.parametrize("bad", [{"replicas": 0}, {"gpus": -1.0}, {"gpus": float("nan")}])

@@ -238,9 +238,12 @@ def test_a_model_that_cannot_be_used_gives_one_message(
 
 
 @pytest.mark.parametrize("model", ["nobody/no-such-model", "../../etc", "a b", "", "x" * 500])
-def test_a_model_that_is_not_there_gives_one_message(model: str) -> None:
+def test_a_model_that_is_not_there_gives_one_message(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match="language model"):
-        TransformersAdvisor(ModelSource(model, offline=True))
+        TransformersAdvisor(ModelSource(model))
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "toaster"])

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from envs import InputError
-from llm_actor.batching import Limits
 from llm_actor.placement import Need
 from llm_actor.selection import AdvisorSpec
 from rayapp import algorithms, config
@@ -190,27 +189,44 @@ def test_advice_has_the_defaults_of_the_advisors_themselves() -> None:
 
     assert settings.spec() == AdvisorSpec()
     assert settings.need() == Need()
-    # All of an endpoint's fields can be set, and what a model may hold at a time.
+    # All of an endpoint's options can be set.
     chosen = {"timeout_seconds": 3.0, "retries": 0, "concurrency": 2}
-    chosen |= {"circuit_failures": 1, "circuit_cooldown": 0.5, "token_budget": 512}
-    advice = config.load(
-        None, [f"advice.{name}={value}" for name, value in chosen.items()], {}
-    ).advice
-    assert advice.spec() == AdvisorSpec(**chosen)
+    chosen |= {"url": "http://localhost:8000/v1", "model": "phi"}
+    given = [f"advice.{name}={value}" for name, value in chosen.items()]
+    advice = config.load(None, ["advice.advisor=endpoint", *given], {}).advice
+    assert advice.spec() == AdvisorSpec("endpoint", **chosen)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["advisor=oracle"], "there is no advisor 'oracle'. Expected one of graph-reader"),
+        (["model=phi"], "graph-reader has no use for model"),
+        (["advisor=embedded", "retries=3"], "embedded has no use for retries"),
+        (["gpus=0"], "graph-reader has no use for gpus"),
+        (["advisor=endpoint", "url=http://x", "model=m", "replicas=2"], "no use for replicas"),
+    ],
+)
+def test_an_option_that_the_advisor_has_no_use_for_is_refused(
+    given: list[str], message: str
+) -> None:
+    advice = config.load(None, [f"advice.{one}" for one in given], {}).advice
+
+    with pytest.raises(InputError, match=message):
+        advice.spec()
+
+
+def test_a_model_without_gpus_runs_on_cpu() -> None:
+    advice = config.load(None, ["advice.advisor=embedded", "advice.gpus=0"], {}).advice
+
+    assert advice.spec() == AdvisorSpec("embedded", device="cpu")
 
 
 def test_advice_says_where_its_actors_run() -> None:
-    given = ["advice.resource=llm_node", "advice.accelerator=H100", "advice.replicas=2"]
+    given = ["advice.resource=llm_node", "advice.replicas=2"]
 
     advice = config.load(None, [*given, "advice.gpus=0.5"], {}).advice
 
-    assert advice.need() == Need(0.5, resource="llm_node", accelerator="H100", replicas=2)
-
-
-def test_advice_says_how_its_actors_make_batches() -> None:
-    given = {"max_prompts": 8, "max_batch_tokens": 4_000, "max_wait_seconds": 0.1, "cache_size": 0}
-
-    advice = config.load(None, [f"advice.{name}={it}" for name, it in given.items()], {}).advice
-
-    assert advice.limits() == Limits(**given)
-    assert AdviceSettings().limits() == Limits()
+    assert advice.need() == Need(0.5, "llm_node", 2)
+    with pytest.raises(InputError, match=r"advice\.gpus"):
+        config.load(None, ["advice.gpus=-1"], {})

@@ -25,9 +25,9 @@ import numpy as np
 import torch
 
 from llm_actor.budget import batches
-from llm_actor.embedded import vocabulary
 from llm_actor.model_files import ModelSource
 from llm_actor.scoring import Question, Scorer
+from rayapp.lab.small_model import vocabulary
 
 if TYPE_CHECKING:
     from llm_actor.advisor import Advisor
@@ -149,7 +149,8 @@ def measure_embedded(
     Raises:
         InputError: there is no such device here.
     """
-    from llm_actor.selection import EMBEDDED, AdvisorSpec, build
+    from llm_actor.registry import EMBEDDED
+    from llm_actor.selection import AdvisorSpec, build
 
     asked = distinct_prompts(prompts)
     # Evenly, for the first signatures match most flows and have the longest prompts.
@@ -360,9 +361,9 @@ def measure_phi(
 
 def phi_questions(count: int, tokens: int) -> list[Question]:
     """Distinct prompts of ``tokens`` token ids on average, with their listed actions' labels."""
-    from llm_actor.embedded.evaluation import held_out
-    from llm_actor.embedded.layout import Layout, Names
-    from llm_actor.embedded.simulation import simulate
+    from rayapp.lab.small_model.evaluation import held_out
+    from rayapp.lab.small_model.layout import Layout, Names
+    from rayapp.lab.small_model.simulation import simulate
 
     known = known_vocabulary()
     names = Names.of(held_out(), known, "cpu")

@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 
 from kg_actor.raykit import ask
 from llm_actor import Advisor, Prompts
-from llm_actor.actor import Health, RemoteAdvisor, start
+from llm_actor.actor import RemoteAdvisor, start
 from llm_actor.meter import Load
 from llm_actor.model_files import ModelSource
 from llm_actor.selection import AdvisorSpec, build
+from llm_actor.server import Health
 from llm_actor.text import PLACEHOLDERS, Template
 from rayapp.lab.bench import advisor as bench
 from rayapp.lab.bench.advisor import Progress
@@ -233,7 +234,6 @@ def random_spec(folder: Path, layers: int, tokens: int, device: str) -> AdvisorS
         model=str(folder),
         device=device,
         dtype="bfloat16",
-        offline=True,
         template=template,
     )
 

@@ -233,7 +233,9 @@ class _Maker:
         flows: int | None = None,
     ) -> Trial:
         assignments = fitting(PAPER, algo) if label == "paper" else []
-        assignments += fitting(self.advisor, algo)
+        # Another advisor has no use for this one's options.
+        if not any(each.startswith("advice.advisor=") for each in changes):
+            assignments += fitting(self.advisor, algo)
         length = flows or self._flows(algo, label)
         if algorithms.find(algo).advisor_acts == "first":
             # A short training leaves cloning no more than its first half.

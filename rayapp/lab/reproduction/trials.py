@@ -125,7 +125,7 @@ def _models(placed: Sequence[Placed]) -> Iterator[Models]:
         for advice in asked:
             spec = advice.spec()
             if spec.holds_model and spec not in started:
-                started[spec] = advisor_actor.start(spec, advice.need(), limits=advice.limits())
+                started[spec] = advisor_actor.start(spec, advice.need())
         yield tuple(started.items())
     finally:
         for model in started.values():

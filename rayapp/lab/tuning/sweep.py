@@ -162,7 +162,7 @@ def _language_model(settings: TrainingSettings) -> Iterator[tuple[Any, ...]]:
     if not spec.holds_model:
         yield ()
         return
-    advisor = advisor_actor.start(spec, settings.advice.need(), limits=settings.advice.limits())
+    advisor = advisor_actor.start(spec, settings.advice.need())
     try:
         yield ((spec, advisor),)
     finally:

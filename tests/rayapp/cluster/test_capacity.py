@@ -47,14 +47,14 @@ def test_busy_processors_are_waited_for_and_it_is_said(
 def test_without_an_autoscaler_nothing_grows(ray_local: Any) -> None:  # noqa: ANN401
     assert raykit.growth() == Growth()
 
-    for asked in (Need(require_gpu=True), Need(resource="language_model")):
-        with pytest.raises(InputError, match=r"the cluster has no GPU|no node of the cluster has"):
+    for asked in (Need(gpus=1), Need(resource="language_model")):
+        with pytest.raises(InputError, match=r"the cluster has 0|no node of the cluster has"):
             advisor_actor.start(AdvisorSpec("embedded"), asked)
 
 
 def test_what_a_training_needs_beside_runners_is_asked_for_at_once() -> None:
     far = ("graph.resource=graph", "advice.advisor=embedded", "advice.replicas=2")
-    gpus = ("advice.require_gpu=true", "advice.resource=language_model")
+    gpus = ("advice.gpus=1", "advice.resource=language_model")
 
     def needed(algo: str, *assignments: str) -> list[capacity.Bundle]:
         return capacity.beside_runners(config.load(None, assignments, {"algo": algo}))

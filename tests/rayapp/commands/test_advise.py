@@ -24,7 +24,10 @@ from rayapp.config import AdviceSettings, TrainingSettings
 from rayapp.runs.folder import RunFolder, RunManifest
 
 APP = typer.Typer()
-ENDPOINT = ["--advisor", "endpoint", "--model", "phi", "--url", "http://127.0.0.1:9"]
+ENDPOINT = [
+    *("--advisor", "endpoint", "--set", "advice.model=phi"),
+    *("--set", "advice.url=http://127.0.0.1:9"),
+]
 APP.command()(advise)
 
 
@@ -111,8 +114,8 @@ def test_the_runs_own_reference_policy_is_told_too(trained: Path, wrong: int) ->
 def test_where_the_model_computes_can_be_chosen_and_is_said(trained: Path, wrong: int) -> None:
     asking = ("--run", trained, "--signature", wrong, "--advisor", "embedded")
 
-    scored = run(*asking, "--device", "cpu", "--dtype", "float32", "--json")
-    written = asked(*asking, "--device", "cpu", "--mode", "generate")
+    scored = run(*asking, "--set", "advice.gpus=0", "--set", "advice.dtype=float32", "--json")
+    written = asked(*asking, "--set", "advice.gpus=0", "--set", "advice.mode=generate")
 
     assert "embedded runs on CPU: its device is cpu" in scored.stderr
     assert written["chosen"]["probability"] > 0.99
@@ -172,9 +175,8 @@ def test_it_is_told_when_an_endpoint_did_not_answer(
 
     reader = asked(*asking, "graph-reader")
     told = asked(
-        *asking, "endpoint", "--model", "phi", "--url", overloaded,
-        "--retries", 0, "--timeout-seconds", 5, "--concurrency", 1,
-        "--circuit-failures", 1, "--circuit-cooldown", 9,
+        *asking, "endpoint", "--set", "advice.model=phi", "--set", f"advice.url={overloaded}",
+        "--set", "advice.retries=0", "--set", "advice.timeout_seconds=5",
     )  # fmt: skip
 
     assert told["advisor"]["name"] == "phi"
@@ -194,29 +196,41 @@ def test_people_get_a_table(trained: Path, wrong: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "settings", "message"),
     [
-        (["--model", "phi"], "without --advisor"),
-        (["--retries", "1"], "--retries without --advisor"),
-        (["--advisor", "embedded", "--retries", "1"], "embedded has no use for --retries"),
-        ([*ENDPOINT, "--retries", "-1"], "retries is -1. Expected at least 0"),
-        ([*ENDPOINT, "--timeout-seconds", "0"], "timeout_seconds is 0.0"),
-        ([*ENDPOINT, "--circuit-failures", "0"], "circuit_failures is 0"),
-        ([*ENDPOINT, "--api-key-env", "KIRL_NO_SUCH_KEY"], "variable KIRL_NO_SUCH_KEY"),
-        (["--advisor", "embedded", "--model", "phi"], "embedded has no use for --model"),
-        (["--advisor", "graph-reader", "--mode", "generate"], "no use for --mode"),
-        (["--advisor", "embedded", "--revision", "v2"], "embedded has no use for --revision"),
-        ([*ENDPOINT, "--device", "cpu"], "endpoint has no use for --device"),
-        (["--advisor", "embedded", "--device", "abacus"], "device is 'abacus'"),
-        (["--advisor", "transformers", "--url", "http://x"], "has no use for --url"),
-        (["--advisor", "endpoint", "--model", "phi"], "needs --url and --model"),
-        (["--advisor", "transformers", "--model", "no such/model/at all"], "neither a folder"),
+        # The run's own advisor is the embedded model.
+        ([], ["model=phi"], "embedded has no use for model"),
+        (["--advisor", "oracle"], [], "there is no advisor 'oracle'. Expected one of graph-reader"),
+        (["--advisor", "embedded"], ["retries=1"], "embedded has no use for retries"),
+        (["--advisor", "embedded"], ["retries"], "'advice.retries' is not key=value"),
+        (ENDPOINT, ["retries=-1"], "advice.retries"),
+        (ENDPOINT, ["timeout_seconds=0"], "advice.timeout_seconds"),
+        (ENDPOINT, ["api_key_env=KIRL_NO_SUCH_KEY"], "variable KIRL_NO_SUCH_KEY"),
+        (ENDPOINT, ["gpus=0"], "endpoint has no use for gpus"),
+        (["--advisor", "graph-reader"], ["mode=generate"], "no use for mode"),
+        (["--advisor", "embedded"], ["mode=shout"], "advice.mode"),
+        (["--advisor", "embedded"], ["modell=phi"], "advice.modell"),
+        (["--advisor", "endpoint"], ["model=phi"], "endpoint needs url"),
+        (["--advisor", "transformers"], ["model=no such/model/at all"], "neither a folder"),
+        ([], ["replicas=2"], "--set advice.replicas changes nothing here"),
+        (["--set", "ppo.epochs=4"], [], "--set ppo changes nothing here"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(
-    trained: Path, options: list[str], message: str
+    trained: Path, options: list[str], settings: list[str], message: str
 ) -> None:
-    assert message in refused("--run", trained, "--signature", 0, *options)
+    given = [word for setting in settings for word in ("--set", f"advice.{setting}")]
+
+    assert message in refused("--run", trained, "--signature", 0, *options, *given)
+
+
+def test_the_runs_own_advisor_can_be_asked_otherwise(trained: Path, wrong: int) -> None:
+    asking = ("--run", trained, "--signature", wrong)
+
+    told, written = asked(*asking), asked(*asking, "--set", "advice.mode=generate")
+
+    assert told["advisor"]["kind"] == written["advisor"]["kind"] == "embedded"
+    assert written["chosen"]["probability"] > 0.99 > told["chosen"]["probability"]
 
 
 def test_unknown_signatures_and_runs_are_refused(trained: Path, tmp_path: Path) -> None:

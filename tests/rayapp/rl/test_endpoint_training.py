@@ -6,12 +6,15 @@ import json
 import sys
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from envs import Scenario
+from llm_actor import endpoint_advisor
+from llm_actor.circuit import Circuit
 from rayapp import config
 from rayapp.runs.folder import ProgressLine, RunFolder, begin
 from rayapp.runs.tracking import scalars
@@ -30,8 +33,8 @@ def test_a_dead_endpoint_shows_in_every_line_and_so_does_its_return(
     life = ExitStack()
     server = life.enter_context(serving(lambda _: chosen("[A]")))
     advice = {"advisor": "endpoint", "url": server.url, "model": "phi", "wait": "true"}
-    advice |= {"retries": "0", "concurrency": "1", "circuit_failures": "2"}
-    advice["circuit_cooldown"] = str(COOLDOWN)
+    advice |= {"retries": "0", "concurrency": "1"}
+    monkeypatch.setattr(endpoint_advisor, "Circuit", partial(Circuit, 2, COOLDOWN))
     given = [f"advice.{name}={value}" for name, value in advice.items()]
     given += ["learning.flows_per_iteration=600", "network.hidden=[16]"]
     folder = RunFolder(tmp_path / "run")

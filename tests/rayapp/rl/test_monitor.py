@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -18,6 +19,8 @@ import rayapp
 from envs import PAPER, Scenario
 from kg_actor.raykit import ask
 from llm_actor import actor as advisor_actor
+from llm_actor import endpoint_advisor
+from llm_actor.circuit import Circuit
 from llm_actor.prompts import Prompts
 from llm_actor.selection import AdvisorSpec
 from rayapp.rl.ppo import KnowledgePPOConfig
@@ -60,9 +63,8 @@ def endpoint() -> Iterator[AdvisorSpec]:
 
     with serving(script) as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("NO_PROXY", "127.0.0.1")
-        yield AdvisorSpec(
-            "endpoint", model="phi", url=server.url, retries=0, concurrency=1, circuit_failures=1
-        )
+        patch.setattr(endpoint_advisor, "Circuit", partial(Circuit, failures=1))
+        yield AdvisorSpec("endpoint", model="phi", url=server.url, retries=0, concurrency=1)
 
 
 @pytest.fixture(scope="module")

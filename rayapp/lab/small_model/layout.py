@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llm_actor.embedded.knowledge import attack
-from llm_actor.embedded.simulation import Neighbourhoods, World
-from llm_actor.embedded.vocabulary import (
+from llm_actor.text import printable
+from rayapp.lab.small_model.knowledge import attack
+from rayapp.lab.small_model.simulation import Neighbourhoods, World
+from rayapp.lab.small_model.vocabulary import (
     ASSISTANT,
     END,
     NONE_SEEN,
     USER,
     Vocabulary,
 )
-from llm_actor.text import printable
 
 NOTHING = -1
 """Fills the columns that a row does not need."""

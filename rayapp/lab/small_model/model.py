@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from llm_actor.embedded.vocabulary import END, PAD, Vocabulary
+from rayapp.lab.small_model.vocabulary import END, PAD, Vocabulary
 
 if TYPE_CHECKING:
     from transformers import Phi3ForCausalLM

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from llm_actor.embedded.knowledge import attack
-from llm_actor.embedded.names import WORDS, made_up
-from llm_actor.labels import ONE_TOKEN, labels
+from llm_actor.labels import labels
 from llm_actor.text import PLACEHOLDERS, Template
+from rayapp.lab.small_model.knowledge import attack
+from rayapp.lab.small_model.names import WORDS, made_up
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -26,6 +26,9 @@ UNTRIED = 101
 
 NONE_SEEN = "none seen"
 """What stands for the shares of a signature that has met no flow."""
+
+ONE_TOKEN = 26 + 26**2
+"""Labels up to [ZZ]: so many are one token each."""
 
 PIECES = 1_200
 """Byte pairs in the vocabulary, single bytes included."""

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 import torch
 
-from llm_actor.embedded.evaluation import answers_of, evaluate, judged, weighed
-from llm_actor.embedded.layout import Layout, Names
-from llm_actor.embedded.model import Size, new
-from llm_actor.embedded.names import made_up
-from llm_actor.embedded.simulation import Neighbourhoods, simulate
-from llm_actor.embedded.vocabulary import Vocabulary, build
 from llm_actor.scoring import Question, Scorer
+from rayapp.lab.small_model.evaluation import answers_of, evaluate, judged, weighed
+from rayapp.lab.small_model.layout import Layout, Names
+from rayapp.lab.small_model.model import Size, new
+from rayapp.lab.small_model.names import made_up
+from rayapp.lab.small_model.simulation import Neighbourhoods, simulate
+from rayapp.lab.small_model.vocabulary import Vocabulary, build
 
 VOCABULARY = Vocabulary(build())
 MODEL: Any = new(VOCABULARY, 0, Size(32, 48, 2, 2)).eval()

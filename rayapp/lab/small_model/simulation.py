@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from llm_actor.embedded.vocabulary import UNTRIED
+from rayapp.lab.small_model.vocabulary import UNTRIED
 
 TEMPERATURE = 0.25
 """Of the target distribution, in reward units; the graph reader's."""

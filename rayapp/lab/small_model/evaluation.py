@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from llm_actor.embedded.layout import Layout, Names, Rows
-from llm_actor.embedded.names import made_up
-from llm_actor.embedded.simulation import Neighbourhoods, simulate
-from llm_actor.embedded.vocabulary import Vocabulary
+from rayapp.lab.small_model.layout import Layout, Names, Rows
+from rayapp.lab.small_model.names import made_up
+from rayapp.lab.small_model.simulation import Neighbourhoods, simulate
+from rayapp.lab.small_model.vocabulary import Vocabulary
 
 SEED = 987_654_321
 """Of the names and neighbourhoods held out; trainings use other ones."""

@@ -11,10 +11,14 @@ from transformers import AutoTokenizer, Phi3ForCausalLM
 
 from envs import PAPER
 from llm_actor import Prompts
-from llm_actor.embedded import train as training
-from llm_actor.embedded.evaluation import held_out
-from llm_actor.embedded.model import Size, new, save
-from llm_actor.embedded.train import (
+from llm_actor.labels import labels
+from llm_actor.model_files import ModelSource
+from llm_actor.text import printable
+from llm_actor.transformers_advisor import TransformersAdvisor
+from rayapp.lab.small_model import train as training
+from rayapp.lab.small_model.evaluation import held_out
+from rayapp.lab.small_model.model import Size, new, save
+from rayapp.lab.small_model.train import (
     LEVELS,
     Plan,
     Promises,
@@ -24,11 +28,7 @@ from llm_actor.embedded.train import (
     train,
     train_and_judge,
 )
-from llm_actor.embedded.vocabulary import Vocabulary, build
-from llm_actor.labels import labels
-from llm_actor.model_files import ModelSource
-from llm_actor.text import printable
-from llm_actor.transformers_advisor import TransformersAdvisor
+from rayapp.lab.small_model.vocabulary import Vocabulary, build
 
 VOCABULARY = Vocabulary(build())
 SIZE = Size(hidden=32, intermediate=48, layers=2, heads=2)

@@ -28,13 +28,12 @@ import torch
 from torch import Tensor, nn
 
 from envs.files import replacing
-from llm_actor.embedded import model as embedded
-from llm_actor.embedded.evaluation import evaluate, held_out, weighed
-from llm_actor.embedded.layout import Layout, Names, Rows, joined
-from llm_actor.embedded.names import made_up
-from llm_actor.embedded.simulation import simulate
-from llm_actor.embedded.vocabulary import Vocabulary, build
-from llm_actor.labels import ONE_TOKEN
+from rayapp.lab.small_model import model as embedded
+from rayapp.lab.small_model.evaluation import evaluate, held_out, weighed
+from rayapp.lab.small_model.layout import Layout, Names, Rows, joined
+from rayapp.lab.small_model.names import made_up
+from rayapp.lab.small_model.simulation import simulate
+from rayapp.lab.small_model.vocabulary import ONE_TOKEN, Vocabulary, build
 
 LEVELS = (
     (0.02, ((1, 2), (1, 3), (1, 5))),
@@ -376,7 +375,7 @@ def judge(folder: Path, device: str, rows: int) -> dict[str, Any]:
         rows: neighbourhoods per shape.
 
     Returns:
-        What :func:`llm_actor.embedded.evaluation.evaluate` tells, with the weights' SHA-256 and
+        What :func:`rayapp.lab.small_model.evaluation.evaluate` tells, with the weights' SHA-256 and
         the device.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -7,14 +7,14 @@ import torch
 from envs.catalogue import Catalogue, Mitigation, TrafficClass
 from kg_actor.filtering import open_actions
 from llm_actor import GraphReader, Prompts
-from llm_actor.embedded.knowledge import attack
-from llm_actor.embedded.layout import LONGEST, Layout, Names, joined
-from llm_actor.embedded.names import made_up
-from llm_actor.embedded.simulation import Neighbourhoods, simulate
-from llm_actor.embedded.vocabulary import UNTRIED, Vocabulary, build
-from llm_actor.labels import ONE_TOKEN, label, labels
+from llm_actor.labels import label, labels
 from llm_actor.text import Template, messages, printable
 from llm_actor.tokens import Tokens
+from rayapp.lab.small_model.knowledge import attack
+from rayapp.lab.small_model.layout import LONGEST, Layout, Names, joined
+from rayapp.lab.small_model.names import made_up
+from rayapp.lab.small_model.simulation import Neighbourhoods, simulate
+from rayapp.lab.small_model.vocabulary import ONE_TOKEN, UNTRIED, Vocabulary, build
 
 VOCABULARY = Vocabulary(build())
 NAMES = [
