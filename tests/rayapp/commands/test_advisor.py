@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from envs import InputError
-from llm_actor.registry import EMBEDDED
+from llm_actor.embedded import EMBEDDED
 from rayapp.commands.advisor import app
 
 
