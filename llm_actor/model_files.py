@@ -8,13 +8,15 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from envs.errors import InputError
 from llm_actor.budget import out_of_memory
-from llm_actor.registry import PHI, DType
+
+if TYPE_CHECKING:
+    from llm_actor.registry import DType
 
 ATTENTION = "sdpa"
 """The attention implementation. Flash attention takes no 4-D masks, which scoring needs."""
@@ -39,7 +41,7 @@ class ModelSource:
         dtype: number format of the weights; ``auto`` is bfloat16 on a GPU and float32 elsewhere.
     """
 
-    model: str = PHI
+    model: str
     revision: str | None = None
     device: str = "auto"
     dtype: DType = "auto"

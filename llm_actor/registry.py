@@ -24,15 +24,13 @@ from typing import Any, Literal
 
 from envs.errors import InputError
 from llm_actor.advisor import Advisor, GraphReader
+from llm_actor.embedded import EMBEDDED
 
 GROUP = "kirl.advisors"
 """The entry-point group that packages add their advisors to."""
 
 PHI = "microsoft/Phi-3.5-mini-instruct"
 """The paper's model, by its hub id."""
-
-EMBEDDED = Path(__file__).with_name("embedded") / "weights"
-"""The model that ships with the package."""
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 Mode = Literal["score", "generate"]

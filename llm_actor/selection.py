@@ -12,7 +12,8 @@ from typing import Any
 from envs.errors import InputError
 from llm_actor import registry
 from llm_actor.advisor import Advisor
-from llm_actor.registry import EMBEDDED, DType, Mode
+from llm_actor.embedded import EMBEDDED
+from llm_actor.registry import DType, Mode
 
 _LEAST = {"token_budget": 1, "retries": 0, "concurrency": 1}
 

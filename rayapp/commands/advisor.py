@@ -44,7 +44,8 @@ def listed(as_json: AsJson = False) -> None:
     table = Table("advisor", "what it is", "options (advice.*)", show_lines=True)
     for one in described:
         required = [f"{name} (required)" for name in one["required"]]
-        optional = [f"{name}={value}" for name, value in one["defaults"].items()]
+        defaults = one["defaults"].items()
+        optional = [name if value is None else f"{name}={value}" for name, value in defaults]
         table.add_row(one["name"], one["about"], ", ".join([*required, *optional]))
     console.out.print(table)
 
@@ -177,7 +178,11 @@ def _described(name: str) -> dict[str, Any]:
         "name": name,
         "about": found.about,
         "required": list(found.required),
-        "defaults": {key: _plain(value) for key, value in found.defaults.items()},
+        # The setting behind an advisor's device is how many GPUs it gets.
+        "defaults": {
+            "gpus" if key == "device" else key: _plain(value)
+            for key, value in found.defaults.items()
+        },
     }
 
 

@@ -26,10 +26,10 @@ from envs import PAPER, InputError
 from llm_actor import GraphReader, Prompts
 from llm_actor.advisor import FLOOR
 from llm_actor.circuit import Circuit
+from llm_actor.embedded import EMBEDDED
 from llm_actor.endpoint import MOST_BYTES, Endpoint
 from llm_actor.endpoint_advisor import EndpointAdvisor
 from llm_actor.labels import label
-from llm_actor.registry import EMBEDDED
 from llm_actor.selection import AdvisorSpec, build
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -11,8 +11,8 @@ import torch
 
 from envs import InputError
 from llm_actor import model_files
+from llm_actor.embedded import EMBEDDED
 from llm_actor.model_files import ModelSource, _explained, free_memory, load, weights_size
-from llm_actor.registry import EMBEDDED
 
 sys.path.insert(0, str(Path(__file__).parent))
 import tiny

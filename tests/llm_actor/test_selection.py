@@ -159,14 +159,15 @@ def test_names() -> None:
     assert AdvisorSpec("transformers").name == "Phi-3.5-mini-instruct"
 
 
-def test_choosing_an_advisor_without_a_model_loads_no_torch() -> None:
+def test_choosing_an_advisor_without_a_model_loads_neither_torch_nor_openai() -> None:
     program = (
         "import sys; from llm_actor.selection import AdvisorSpec, build; "
-        "build(AdvisorSpec()); AdvisorSpec('embedded').revision_key; print('torch' in sys.modules)"
+        "build(AdvisorSpec()); AdvisorSpec('embedded').revision_key; "
+        "print(sorted({'torch', 'openai', 'transformers'} & set(sys.modules)))"
     )
 
     ran = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
 
-    assert ran.stdout == "False\n"
+    assert ran.stdout == "[]\n"

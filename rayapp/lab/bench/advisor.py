@@ -18,13 +18,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 
 from llm_actor.budget import batches
+from llm_actor.embedded import EMBEDDED
 from llm_actor.model_files import ModelSource
 from llm_actor.scoring import Question, Scorer
 from rayapp.lab.small_model import vocabulary
@@ -149,7 +149,6 @@ def measure_embedded(
     Raises:
         InputError: there is no such device here.
     """
-    from llm_actor.registry import EMBEDDED
     from llm_actor.selection import AdvisorSpec, build
 
     asked = distinct_prompts(prompts)
@@ -255,8 +254,7 @@ def known_vocabulary() -> vocabulary.Vocabulary:
     """The embedded model's tokenizer, and what its tokens mean."""
     from transformers import AutoTokenizer
 
-    folder = Path(vocabulary.__file__).with_name("weights")
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer: Any = AutoTokenizer.from_pretrained(EMBEDDED, local_files_only=True)
     return vocabulary.Vocabulary(tokenizer)
 
 
@@ -323,7 +321,7 @@ def measure_phi(
     Raises:
         InputError: no such device, or too little memory on it.
     """
-    source = ModelSource(device=device)
+    source = ModelSource("phi-3.5", device=device)
     where = source.where()
     questions = phi_questions(prompts, tokens_per_prompt)
     shared = round(SHARED * tokens_per_prompt)

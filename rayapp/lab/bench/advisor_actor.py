@@ -216,7 +216,7 @@ def random_spec(folder: Path, layers: int, tokens: int, device: str) -> AdvisorS
     Raises:
         InputError: there is no such device here, or the prompts are too long.
     """
-    where = ModelSource(device=device).where()
+    where = ModelSource("phi-3.5", device=device).where()
     model = bench.random_phi(layers, where, torch.bfloat16)
     model.save_pretrained(folder)
     del model

@@ -79,9 +79,8 @@ def measure_decisions(
 
 def _trained(scenario: Scenario, folder: Path, algo: str) -> RunFolder:
     run = RunFolder(folder)
-    settings = config.TrainingSettings(
-        algo=algo, flows=FLOWS, advice=config.AdviceSettings(advisor="embedded")
-    )
+    advice = ("advice.advisor=embedded",) if algo == "ppo-kg" else ()
+    settings = config.load(None, advice, {"algo": algo, "flows": FLOWS})
     begin(run, settings, scenario)
     training.train(run)
     return run

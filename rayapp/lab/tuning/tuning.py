@@ -137,7 +137,8 @@ def _gain(leader: Tried, given: Tried, prepared: sweep.Prepared, request: Reques
 
 def _write_settings(path: Path, settings: TrainingSettings) -> None:
     """The settings that are not defaults, as ``kirl train --config`` takes them."""
-    fields = settings.model_dump(mode="json", exclude_defaults=True)
+    changed = settings.model_dump(mode="json", exclude_defaults=True)
+    fields = {name: value for name, value in changed.items() if value != {}}
     # Told even where they are defaults: without them it would be another training.
     fields |= {"algo": settings.algo, "flows": settings.flows}
     text = "# kirl train --config best.yaml --scenario SCENARIO --out RUN\n"

@@ -61,7 +61,7 @@ def test_what_a_training_needs_beside_runners_is_asked_for_at_once() -> None:
 
     model = {"GPU": 1.0, "language_model": 0.001}
     assert needed("ppo-kg", *far, *gpus) == [{"graph": 0.001}, model, model]
-    assert needed("ppo", *far, *gpus) == [{"graph": 0.001}]
+    assert needed("ppo", far[0]) == [{"graph": 0.001}]
     assert needed("ppo-kg", *far) == [{"graph": 0.001}]
     assert needed("ppo-kg", *far, "advice.gpus=1") == [{"graph": 0.001}, *[{"GPU": 1.0}] * 2]
     assert needed("ppo-kg") == []

@@ -11,8 +11,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from envs import InputError
-from llm_actor.registry import EMBEDDED
+from llm_actor.embedded import EMBEDDED
 from rayapp.commands.advisor import app
+from rayapp.config import AdviceSettings
 
 
 def run(*arguments: object) -> Result:
@@ -105,6 +106,9 @@ def test_all_advisors_are_listed_with_their_options() -> None:
     assert list(by_name)[:4] == ["graph-reader", "embedded", "transformers", "endpoint"]
     assert by_name["graph-reader"]["defaults"] == {"temperature": 0.25}
     assert by_name["endpoint"]["required"] == ["url", "model"]
+    assert by_name["embedded"]["defaults"]["gpus"] == "auto"
+    settings = set(AdviceSettings.model_fields)
+    assert all(settings >= {*one["required"], *one["defaults"]} for one in told[:4])
     assert "timeout_seconds=60.0" in " ".join(run("list").stdout.split())
 
 

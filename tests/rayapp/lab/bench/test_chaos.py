@@ -29,9 +29,8 @@ def test_the_count_apart_equals_a_trainings_graph_and_sees_one_flow_more_or_less
     tmp_path: Path,
 ) -> None:
     folder, flows = RunFolder(tmp_path / "run"), 3 * len(scenario.train[0]) + 17
-    settings = config.TrainingSettings(
-        flows=flows, seed=4, ppo=config.PPOSettings(flows_per_iteration=100, epochs=1)
-    )
+    given = ("learning.flows_per_iteration=100", "learning.epochs=1")
+    settings = config.load(None, given, {"flows": flows, "seed": 4})
     begin(folder, settings, scenario)
     training.train(folder)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from llm_actor import GraphReader, Prompts
 from llm_actor.advisor import with_floor
-from llm_actor.registry import EMBEDDED
+from llm_actor.embedded import EMBEDDED
 from llm_actor.selection import AdvisorSpec, build
 from rayapp.lab.small_model.exam import (
     ALONE,
