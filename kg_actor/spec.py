@@ -15,10 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs import BetaPrior, Catalogue, InputError, Scenario
+from envs.flows import KIND, is_synthetic
 from kg_actor.graph import KnowledgeGraph
-
-KINDS = ("cicids2017", "synthetic")
-"""Where flows can come from."""
 
 MOST_SIGNATURES = 10_000_000
 
@@ -32,13 +30,14 @@ class GraphSpec:
 
     Attributes:
         fingerprint: of the scenario.
-        kind: ``cicids2017`` or ``synthetic``: where the flows came from.
+        kind: of the data set that the flows are of.
         predicted: int8 [signatures], the class each signature predicts.
         catalogue: classes, actions, rewards.
         prior: of the signatures' confidence.
         half_life: of forgetting, in flows; ``None`` never forgets.
         shard: which part of the graph this is (``0-of-2``); ``None`` for all of it. The ids of
             a part's signatures begin at 0.
+        synthetic: whether the flows were drawn from a model.
     """
 
     fingerprint: str
@@ -48,6 +47,7 @@ class GraphSpec:
     prior: BetaPrior
     half_life: float | None = None
     shard: str | None = None
+    synthetic: bool = False
 
     @classmethod
     def of(
@@ -61,6 +61,7 @@ class GraphSpec:
             scenario.catalogue,
             prior or BetaPrior(),
             half_life,
+            synthetic=scenario.synthetic,
         )
 
     def new_graph(self) -> KnowledgeGraph:
@@ -113,6 +114,7 @@ class GraphSpec:
             **({"shard": self.shard} if self.shard else {}),
             "fingerprint": self.fingerprint,
             "kind": self.kind,
+            "synthetic": self.synthetic,
             "predicted": self.predicted.tolist(),
             "catalogue": self.catalogue.to_json(),
             "prior": {"alpha": self.prior.alpha, "beta": self.prior.beta},
@@ -133,8 +135,8 @@ class GraphSpec:
         classes = len(catalogue.classes)
         if not all(type(number) is int and 0 <= number < classes for number in numbers):
             raise ValueError("a signature predicts no class")
-        if data["kind"] not in KINDS:
-            raise ValueError("the flows are of no known kind")
+        if not re.fullmatch(KIND, data["kind"]):
+            raise ValueError("the flows are of no kind with a name")
         half_life = data["half_life"]
         prior = [float(data["prior"][name]) for name in ("alpha", "beta")]
         given = prior if half_life is None else [*prior, float(half_life)]
@@ -148,6 +150,7 @@ class GraphSpec:
             BetaPrior(*prior),
             None if half_life is None else float(half_life),
             _shard(data.get("shard")),
+            is_synthetic(data),
         )
 
 

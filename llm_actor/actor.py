@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ray.exceptions import ActorDiedError
 from ray.util.metrics import Counter, Gauge, Histogram
 
-from envs import PAPER, InputError
+from envs import Catalogue, InputError
 from kg_actor import patience
 from kg_actor.actor import NAMESPACE, ask, growth
 from llm_actor.advisor import Advisor
@@ -192,7 +192,8 @@ def _warm(spec: AdvisorSpec, place: Place) -> Advisor:
         # Ray lets a process without CPUs of its own use one thread; callers mostly wait meanwhile.
         torch.set_num_threads(_cpus())
     advisor = build(spec)
-    classes, actions = len(PAPER.classes), len(PAPER.actions)
+    catalogue = Catalogue.named("paper")
+    classes, actions = len(catalogue.classes), len(catalogue.actions)
     advisor.log_probabilities(
         Prompts(
             np.arange(classes, dtype=np.int8),
@@ -200,7 +201,7 @@ def _warm(spec: AdvisorSpec, place: Place) -> Advisor:
             np.zeros((classes, classes), np.float32),
             np.full((classes, actions), np.nan, np.float32),
             np.ones((classes, actions), np.bool_),
-            PAPER,
+            catalogue,
         )
     )
     return advisor

@@ -110,7 +110,7 @@ class PPOSettings(_Settings):
     """Weight of the value loss."""
 
     value_clip: _Rate = 100.0
-    """Largest squared value error that counts; rewards go from -5 to 5."""
+    """Largest squared value error that counts; with eq. 3 rewards go from -5 to 5."""
 
     entropy_coefficient: _Share = 0.0
     """Weight of the entropy bonus."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.table import Table
 
-from envs import FlowSet
+from envs import FlowSet, InputError, Scenario
+from envs.datasets import registry
 from envs.score import Scorecard, evaluate
 from rayapp.commands import console
 from rayapp.commands.places import RUN
@@ -20,7 +23,7 @@ def evaluate_run(
     run: Annotated[Path, typer.Option(**RUN, help="Folder of a finished run.")],
     data: Annotated[
         list[Path] | None,
-        typer.Option(help="Flows to score instead of the test split, in any form prepare reads."),
+        typer.Option(help="Score the flows in these files instead of the test split."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -42,10 +45,23 @@ def scorecard(folder: RunFolder, data: list[Path] | None = None) -> Scorecard:
     policy, scenario = folder.policy(), folder.scenario()
     flows = scenario.flow_set("test")
     if data:
-        detector, unseen = scenario.detector(), read_flows(data)
-        signature = detector.match(unseen.features)
-        flows = FlowSet(signature, unseen.actual, flows.predicted, flows.catalogue)
+        signature, actual = _matched(data, scenario)
+        flows = FlowSet(signature, actual, flows.predicted, flows.catalogue)
     return evaluate(policy.actions(flows.predicted), flows)
+
+
+def _matched(data: list[Path], scenario: Scenario) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
+    """Signatures, by the scenario's detector, and true classes of the flows in files."""
+    unseen = read_flows(registry.opened(data, scenario.catalogue))
+    if unseen.schema.names != scenario.schema.names:
+        raise InputError(
+            f"the flows are of {unseen.provenance.kind}, with {len(unseen.schema)} features",
+            where=", ".join(map(str, data[:3])),
+            expected=f"the {len(scenario.schema)} features that the run's detector was fitted on, "
+            f"as of {scenario.kind}",
+            mend="Give flows of that kind",
+        )
+    return scenario.detector().match(unseen.features), unseen.actual
 
 
 def scorecard_table(cards: dict[str, Scorecard], where: str) -> Table:

@@ -19,7 +19,7 @@ from envs import Catalogue, InputError, Scenario
 from kg_actor import Lesson, folders, neighbourhood, queries
 from kg_actor.diff import GraphDiff, difference
 from kg_actor.export import Format, export
-from kg_actor.lesson_files import DEFAULT_REWARD, DEFAULT_WEIGHT, read_lessons
+from kg_actor.lesson_files import DEFAULT_WEIGHT, read_lessons
 from kg_actor.neighbourhood import ActionRecord, neighbourhoods, type_neighbourhood
 from rayapp.commands import console
 from rayapp.runs import graphs
@@ -204,8 +204,12 @@ def import_lessons(
         str | None, typer.Option(help="Take back all that this source taught.")
     ] = None,
     reward: Annotated[
-        float, typer.Option(help="For STIX relationships without numbers, -5 .. 5.")
-    ] = DEFAULT_REWARD,
+        float | None,
+        typer.Option(
+            help="Reward of STIX relationships without numbers (default: halfway between the best "
+            "and the least reward above a miss)."
+        ),
+    ] = None,
     weight: Annotated[
         float, typer.Option(help="For the same, flows of experience.")
     ] = DEFAULT_WEIGHT,

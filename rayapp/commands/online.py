@@ -45,7 +45,10 @@ def online(
         int | None,
         typer.Option(min=0, help="Signature that goes stale (default: the busiest attack's)."),
     ] = None,
-    stale: Annotated[str, typer.Option(help="Class that it matches from then on.")] = "Benign",
+    stale: Annotated[
+        str | None,
+        typer.Option(help="Class that it matches from then on (default: the benign one)."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of everything.")] = 0,
     address: console.Address = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
@@ -65,7 +68,11 @@ def online(
         stale_one = busiest_attack_signature(loaded.flow_set("train"))
     drifts = {
         "class changes": Drift(middle, becomes, traffic=traffic),
-        "signature goes stale": Drift(middle, stale, signature=stale_one),
+        "signature goes stale": Drift(
+            middle,
+            stale or loaded.catalogue.class_names[loaded.catalogue.benign],
+            signature=stale_one,
+        ),
     }
     for drift in drifts.values():
         _check(loaded, drift, flows)

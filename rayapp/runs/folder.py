@@ -30,6 +30,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from envs import InputError, Scenario
 from envs.files import check_writable, replacing, write_json
+from envs.flows import KIND
 from kg_actor import KnowledgeGraph, folders, store
 from kg_actor.sharding import shards_of
 from llm_actor.circuit import State as CircuitState
@@ -55,7 +56,7 @@ class RunManifest(BaseModel):
             shards ``graph:<name>/0-of-2`` and so on.
         settings: with ``flows`` resolved.
         fingerprint: of the scenario.
-        kind: ``cicids2017`` or ``synthetic``.
+        kind: of the data set that the flows are of.
         state: ``training`` until the last flow is learnt from.
         flows: flows trained on, up to the last checkpoint, which is named after them.
         seconds: time spent training them, start-up excluded.
@@ -67,7 +68,7 @@ class RunManifest(BaseModel):
     name: str
     settings: TrainingSettings
     fingerprint: str
-    kind: str = Field(pattern="^(cicids2017|synthetic)$")
+    kind: str = Field(pattern=KIND)
     state: State = "training"
     flows: int = 0
     seconds: float = 0.0

@@ -50,7 +50,7 @@ class GraphSource:
     @property
     def note(self) -> str | None:
         """The remark that everything made from synthetic flows carries."""
-        if self.spec.kind == "synthetic":
+        if self.spec.synthetic:
             return "Learnt on synthetic flows, not on real traffic."
         return None
 

@@ -85,6 +85,7 @@ def _supervised(manifest: RunManifest, scenario: Scenario) -> SupervisedTrainee:
         classes=len(catalogue.classes),
         actions=len(catalogue.actions),
         augmented=False,
+        reward_scale=catalogue.reward_scale,
         encoder=network.encoder,
         embedding_dim=network.embedding_dim,
         hidden=network.hidden,

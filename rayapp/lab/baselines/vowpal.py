@@ -2,8 +2,8 @@
 
 ``--cb_explore`` with one linear model per action over the same two names that the other
 bandits see, predicted class and signature, one-hot; epsilon-greedy, with the doubly robust
-estimate of costs from 0 (reward 5) to 1 (reward -5). All but the costs' scale and the size
-of the weight table are its defaults. Learning goes flow by flow, in the order of the stream.
+estimate of costs from 0 (the highest reward) to 1 (the lowest). All but the costs' scale and the
+size of the weight table are its defaults. Learning goes flow by flow, in the order of the stream.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from envs import Catalogue, InputError
-from envs.catalogue import MISS_REWARD, TOP_REWARD
 from rayapp.lab.baselines.trainee import Decided
 from rayapp.rl.stepping import Slice, pick_actions
 
@@ -43,7 +42,7 @@ class VowpalWabbit:
 
     Args:
         predicted: int8 [signatures], the class each signature predicts.
-        catalogue: its number of actions.
+        catalogue: its number of actions, and the rewards between which costs are scaled.
         learning_rate: of Vowpal Wabbit's adaptive gradient steps.
         epsilon: share of flows whose action is drawn from all evenly.
         seed: given to Vowpal Wabbit; actions are drawn with the run's own random numbers.
@@ -63,6 +62,7 @@ class VowpalWabbit:
     ) -> None:
         check_installed()
         self._actions = len(catalogue.actions)
+        self._highest, self._lowest = catalogue.highest_reward, catalogue.lowest_reward
         # A name that is a number would be its own hash, and neighbours would share weights.
         self._contexts = [
             f"|class c{kind} |signature s{number}" for number, kind in enumerate(predicted.tolist())
@@ -89,7 +89,7 @@ class VowpalWabbit:
 
     def learn(self, decided: Decided) -> None:
         """See :class:`rayapp.lab.baselines.trainee.Bandit`."""
-        cost = (TOP_REWARD - decided.reward) / (TOP_REWARD - MISS_REWARD)
+        cost = (self._highest - decided.reward) / (self._highest - self._lowest)
         chance = self._probabilities[decided.signature, decided.action]
         rows = zip(
             decided.signature.tolist(),

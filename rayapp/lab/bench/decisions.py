@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from envs import Scenario
-from envs.datasets.synthetic import generator as synthetic
+from envs.datasets import registry
 from envs.score import evaluate
 from rayapp import config
 from rayapp.config import Algo
@@ -91,7 +91,7 @@ def _trained(scenario: Scenario, folder: Path, algo: Algo) -> RunFolder:
 def _batched(scenario: Scenario, run: RunFolder) -> float:
     predicted, catalogue = scenario.signatures.predicted, scenario.catalogue
     decider = Decider(scenario.detector(), network_of(run), predicted, catalogue)
-    features = synthetic.generate(BATCH * BATCHES, seed=1, catalogue=catalogue).features
+    features = registry.drawn(BATCH * BATCHES, 1, catalogue).read().features
     pieces = np.split(features, BATCHES)
     decider.decide(pieces[0])
     seconds = [_seconds(partial(decider.decide, piece)) for piece in pieces]

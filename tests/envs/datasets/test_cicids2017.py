@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from envs.datasets.cicids2017.reader import cleaned, merge_label, merged_counts, read, stretches
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from envs.catalogue import PAPER, Catalogue, TrafficClass
 from envs.datasets.cicids2017 import csv_copies as cicids2017_csv
-from envs.datasets.cicids2017.reader import cleaned, merge_label, merged_counts, read, stretches
 from envs.errors import InputError
 from envs.flows import FEATURES, Flows
 

@@ -13,16 +13,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from envs.datasets.cicids2017.reader import Account, Cleaned
 from numpy.typing import NDArray
+from rayapp.preparation.sources import Files, Part, Synthetic
 
 from envs import FEATURES, InputError, Scenario
 from envs.datasets.cicids2017 import reader as cicids2017
-from envs.datasets.cicids2017.reader import Account, Cleaned
 from envs.datasets.synthetic import generator as synthetic
 from envs.division import Wishes
 from envs.flows import Provenance
 from rayapp.preparation import streaming
-from rayapp.preparation.sources import Files, Part, Synthetic
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 
