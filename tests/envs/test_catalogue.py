@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from envs.catalogue import PAPER, Catalogue
+from envs.catalogue import Catalogue
+
+PAPER = Catalogue.named("paper")
 
 # Table I: published labels, counted after dropping rows without finite features.
 LABELS = {

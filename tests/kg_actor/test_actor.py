@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from envs import PAPER, BetaPrior, InputError, InteractionTable
+from envs import BetaPrior, Catalogue, InputError, InteractionTable
 from kg_actor import (
     GraphCounts,
     GraphSpec,
@@ -25,6 +25,8 @@ from kg_actor import (
     store,
 )
 from kg_actor.actor import Place, ask, start, stop
+
+PAPER = Catalogue.named("paper")
 
 Actor = Any
 """Ray's handles have their methods only at run time."""

@@ -12,7 +12,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from envs import PAPER, BetaPrior, InputError, InteractionTable
+from envs import BetaPrior, Catalogue, InputError, InteractionTable
 from kg_actor import (
     GraphSpec,
     Keyed,
@@ -28,6 +28,8 @@ from kg_actor import (
 from kg_actor.actor import ask
 from kg_actor.client import GraphClient, find, start
 from kg_actor.sharding import shards_of, split
+
+PAPER = Catalogue.named("paper")
 
 SPEC = GraphSpec("3f8a" * 16, "synthetic", np.array([1, 2, 6], np.int8), PAPER, BetaPrior())
 TABLES = (

@@ -14,11 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs import PAPER, Catalogue, InputError, InteractionTable
+from envs import Catalogue, InputError, InteractionTable
 from envs.catalogue import Mitigation, TrafficClass
 from kg_actor import KnowledgeGraph, MergeKey, to_networkx
 from kg_actor.export import Format, escaped, export, to_graphml, to_node_link, unescaped
 from kg_actor.lessons import Lesson
+
+PAPER = Catalogue.named("paper")
 
 DOS, BENIGN, DDOS, WEB = (PAPER.class_index(n) for n in ("DoS", "Benign", "DDoS", "Web"))
 FINGERPRINT = "3f8a" * 16

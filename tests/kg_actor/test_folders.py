@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from envs import PAPER, BetaPrior, InputError, InteractionTable
+from envs import BetaPrior, Catalogue, InputError, InteractionTable
 from kg_actor import GraphSpec, Keyed, KnowledgeGraph, Lesson, MergeKey, folders, store
 from kg_actor.history import confidence_of
 from kg_actor.sharding import shards_of, split
+
+PAPER = Catalogue.named("paper")
 
 SPEC = GraphSpec("3f8a" * 16, "synthetic", np.array([1, 2, 6, 0, 0], np.int8), PAPER, BetaPrior())
 SHARDS = shards_of(5, 2)

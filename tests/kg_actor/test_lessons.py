@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs import PAPER
+from envs import Catalogue
 from kg_actor.lessons import MAX_PROVENANCE, MAX_WEIGHT, Lesson, Taught, withdrawn
+
+PAPER = Catalogue.named("paper")
 
 DOS, AUDIT = PAPER.class_index("DoS"), PAPER.action_names.index("Audit")
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs import PAPER, BetaPrior, InputError, InteractionTable
+from envs import BetaPrior, Catalogue, InputError, InteractionTable
 from kg_actor import GraphSpec, Keyed, KnowledgeGraph, Lesson, Merged, MergeKey
 from kg_actor.encoding import pack_table, unpack_table
 from kg_actor.queries import ConfidencePoint
@@ -24,6 +24,8 @@ from kg_actor.sharding import (
     with_all_flows,
 )
 from kg_actor.store import GraphStore, read
+
+PAPER = Catalogue.named("paper")
 
 PREDICTED = np.array([1, 2, 6, 0, 0, 3, 1], np.int8)
 SPEC = GraphSpec("3f8a" * 16, "synthetic", PREDICTED, PAPER, BetaPrior())

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from envs import PAPER, InputError
+from envs import Catalogue, InputError
 from kg_actor.actor import ask
 from llm_actor import GraphReader, Prompts, actor
 from llm_actor.actor import AdvisorServer, Health, RemoteAdvisor, start
@@ -31,6 +31,8 @@ from llm_actor.selection import AdvisorSpec, build
 sys.path.insert(0, str(Path(__file__).parent))
 import scripted
 import tiny
+
+PAPER = Catalogue.named("paper")
 
 PATIENT = Limits(max_wait_seconds=0.5)
 """Long enough for two clients to meet on a busy machine."""

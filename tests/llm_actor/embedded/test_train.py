@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, Phi3ForCausalLM
 
-from envs import PAPER
+from envs import Catalogue
 from llm_actor import Prompts
 from llm_actor.embedded import train as training
 from llm_actor.embedded.evaluation import held_out
@@ -29,6 +29,8 @@ from llm_actor.labels import labels
 from llm_actor.model_files import ModelSource
 from llm_actor.text import printable
 from llm_actor.transformers_advisor import TransformersAdvisor
+
+PAPER = Catalogue.named("paper")
 
 VOCABULARY = Vocabulary(build())
 SIZE = Size(hidden=32, intermediate=48, layers=2, heads=2)

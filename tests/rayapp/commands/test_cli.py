@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from envs import FEATURES
+from envs.datasets.cicflowmeter import SCHEMA
 from rayapp.__main__ import app
+
+FEATURES = SCHEMA.names
 
 HEADER = ",".join([*(f" {name}" for name in FEATURES[:-1]), FEATURES[-1], " Label"])
 

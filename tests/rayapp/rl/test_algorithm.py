@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import ray
 
-from envs import PAPER, BetaPrior, InputError, InteractionTable, Scenario
+from envs import BetaPrior, Catalogue, InputError, InteractionTable, Scenario
 from kg_actor import GraphCounts, Keyed, Lesson, MergeKey, records_of, snapshot
 from kg_actor.actor import ask
 from kg_actor.sharding import split
@@ -25,6 +25,8 @@ from rayapp.rl.env_runner import slices
 from rayapp.rl.infusion import Sampled
 from rayapp.rl.saved_policy import SavedPolicy
 from rayapp.rl.schedules import Schedule
+
+PAPER = Catalogue.named("paper")
 
 Build = Callable[..., KnowledgePPO]
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import rayapp
-from envs import PAPER, Scenario
+from envs import Catalogue, Scenario
 from kg_actor import actor as graph_actor
 from llm_actor import actor as advisor_actor
 from llm_actor.prompts import Prompts
@@ -24,6 +24,8 @@ from rayapp.rl.algorithm import KnowledgePPOConfig
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "llm_actor"))
 from scripted import Request, Response, chosen, serving
+
+PAPER = Catalogue.named("paper")
 
 pytest.importorskip("opentelemetry", reason="ray[default] exports metrics")
 pytest.importorskip("aiohttp", reason="ray[default] exports metrics")
