@@ -64,7 +64,7 @@ def graph() -> KnowledgeGraph:
 def hostile(name: str) -> KnowledgeGraph:
     """A graph whose one type and one action have a name that somebody chose with care."""
     catalogue = Catalogue((TrafficClass(name, (name,), (0,)),), (Mitigation(name, None),))
-    return graph_of([(0, 0, 0, 3)], [Lesson(name, name, 1.0, 2.0, "feed")], catalogue)
+    return graph_of([(0, 0, 0, 3)], [Lesson(name, name, 5.0, 2.0, "feed")], catalogue)
 
 
 def comparable(view: nx.MultiDiGraph[str]) -> tuple[Any, Any]:
