@@ -7,13 +7,14 @@ from envs.flows import FeatureSchema, Flows
 from envs.interactions import InteractionTable
 from envs.scenario import Scenario
 from envs.signatures import BetaPrior
-from envs.state import Counters, FlowSet, Suggestion, observation_space, observe
+from envs.state import Contexts, Counters, FlowSet, Suggestion, observation_space, observe
 
 register()
 
 __all__ = [
     "BetaPrior",
     "Catalogue",
+    "Contexts",
     "Counters",
     "FeatureSchema",
     "FlowSet",

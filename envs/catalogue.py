@@ -11,26 +11,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-Scope = Literal["ip", "range", "host", "account", "service", "none"]
-"""What a mitigation is applied to: one address, a network, a machine, a user, a service."""
-
-OPENC2_ACTIONS = (
-    *("scan", "locate", "query", "deny", "contain", "allow", "start", "stop", "restart", "cancel"),
-    *("set", "update", "redirect", "create", "delete", "detonate", "restore", "copy"),
-    *("investigate", "remediate"),
+from envs.catalogue_terms import (
+    MOST_ACTIONS,
+    MOST_CLASSES,
+    MOST_REWARD,
+    OPENC2_ACTIONS,
+    Scope,
 )
-"""The actions of the OpenC2 Language Specification, version 1.0, section 3.3.1.1."""
-
-MOST_CLASSES, MOST_ACTIONS = 127, 10_000
-"""Bounds of a catalogue. A class index is an int8, an action index an int16."""
-
-MOST_REWARD = 100
-"""The largest reward, and the largest loss. Rewards are int8."""
+from envs.errors import InputError
 
 FOLDER = Path(__file__).with_name("catalogues")
 
@@ -121,14 +114,38 @@ class Catalogue:
     benign_class: str | None = None
     no_action: str | None = None
 
-    @staticmethod
-    def named(name: str) -> Catalogue:
+    @classmethod
+    def read(cls, path: Path) -> Catalogue:
+        """Reads a YAML file; :mod:`envs.catalogue_file` shows what stands in one.
+
+        Raises:
+            InputError: the file is no catalogue; it names the line and the field.
+        """
+        # It takes pydantic, which most of the package does without.
+        from envs import catalogue_file
+
+        return cls.from_json(catalogue_file.read(path))
+
+    @classmethod
+    def named(cls, name: str) -> Catalogue:
         """A catalogue that ships with the package, such as ``paper``, read once.
 
         Raises:
-            KeyError: there is none of that name.
+            InputError: there is none of that name.
         """
         return _shipped(name)
+
+    @classmethod
+    def find(cls, given: str) -> Catalogue:
+        """The catalogue of that name that ships with the package, or else the one in that file.
+
+        Raises:
+            InputError: there is neither, or the file is no catalogue.
+        """
+        path = Path(given)
+        if given not in shipped() and (path.suffix in {".yaml", ".yml"} or path.is_file()):
+            return cls.read(path)
+        return cls.named(given)
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -277,12 +294,13 @@ def shipped() -> tuple[str, ...]:
 
 @cache
 def _shipped(name: str) -> Catalogue:
-    # Reading YAML takes pydantic, which most of the package does without.
-    from envs.catalogue_file import find
-
     if name not in shipped():
-        raise KeyError(f"no catalogue called {name!r} ships with the package")
-    return find(name)
+        raise InputError(
+            f"there is no catalogue {name!r}",
+            expected=f"{' or '.join(shipped())}, or a YAML file",
+            mend="kirl catalogue list names those that ship with kirl",
+        )
+    return Catalogue.read(FOLDER / f"{name}.yaml")
 
 
 def _mitigation(entry: dict[str, Any]) -> Mitigation:

@@ -32,18 +32,12 @@ from typing import Annotated, Any, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from envs import plain_yaml
-from envs.catalogue import (
-    FOLDER,
+from envs.catalogue_terms import (
     MOST_ACTIONS,
     MOST_CLASSES,
     MOST_REWARD,
     OPENC2_ACTIONS,
-    Catalogue,
-    Mitigation,
-    Ranks,
     Scope,
-    TrafficClass,
-    shipped,
 )
 from envs.errors import InputError
 from envs.plain_yaml import Document, Location
@@ -126,26 +120,11 @@ class _File(_Model):
     )
 
 
-def find(given: str) -> Catalogue:
-    """The catalogue of that name that ships with the package, or else the one in that file.
-
-    Raises:
-        InputError: there is neither, or the file is no catalogue.
-    """
-    path = Path(given)
-    if given in shipped():
-        path = FOLDER / f"{given}.yaml"
-    elif path.suffix not in {".yaml", ".yml"} and not path.is_file():
-        raise InputError(
-            f"there is no catalogue {given!r}",
-            expected=f"{' or '.join(shipped())}, or a YAML file",
-            mend="kirl catalogue list names those that ship with kirl",
-        )
-    return read(path)
-
-
-def read(path: Path) -> Catalogue:
+def read(path: Path) -> dict[str, Any]:
     """Reads a catalogue.
+
+    Returns:
+        What :meth:`envs.catalogue.Catalogue.from_json` takes.
 
     Raises:
         InputError: the file is no catalogue; it names the line and the field.
@@ -155,7 +134,7 @@ def read(path: Path) -> Catalogue:
         file = _File.model_validate(document.value)
     except ValidationError as error:
         raise _told(error, document) from None
-    return _Reader(document, file).catalogue()
+    return _Reader(document, file).data()
 
 
 class _Reader:
@@ -166,34 +145,48 @@ class _Reader:
         self._actions = self._numbered("mitigations", [m.name for m in file.mitigations])
         self._classes = self._numbered("classes", [c.name for c in file.classes])
 
-    def catalogue(self) -> Catalogue:
-        """The catalogue."""
+    def data(self) -> dict[str, Any]:
+        """The catalogue, with numbers in the place of names."""
         file = self._file
         self._check_labels()
-        made = Catalogue(
-            tuple(self._traffic(number) for number in range(len(file.classes))),
-            tuple(self._mitigation(number) for number in range(len(file.mitigations))),
-            Ranks(*(0 if n is None else n for n in (file.rewards.top, file.rewards.miss))),
-            file.name,
-            file.classes[self._known(self._classes, file.benign, "class", ("benign",))].name,
-            file.mitigations[self._action(file.no_action, ("no_action",))].name,
-        )
-        if made.best_actions[made.benign] != made.inaction:
+        classes = [self._traffic(number) for number in range(len(file.classes))]
+        benign = classes[self._known(self._classes, file.benign, "class", ("benign",))]
+        inaction = self._action(file.no_action, ("no_action",))
+        earned = self._earned(benign)
+        best = earned.index(max(earned))
+        if best != inaction:
             raise self._error(
                 ("benign",),
-                f"the best action for {file.benign} is "
-                f"{made.action_names[made.best_actions[made.benign]]}",
+                f"the best action for {file.benign} is {file.mitigations[best].name}",
                 f"{file.no_action}, the action that does nothing",
                 "Correct the class's ranking or rewards",
             )
-        if made.lowest_reward == made.highest_reward:
+        if len({reward for traffic in classes for reward in self._earned(traffic)}) == 1:
             raise self._error(
                 ("classes",),
-                f"every action earns {made.highest_reward} for every class",
+                f"every action earns {earned[0]} for every class",
                 "rewards that differ, so that there is something to learn",
                 "Correct the rankings or rewards",
             )
-        return made
+        data: dict[str, Any] = {
+            "name": file.name,
+            "benign_class": file.benign,
+            "no_action": file.no_action,
+            "actions": [self._mitigation(number) for number in range(len(file.mitigations))],
+            "classes": classes,
+        }
+        top, miss = file.rewards.top, file.rewards.miss
+        if top is not None and miss is not None:
+            data["ranks"] = {"top": top, "miss": miss}
+        return data
+
+    def _earned(self, traffic: dict[str, Any]) -> list[int]:
+        """The reward of every action for a class."""
+        if "rewards" in traffic:
+            return list(traffic["rewards"])
+        top, miss = self._file.rewards.top or 0, self._file.rewards.miss or 0
+        ranks = {action: top - rank for rank, action in enumerate(traffic["ranking"])}
+        return [ranks.get(number, miss) for number in range(len(self._actions))]
 
     def _numbered(self, kind: str, names: list[str]) -> dict[str, int]:
         for number, name in enumerate(names):
@@ -219,7 +212,7 @@ class _Reader:
                     )
                 owners[label] = entry.name
 
-    def _mitigation(self, number: int) -> Mitigation:
+    def _mitigation(self, number: int) -> dict[str, Any]:
         entry = self._file.mitigations[number]
         if entry.undo != (entry.duration is not None):
             raise self._error(
@@ -230,9 +223,9 @@ class _Reader:
                 "a duration where a mitigation can be undone, and none where it cannot",
                 "Add or remove the duration, or correct undo",
             )
-        return Mitigation(**entry.model_dump())
+        return entry.model_dump()
 
-    def _traffic(self, number: int) -> TrafficClass:
+    def _traffic(self, number: int) -> dict[str, Any]:
         entry, at = self._file.classes[number], ("classes", number)
         if (entry.ranking is None) == (entry.rewards is None):
             raise self._error(
@@ -242,14 +235,12 @@ class _Reader:
                 "a ranking, or rewards per mitigation",
                 "Give one of the two",
             )
-        labels = tuple(entry.labels)
+        data: dict[str, Any] = {"name": entry.name, "labels": entry.labels}
         if entry.rewards is not None:
-            rewards = self._explicit(entry.rewards, (*at, "rewards"))
-            return TrafficClass(entry.name, labels, rewards=rewards)
-        ranking = self._ranked(entry.ranking or [], (*at, "ranking"))
-        return TrafficClass(entry.name, labels, ranking)
+            return data | {"rewards": self._explicit(entry.rewards, (*at, "rewards"))}
+        return data | {"ranking": self._ranked(entry.ranking or [], (*at, "ranking"))}
 
-    def _ranked(self, names: list[str], at: Location) -> tuple[int, ...]:
+    def _ranked(self, names: list[str], at: Location) -> list[int]:
         top, miss = self._file.rewards.top, self._file.rewards.miss
         if top is None or miss is None:
             raise self._error(
@@ -258,7 +249,7 @@ class _Reader:
                 "the keys top and miss, as in 'rewards: {top: 5, miss: -5}'",
                 "Add them, or give every class rewards of its own",
             )
-        ranking = tuple(self._action(name, (*at, i)) for i, name in enumerate(names))
+        ranking = [self._action(name, (*at, i)) for i, name in enumerate(names)]
         for place, action in enumerate(ranking):
             if ranking.index(action) < place:
                 raise self._error(
@@ -276,7 +267,7 @@ class _Reader:
             )
         return ranking
 
-    def _explicit(self, given: dict[str, int], at: Location) -> tuple[int, ...]:
+    def _explicit(self, given: dict[str, int], at: Location) -> list[int]:
         known = {self._action(name, (*at, name)): reward for name, reward in given.items()}
         missing = [name for name, number in self._actions.items() if number not in known]
         miss = self._file.rewards.miss
@@ -287,7 +278,7 @@ class _Reader:
                 "a reward for every mitigation, or one for all others in rewards.miss",
                 "Add it",
             )
-        return tuple(known.get(number, miss or 0) for number in range(len(self._actions)))
+        return [known.get(number, miss or 0) for number in range(len(self._actions))]
 
     def _action(self, name: str, at: Location) -> int:
         return self._known(self._actions, name, "mitigation", at)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from envs import Catalogue, Flows, FlowSet, Scenario
+from envs import Catalogue, Contexts, Flows, FlowSet, Scenario
 from envs.datasets.cicflowmeter import SCHEMA
 from envs.flows import Provenance
 
@@ -42,10 +42,11 @@ def flow_set() -> FlowSet:
         (2, "Infiltration"),
         (2, "Infiltration"),
     ]
+    predicted = np.array([named["DoS"], named["Benign"], named["Web"]], np.int8)
     return FlowSet(
-        signature=np.array([signature for signature, _ in met], np.int32),
+        context=np.array([signature for signature, _ in met], np.int32),
         actual=np.array([named[name] for _, name in met], np.int8),
-        predicted=np.array([named["DoS"], named["Benign"], named["Web"]], np.int8),
+        contexts=Contexts.of_signatures(predicted),
         catalogue=PAPER,
     )
 

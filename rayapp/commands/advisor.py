@@ -15,7 +15,8 @@ from rich.table import Table
 from scipy.special import log_softmax
 
 from envs import Catalogue, InputError
-from envs.catalogue import MOST_CLASSES, Mitigation, TrafficClass
+from envs.catalogue import Mitigation, TrafficClass
+from envs.catalogue_terms import MOST_CLASSES
 from envs.files import check_writable
 from llm_actor import Advisor, Prompts
 from llm_actor.advisor import ask

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from envs import Catalogue, catalogue_file
+from envs import Catalogue
 from envs.catalogue import shipped
 from rayapp.commands import console
 
@@ -41,7 +41,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a catalogue's mitigations and classes, and what a mitigation earns for a class."""
-    catalogue = catalogue_file.find(given)
+    catalogue = Catalogue.find(given)
     if as_json:
         rewards = catalogue.rewards.tolist()
         console.print_json(catalogue.to_json() | {"rewards": rewards})
@@ -56,7 +56,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Check a catalogue file. The first fault is named with its line, its field and its mend."""
-    catalogue = catalogue_file.read(file)
+    catalogue = Catalogue.read(file)
     if as_json:
         console.print_json({"file": str(file), "valid": True} | _summary(catalogue))
         return

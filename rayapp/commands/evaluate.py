@@ -45,9 +45,9 @@ def scorecard(folder: RunFolder, data: list[Path] | None = None) -> Scorecard:
     policy, scenario = folder.policy(), folder.scenario()
     flows = scenario.flow_set("test")
     if data:
-        signature, actual = _matched(data, scenario)
-        flows = FlowSet(signature, actual, flows.predicted, flows.catalogue)
-    return evaluate(policy.actions(flows.predicted), flows)
+        context, actual = _matched(data, scenario)
+        flows = FlowSet(context, actual, flows.contexts, flows.catalogue)
+    return evaluate(policy.actions(flows.contexts), flows)
 
 
 def _matched(data: list[Path], scenario: Scenario) -> tuple[NDArray[np.int32], NDArray[np.int8]]:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from envs import Catalogue, Flows, InputError, Scenario, catalogue_file
+from envs import Catalogue, Flows, InputError, Scenario
 from envs.datasets import registry
 from envs.datasets.source import FlowSource
 from envs.division import FOLDS, Wishes
@@ -124,7 +124,7 @@ def prepare(
         job.check_kept(place)
     places.check_vacant(place, overwrite=overwrite)
     begun = time.perf_counter()
-    classes = catalogue_file.find(catalogue)
+    classes = Catalogue.find(catalogue)
     if data:
         source = registry.opened(data, classes, dataset)
     else:

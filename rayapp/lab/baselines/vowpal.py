@@ -90,9 +90,9 @@ class VowpalWabbit:
     def learn(self, decided: Decided) -> None:
         """See :class:`rayapp.lab.baselines.trainee.Bandit`."""
         cost = (self._highest - decided.reward) / (self._highest - self._lowest)
-        chance = self._probabilities[decided.signature, decided.action]
+        chance = self._probabilities[decided.context, decided.action]
         rows = zip(
-            decided.signature.tolist(),
+            decided.context.tolist(),
             decided.action.tolist(),
             cost.tolist(),
             chance.tolist(),
