@@ -8,7 +8,7 @@ always use that one. No other module knows a class, an action or a reward by nam
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, get_args
@@ -265,26 +265,16 @@ class Catalogue:
             for entry in data["classes"]
         )
         ranks = Ranks(**data["ranks"]) if "ranks" in data else EQUATION_3
-        made = cls(classes, actions, ranks, data.get("name", ""))
+        made = cls(
+            classes,
+            actions,
+            ranks,
+            data.get("name", ""),
+            data.get("benign_class"),
+            data.get("no_action"),
+        )
         _check(made)
-        benign_class, no_action = data.get("benign_class"), data.get("no_action")
-        if "no_action" not in data:
-            # Written before a catalogue said so: doing nothing was what ATT&CK has no id for.
-            idle = [best for best in made.best_actions if actions[best].attack_id is None]
-            no_action = actions[idle[0]].name if idle else None
-            benign_class = next(
-                (
-                    traffic.name
-                    for traffic, best in zip(classes, made.best_actions, strict=True)
-                    if actions[best].name == no_action
-                ),
-                None,
-            )
-        if benign_class is not None and benign_class not in made.class_names:
-            raise ValueError("the benign class is none of the classes")
-        if no_action is not None and no_action not in made.action_names:
-            raise ValueError("the action that does nothing is none of the actions")
-        return cls(classes, actions, ranks, made.name, benign_class, no_action)
+        return made if "no_action" in data else _with_inaction(made)
 
 
 def shipped() -> tuple[str, ...]:
@@ -323,6 +313,19 @@ def _mitigation(entry: dict[str, Any]) -> Mitigation:
     return made
 
 
+def _with_inaction(catalogue: Catalogue) -> Catalogue:
+    """Finds out what a catalogue of old does not say.
+
+    Before a catalogue said which action does nothing, it was the one that ATT&CK has no id for,
+    and the benign class was the one that this action is best for.
+    """
+    for traffic, best in zip(catalogue.classes, catalogue.best_actions.tolist(), strict=True):
+        action = catalogue.actions[best]
+        if action.attack_id is None:
+            return replace(catalogue, benign_class=traffic.name, no_action=action.name)
+    return catalogue
+
+
 def _check(catalogue: Catalogue) -> None:
     """Raises ValueError for parts that do not fit together."""
     classes, actions, ranks = catalogue.classes, catalogue.actions, catalogue.ranks
@@ -337,13 +340,21 @@ def _check(catalogue: Catalogue) -> None:
     if not all(type(n) is int and abs(n) <= MOST_REWARD for n in numbers):
         raise ValueError("a reward is no sensible whole number")
     for traffic in classes:
-        if not all(type(n) is int and 0 <= n < len(actions) for n in traffic.ranking):
-            raise ValueError("a ranking names no action")
-        if len(traffic.ranking) > ranks.top - ranks.miss:
-            raise ValueError("a ranking is too long for the rewards")
-        if traffic.rewards is None and not traffic.ranking:
-            raise ValueError("a class says nothing of rewards")
-        if traffic.rewards is not None and (
-            traffic.ranking or len(traffic.rewards) != len(actions)
-        ):
-            raise ValueError("a class does not give every action one reward")
+        _check_class(traffic, len(actions), ranks)
+    if catalogue.benign_class not in (None, *catalogue.class_names):
+        raise ValueError("the benign class is none of the classes")
+    if catalogue.no_action not in (None, *catalogue.action_names):
+        raise ValueError("the action that does nothing is none of the actions")
+
+
+def _check_class(traffic: TrafficClass, actions: int, ranks: Ranks) -> None:
+    if not all(type(n) is int and 0 <= n < actions for n in traffic.ranking):
+        raise ValueError("a ranking names no action")
+    if len(traffic.ranking) > ranks.top - ranks.miss:
+        raise ValueError("a ranking is too long for the rewards")
+    if traffic.rewards is None and not traffic.ranking:
+        raise ValueError("a class says nothing of rewards")
+    if traffic.rewards is not None and (traffic.ranking or len(traffic.rewards) != actions):
+        raise ValueError("a class does not give every action one reward")
+    if not all(isinstance(label, str) for label in traffic.labels):
+        raise ValueError("a label is no text")
