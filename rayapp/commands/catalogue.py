@@ -13,7 +13,7 @@ from envs.catalogue import shipped
 from rayapp.commands import console
 
 app = typer.Typer(
-    help="List, show and check catalogues of classes, mitigations and rewards.",
+    help="Show and check catalogues of classes, mitigations and rewards.",
     no_args_is_help=True,
 )
 
