@@ -1,9 +1,9 @@
 """Traffic, signatures and the bandit: everything below the graph, without Ray and torch."""
 
 from envs.bandit import ThreatMitigationEnv, ThreatMitigationVectorEnv, register
-from envs.catalogue import PAPER, Catalogue
+from envs.catalogue import Catalogue
 from envs.errors import InputError
-from envs.flows import FEATURES, Flows
+from envs.flows import FeatureSchema, Flows
 from envs.interactions import InteractionTable
 from envs.scenario import Scenario
 from envs.signatures import BetaPrior
@@ -12,12 +12,11 @@ from envs.state import Contexts, Counters, FlowSet, Suggestion, observation_spac
 register()
 
 __all__ = [
-    "FEATURES",
-    "PAPER",
     "BetaPrior",
     "Catalogue",
     "Contexts",
     "Counters",
+    "FeatureSchema",
     "FlowSet",
     "Flows",
     "InputError",

@@ -73,9 +73,8 @@ def busiest_attack_signature(flows: FlowSet) -> int:
         InputError: no signature predicts one.
     """
     catalogue = flows.catalogue
-    harmless = [catalogue.actions[best].attack_id is None for best in catalogue.best_actions]
     predicted = flows.contexts.predicted
-    attack = ~np.array(harmless)[predicted]
+    attack = predicted != catalogue.benign
     if not attack.any():
         raise InputError("no signature predicts an attack", expected="flows with attacks")
     matched = np.bincount(flows.signature, minlength=len(predicted))

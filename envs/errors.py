@@ -47,5 +47,10 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def quoted(text: str, limit: int = 40) -> str:
+    """Text in quotes, shortened, with everything that could upset a terminal spelled out."""
+    return f"'{printable(text[:limit])}{'...' if len(text) > limit else ''}'"
+
+
 def _rebuild(what: str, where: str | None, expected: str | None, mend: str | None) -> InputError:
     return InputError(what, where=where, expected=expected, mend=mend)

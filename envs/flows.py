@@ -2,101 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.catalogue import Catalogue
+from envs.errors import InputError
+
 Progress = Callable[[int, int], None]
 """Called now and then with (done, total), in units that the caller of the work chose."""
 
-FEATURES: tuple[str, ...] = (
-    "Destination Port",
-    "Flow Duration",
-    "Total Fwd Packets",
-    "Total Backward Packets",
-    "Total Length of Fwd Packets",
-    "Total Length of Bwd Packets",
-    "Fwd Packet Length Max",
-    "Fwd Packet Length Min",
-    "Fwd Packet Length Mean",
-    "Fwd Packet Length Std",
-    "Bwd Packet Length Max",
-    "Bwd Packet Length Min",
-    "Bwd Packet Length Mean",
-    "Bwd Packet Length Std",
-    "Flow Bytes/s",
-    "Flow Packets/s",
-    "Flow IAT Mean",
-    "Flow IAT Std",
-    "Flow IAT Max",
-    "Flow IAT Min",
-    "Fwd IAT Total",
-    "Fwd IAT Mean",
-    "Fwd IAT Std",
-    "Fwd IAT Max",
-    "Fwd IAT Min",
-    "Bwd IAT Total",
-    "Bwd IAT Mean",
-    "Bwd IAT Std",
-    "Bwd IAT Max",
-    "Bwd IAT Min",
-    "Fwd PSH Flags",
-    "Bwd PSH Flags",
-    "Fwd URG Flags",
-    "Bwd URG Flags",
-    "Fwd Header Length",
-    "Bwd Header Length",
-    "Fwd Packets/s",
-    "Bwd Packets/s",
-    "Min Packet Length",
-    "Max Packet Length",
-    "Packet Length Mean",
-    "Packet Length Std",
-    "Packet Length Variance",
-    "FIN Flag Count",
-    "SYN Flag Count",
-    "RST Flag Count",
-    "PSH Flag Count",
-    "ACK Flag Count",
-    "URG Flag Count",
-    "CWE Flag Count",
-    "ECE Flag Count",
-    "Down/Up Ratio",
-    "Average Packet Size",
-    "Avg Fwd Segment Size",
-    "Avg Bwd Segment Size",
-    "Fwd Header Length.1",
-    "Fwd Avg Bytes/Bulk",
-    "Fwd Avg Packets/Bulk",
-    "Fwd Avg Bulk Rate",
-    "Bwd Avg Bytes/Bulk",
-    "Bwd Avg Packets/Bulk",
-    "Bwd Avg Bulk Rate",
-    "Subflow Fwd Packets",
-    "Subflow Fwd Bytes",
-    "Subflow Bwd Packets",
-    "Subflow Bwd Bytes",
-    "Init_Win_bytes_forward",
-    "Init_Win_bytes_backward",
-    "act_data_pkt_fwd",
-    "min_seg_size_forward",
-    "Active Mean",
-    "Active Std",
-    "Active Max",
-    "Active Min",
-    "Idle Mean",
-    "Idle Std",
-    "Idle Max",
-    "Idle Min",
-)
-"""The 78 CICFlowMeter features of CICIDS2017, in the published order, stripped of stray spaces.
+KIND = "^[a-z0-9][a-z0-9_.-]{0,63}$"
+"""What the name of a kind of data set looks like, as a regular expression."""
 
-Times are in microseconds, lengths in bytes. ``Fwd Header Length`` is published twice;
-the second one is called ``Fwd Header Length.1`` here.
-"""
+
+@dataclass(frozen=True)
+class Column:
+    """One feature of a flow.
+
+    Attributes:
+        name: as the data set has it.
+        unit: of its values, such as ``us`` or ``bytes``; empty if nobody said so.
+    """
+
+    name: str
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class FeatureSchema:
+    """What the columns of a feature matrix mean.
+
+    A detector fitted on one schema must not be given flows of another one.
+
+    Attributes:
+        source: what computed the features, such as ``CICFlowMeter``.
+        columns: in the order of the matrix.
+    """
+
+    source: str
+    columns: tuple[Column, ...]
+
+    @classmethod
+    def unnamed(cls, width: int) -> FeatureSchema:
+        """The schema of ``width`` columns of which nobody said what they are."""
+        return cls("", tuple(Column(f"feature {number}") for number in range(width)))
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The columns' names in order."""
+        return tuple(column.name for column in self.columns)
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able form, written into a scenario's manifest."""
+        return {"source": self.source, "columns": [[c.name, c.unit] for c in self.columns]}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> FeatureSchema:
+        """The inverse of :meth:`to_json`."""
+        columns = (Column(str(name), str(unit)) for name, unit in data["columns"])
+        return cls(str(data["source"]), tuple(columns))
+
+
+_NOT_SAID = FeatureSchema("", ())
 
 
 @dataclass(frozen=True)
@@ -104,11 +80,17 @@ class Provenance:
     """Where flows came from and what was left out; it becomes part of a scenario's manifest.
 
     Attributes:
-        kind: ``"cicids2017"`` or ``"synthetic"``.
+        kind: name of the data set, such as ``cicids2017`` (:mod:`envs.datasets`), or any name of
+            your own: lower-case letters, digits, and dots, dashes and underscores between them.
         origin: what was read (file names) or drawn (rows, seed), JSON-able.
         rows_read: rows seen, before anything was dropped.
         dropped: number of rows dropped, by reason.
-        labels: number of rows kept, by published label.
+        labels: number of rows kept, by label.
+        synthetic: whether the flows were drawn from a model rather than recorded. Everything that
+            is made from them says so; such a kind has ``synthetic`` in its name.
+
+    Raises:
+        InputError: a kind that is no such name, or synthetic flows whose kind does not say so.
     """
 
     kind: str
@@ -116,6 +98,28 @@ class Provenance:
     rows_read: int
     dropped: dict[str, int] = field(default_factory=dict)
     labels: dict[str, int] = field(default_factory=dict)
+    synthetic: bool = False
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(KIND, self.kind):
+            raise InputError(
+                f"{self.kind!r} is no name for a kind of data set",
+                expected="1 to 64 lower-case letters, digits, dots, dashes and underscores",
+            )
+        if self.synthetic and "synthetic" not in self.kind:
+            raise InputError(
+                f"the kind {self.kind!r} does not say that its flows are synthetic",
+                expected=f"a name such as {self.kind}-synthetic",
+                mend="Rename the kind",
+            )
+
+
+def is_synthetic(source: Mapping[str, Any]) -> bool:
+    """Whether a manifest speaks of synthetic flows, given its ``kind`` and ``synthetic``.
+
+    Manifests written before kinds were open have no ``synthetic``; their kind says it.
+    """
+    return bool(source.get("synthetic", source["kind"] == "synthetic"))
 
 
 @dataclass(frozen=True)
@@ -123,15 +127,32 @@ class Flows:
     """Labelled flows.
 
     Attributes:
-        features: float32 [n, 78], columns as in :data:`FEATURES`, all finite. float32 is
-            what scikit-learn's trees compute with, so nothing is lost to them.
+        features: float32 [n, features], all finite. float32 is what scikit-learn's trees compute
+            with, so nothing is lost to them.
         actual: int8 [n], index into the catalogue's classes.
         provenance: where they came from.
+        catalogue: the classes that ``actual`` refers to, and what can be done about them.
+        schema: what the columns of ``features`` mean; unnamed columns if nothing is said.
+
+    Raises:
+        InputError: the schema has another number of columns than the features.
     """
 
     features: NDArray[np.float32]
     actual: NDArray[np.int8]
     provenance: Provenance
+    catalogue: Catalogue
+    schema: FeatureSchema = _NOT_SAID
+
+    def __post_init__(self) -> None:
+        width = self.features.shape[1]
+        if self.schema is _NOT_SAID:
+            object.__setattr__(self, "schema", FeatureSchema.unnamed(width))
+        if len(self.schema) != width:
+            raise InputError(
+                f"the flows have {width} features, and their schema names {len(self.schema)}",
+                expected="one column of the schema for every feature",
+            )
 
     def __len__(self) -> int:
         return len(self.actual)

@@ -14,7 +14,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.catalogue import MISS_REWARD, TOP_REWARD, Catalogue
+from envs.catalogue import Catalogue
 from envs.signatures import BetaPrior
 
 Observations = NDArray[np.float32]
@@ -194,6 +194,6 @@ def observation_space(signatures: int, catalogue: Catalogue, *, suggestion: bool
     high = [classes - 1, signatures - 1, np.inf, np.inf, 1.0]
     low = [0.0, 0.0, 0.0, 0.0, 0.0]
     if suggestion:
-        high += [actions - 1, TOP_REWARD]
-        low += [0.0, MISS_REWARD]
+        high += [actions - 1, catalogue.highest_reward]
+        low += [0.0, catalogue.lowest_reward]
     return gym.spaces.Box(np.array(low, np.float32), np.array(high, np.float32), dtype=np.float32)

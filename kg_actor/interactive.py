@@ -19,13 +19,12 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from envs.catalogue import MISS_REWARD, TOP_REWARD
 from envs.errors import printable
 from envs.files import replacing
 from kg_actor.drawing.elements import elements, ids_of
 from kg_actor.drawing.records import Cell, Record, Table, records
 from kg_actor.drawing.selection import Sketch, around, edges_of, sketch
-from kg_actor.drawing.style import CONFUSED_LINE, FILL, LINE, reward_colour
+from kg_actor.drawing.style import BEST, CONFUSED_LINE, FILL, LINE, WORST, reward_colour
 from kg_actor.graph import KnowledgeGraph
 from kg_actor.view import ACTION, EARNED, SIGNATURE, TYPE
 
@@ -167,12 +166,12 @@ def _legend(part: Sketch) -> str:
         (CONFUSED_LINE, "7 4", "type to actual type: share of a signature’s flows misdetected"),
     ]
     if any(data.get("taught") for *_, data in edges_of(part.view, EARNED)):
-        lines.append((reward_colour(TOP_REWARD), "2 3", "dotted: taught"))
+        lines.append((reward_colour(BEST), "2 3", "dotted: taught"))
     scale = "".join(
         f'<path d="M{1 + 4 * i} 7h4" stroke="{reward_colour(reward)}" stroke-width="4"/>'
-        for i, reward in enumerate(range(MISS_REWARD, TOP_REWARD + 1, 2))
+        for i, reward in enumerate(range(WORST, BEST + 1, 2))
     )
-    low, high = f"−{-MISS_REWARD}", f"+{TOP_REWARD}"
+    low, high = f"−{-WORST}", f"+{BEST}"
     items.append(f"<span>{low}<svg {box}>{scale}</svg>{high} mean reward of an action</span>")
     items += [
         f'<span><svg {box}><path d="M1 7h28" stroke="{colour}" stroke-width="2.5" '

@@ -12,24 +12,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn
 
-from envs import Catalogue, InputError
-from envs.catalogue import MISS_REWARD, TOP_REWARD
+from envs import InputError
 from kg_actor.attack import SOURCE_NAMES, parent_id, techniques_of
-from kg_actor.lesson_checks import Found, checked, shown
+from kg_actor.lesson_checks import Found, shown
 from kg_actor.lessons import MAX_WEIGHT, Lesson
 from kg_actor.stix import EXTENSION_ID
 
 
-def bundle_lessons(
-    text: str, file: str, found: Found, catalogue: Catalogue, default: tuple[float, float]
-) -> None:
+def bundle_lessons(text: str, file: str, found: Found, default: tuple[float, float]) -> None:
     """Adds what a bundle teaches; see :func:`kg_actor.lesson_files.read_lessons`.
 
     Args:
         text: the bundle.
         file: its name, for messages.
         found: where to add it.
-        catalogue: whose types stand for techniques.
         default: reward and weight of a relationship without numbers.
 
     Raises:
@@ -37,7 +33,7 @@ def bundle_lessons(
     """
     bundle = _Bundle.of(text, file)
     _own_lessons(bundle, found)
-    _feed_lessons(bundle, found, catalogue, default)
+    _feed_lessons(bundle, found, default)
 
 
 @dataclass(frozen=True)
@@ -146,7 +142,7 @@ def _own_lessons(bundle: _Bundle, found: Found) -> None:
         parts = []
         if "learnt_weight" in numbers:
             source = found.provenance or bundle.source(relationship, place)
-            parts.append(_part(traffic, action, numbers, "learnt_", source, where))
+            parts.append(_part(found, traffic, action, numbers, "learnt_", source, where))
         taught = numbers.get("lessons", [])
         if not isinstance(taught, list):
             raise _not_a("lessons", "a list", where)
@@ -154,33 +150,39 @@ def _own_lessons(bundle: _Bundle, found: Found) -> None:
             at = f"{where}, lesson {number}"
             one = _object(item, at)
             source = found.provenance or _string(one, "provenance", at)
-            parts.append(_part(traffic, action, one, "", source, at))
-        for lesson in [_pooled(parts, where)] if found.provenance and parts else parts:
+            parts.append(_part(found, traffic, action, one, "", source, at))
+        for lesson in [_pooled(found, parts, where)] if found.provenance and parts else parts:
             found.add(lesson, bundle.file, place)
 
 
 def _part(
-    traffic: str, action: str, numbers: dict[str, Any], prefix: str, source: str, where: str
+    found: Found,
+    traffic: str,
+    action: str,
+    numbers: dict[str, Any],
+    prefix: str,
+    source: str,
+    where: str,
 ) -> Lesson:
     reward, weight = (_float(numbers, prefix + name, where) for name in ("reward", "weight"))
-    return checked(traffic, action, reward, weight, source, where)
+    return found.checked(traffic, action, reward, weight, source, where)
 
 
-def _pooled(parts: Sequence[Lesson], where: str) -> Lesson:
+def _pooled(found: Found, parts: Sequence[Lesson], where: str) -> Lesson:
     """What several sources know about an edge, as one lesson of the same source."""
     first = parts[0]
     if len(parts) == 1:
         return first
     weight = sum(part.weight for part in parts)
     reward = sum(part.weight * part.reward for part in parts) / weight
-    reward = min(max(reward, MISS_REWARD), TOP_REWARD)
-    return checked(first.traffic, first.action, reward, weight, first.provenance, where)
+    # Dividing a rounded sum can end a last digit beyond what any of the parts says.
+    reward = min(max(reward, found.catalogue.lowest_reward), found.catalogue.highest_reward)
+    return found.checked(first.traffic, first.action, reward, weight, first.provenance, where)
 
 
-def _feed_lessons(
-    bundle: _Bundle, found: Found, catalogue: Catalogue, default: tuple[float, float]
-) -> None:
+def _feed_lessons(bundle: _Bundle, found: Found, default: tuple[float, float]) -> None:
     """From plain relationships between ATT&CK's mitigations and techniques."""
+    catalogue = found.catalogue
     actions = {action.attack_id: action.name for action in catalogue.actions if action.attack_id}
     types: dict[str, list[str]] = {}
     for traffic in catalogue.classes:
@@ -201,7 +203,7 @@ def _feed_lessons(
         for traffic_name, action in pairs:
             source = found.provenance or bundle.source(relationship, place)
             where = f"{bundle.file}, {place}"
-            lesson = checked(traffic_name, action, *default, source, where)
+            lesson = found.checked(traffic_name, action, *default, source, where)
             # A feed says it once per sub-technique; that is one lesson, not a contradiction.
             if lesson.key not in found.lessons:
                 found.add(lesson, bundle.file, place)

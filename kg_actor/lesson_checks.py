@@ -43,10 +43,35 @@ class Names:
 class Found:
     """Lessons read so far, and where each stood."""
 
-    names: Names
+    catalogue: Catalogue
     provenance: str | None
+    names: Names = field(init=False)
     lessons: dict[tuple[str, str, str], Lesson] = field(default_factory=dict)
     places: dict[tuple[str, str, str], str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.names = Names.of(self.catalogue)
+
+    def checked(
+        self, traffic: str, action: str, reward: float, weight: float, provenance: str, where: str
+    ) -> Lesson:
+        """A lesson; raises :class:`InputError` that names the column that does not fit."""
+        try:
+            lesson = Lesson(traffic, action, reward, weight, provenance)
+            lesson.check(self.catalogue)
+        except ValueError as error:
+            # A lesson's own message begins with the field that it is about.
+            column, _, rule = str(error).partition(" must be ")
+            given = {"reward": str(reward), "weight": str(weight), "provenance": provenance}
+            raise InputError(
+                f"{column} is {shown(given[column])}",
+                where=f"{where}, {column}",
+                expected=rule,
+                mend="Correct it, or give a provenance of your own for all of the file"
+                if column == "provenance"
+                else "Correct the number",
+            ) from None
+        return lesson
 
     def add(self, lesson: Lesson, file: str, place: str) -> None:
         """Keeps a lesson.
@@ -67,26 +92,6 @@ class Found:
                 f"holds more than {MAX_LESSONS:,} lessons", where=file, mend="Split the file"
             )
         self.lessons[lesson.key], self.places[lesson.key] = lesson, place
-
-
-def checked(
-    traffic: str, action: str, reward: float, weight: float, provenance: str, where: str
-) -> Lesson:
-    """A lesson; raises :class:`InputError` that names the column that does not fit."""
-    try:
-        return Lesson(traffic, action, reward, weight, provenance)
-    except ValueError as error:
-        # A lesson's own message begins with the field that it is about.
-        column, _, rule = str(error).partition(" must be ")
-        given = {"reward": str(reward), "weight": str(weight), "provenance": provenance}
-        raise InputError(
-            f"{column} is {shown(given[column])}",
-            where=f"{where}, {column}",
-            expected=rule,
-            mend="Correct it, or give a provenance of your own for all of the file"
-            if column == "provenance"
-            else "Correct the number",
-        ) from None
 
 
 def folded(name: str) -> str:

@@ -15,16 +15,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from envs import Catalogue, InputError
-from envs.catalogue import MISS_REWARD, TOP_REWARD
 from kg_actor.lesson_bundle import bundle_lessons
-from kg_actor.lesson_checks import MAX_CELL, Found, Names, checked, folded, shown
+from kg_actor.lesson_checks import MAX_CELL, Found, folded, shown
 from kg_actor.lessons import MAX_WEIGHT, Lesson
 
 COLUMNS = ("type", "action", "reward", "weight", "provenance")
 """Header of a lesson file."""
-
-DEFAULT_REWARD = 3.0
-"""Of a mitigation that a feed merely names: the mean of eq. 3's rewards for ranked ones, 1 .. 5."""
 
 DEFAULT_WEIGHT = 10.0
 """Flows that a feed's word counts for: enough to be tried first, soon outweighed by experience."""
@@ -46,7 +42,7 @@ def read_lessons(
     catalogue: Catalogue,
     provenance: str | None = None,
     *,
-    default_reward: float = DEFAULT_REWARD,
+    default_reward: float | None = None,
     default_weight: float = DEFAULT_WEIGHT,
 ) -> list[Lesson]:
     """Reads lessons from CSV or STIX; a file that begins with a brace or bracket is STIX.
@@ -70,7 +66,8 @@ def read_lessons(
             file speaks for whomever it names, and may replace their lessons: give it for files
             of others. Where several sources of a bundle teach an edge, they become one lesson
             of their summed weight and mean reward.
-        default_reward: of a relationship without numbers, -5 .. 5.
+        default_reward: of a relationship without numbers; by default halfway between the best
+            and the least reward above a miss (3 with eq. 3).
         default_weight: of a relationship without numbers, in flows.
 
     Returns:
@@ -80,11 +77,13 @@ def read_lessons(
         InputError: anything else, by row and column, or by object and property.
     """
     where = str(path)
-    _check_defaults(default_reward, default_weight)
+    if default_reward is None:
+        default_reward = _fair_reward(catalogue)
+    _check_defaults(default_reward, default_weight, catalogue)
     text = _text_of(path)
-    found = Found(Names.of(catalogue), provenance)
+    found = Found(catalogue, provenance)
     if text.lstrip()[:1] in ("{", "["):
-        bundle_lessons(text, where, found, catalogue, (default_reward, default_weight))
+        bundle_lessons(text, where, found, (default_reward, default_weight))
     else:
         _csv_lessons(text, where, found)
     if not found.lessons:
@@ -97,11 +96,18 @@ def read_lessons(
     return list(found.lessons.values())
 
 
-def _check_defaults(reward: float, weight: float) -> None:
-    if not MISS_REWARD <= reward <= TOP_REWARD:
+def _fair_reward(catalogue: Catalogue) -> float:
+    """What a mitigation earns that a feed merely names."""
+    least = catalogue.rewards[catalogue.rewards > catalogue.lowest_reward].min()
+    return (int(least) + catalogue.highest_reward) / 2
+
+
+def _check_defaults(reward: float, weight: float, catalogue: Catalogue) -> None:
+    low, high = catalogue.lowest_reward, catalogue.highest_reward
+    if not low <= reward <= high:
         raise InputError(
             f"default reward {reward} is out of range",
-            expected=f"a number in {MISS_REWARD} .. {TOP_REWARD}",
+            expected=f"a number in {low} .. {high}",
             mend="Give such a number",
         )
     if not 0 < weight <= MAX_WEIGHT:
@@ -177,7 +183,7 @@ def _csv_lessons(text: str, file: str, found: Found) -> None:
                     expected=f"at most {MAX_CELL}",
                     mend="Correct the cell",
                 )
-        lesson = checked(
+        lesson = found.checked(
             found.names.traffic(cells["type"], f"{where} type"),
             found.names.action(cells["action"], f"{where} action"),
             _parsed(cells["reward"], f"{where} reward"),

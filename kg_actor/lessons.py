@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs import Catalogue
-from envs.catalogue import MISS_REWARD, TOP_REWARD
 
 MAX_WEIGHT = 1e15
 """No source knows more flows than this; sums of such weights stay finite and precise."""
@@ -30,7 +29,7 @@ class Lesson:
     Attributes:
         traffic: name of the predicted class.
         action: name of the mitigation.
-        reward: mean reward per flow, -5 .. 5.
+        reward: mean reward per flow.
         weight: flows of experience that it counts for, above 0 and at most
             :data:`MAX_WEIGHT`.
         provenance: who says so; lessons are withdrawn by it. At most :data:`MAX_PROVENANCE`
@@ -47,8 +46,6 @@ class Lesson:
     provenance: str
 
     def __post_init__(self) -> None:
-        if not MISS_REWARD <= self.reward <= TOP_REWARD:
-            raise ValueError(f"reward must be in {MISS_REWARD} .. {TOP_REWARD}")
         if not 0 < self.weight <= MAX_WEIGHT:
             raise ValueError(f"weight must be a number of flows above 0, at most {MAX_WEIGHT:g}")
         # The first character also keeps spreadsheets from taking a name for a formula.
@@ -59,6 +56,20 @@ class Lesson:
                 f"provenance must be a printable name of at most {MAX_PROVENANCE} characters that "
                 "begins with a letter or a digit"
             )
+
+    def check(self, catalogue: Catalogue) -> None:
+        """Raises :class:`ValueError` for a lesson that this catalogue does not allow.
+
+        It names a type or action that the catalogue does not have, or a reward that no action
+        of the catalogue can earn.
+        """
+        if self.traffic not in catalogue.class_names:
+            raise ValueError(f"no traffic type {self.traffic!r}")
+        if self.action not in catalogue.action_names:
+            raise ValueError(f"no action {self.action!r}")
+        low, high = catalogue.lowest_reward, catalogue.highest_reward
+        if not low <= self.reward <= high:
+            raise ValueError(f"reward must be in {low} .. {high}")
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -83,16 +94,13 @@ class Taught:
         """Sums lessons.
 
         Raises:
-            ValueError: a lesson names a type or action that the catalogue does not have.
+            ValueError: a lesson that the catalogue does not allow.
         """
         weight = np.zeros((len(catalogue.classes), len(catalogue.actions)))
         reward = np.zeros_like(weight)
         # In one order whatever the order of teaching: float sums depend on it.
         for lesson in sorted(lessons, key=lambda lesson: lesson.key):
-            if lesson.traffic not in catalogue.class_names:
-                raise ValueError(f"no traffic type {lesson.traffic!r}")
-            if lesson.action not in catalogue.action_names:
-                raise ValueError(f"no action {lesson.action!r}")
+            lesson.check(catalogue)
             place = (
                 catalogue.class_names.index(lesson.traffic),
                 catalogue.action_names.index(lesson.action),

@@ -16,11 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs import BetaPrior, Catalogue, Contexts, InputError, Scenario
+from envs.flows import KIND, is_synthetic
 from kg_actor.graph import KnowledgeGraph
 from kg_actor.shards import in_shards
-
-KINDS = ("cicids2017", "synthetic")
-"""Where flows can come from."""
 
 MOST_SIGNATURES = MOST_CONTEXTS = 10_000_000
 
@@ -31,13 +29,14 @@ class GraphSpec:
 
     Attributes:
         fingerprint: of the scenario.
-        kind: ``cicids2017`` or ``synthetic``: where the flows came from.
+        kind: of the data set that the flows are of.
         predicted: int8 [signatures], the class each signature predicts.
         catalogue: classes, actions, rewards.
         prior: of the signatures' confidence.
         half_life: of forgetting, in flows; ``None`` never forgets.
         signature: int32 [contexts], the signature of each context; ``None`` where contexts are
             signatures.
+        synthetic: whether the flows were drawn from a model.
     """
 
     fingerprint: str
@@ -47,6 +46,7 @@ class GraphSpec:
     prior: BetaPrior
     half_life: float | None = None
     signature: NDArray[np.int32] | None = None
+    synthetic: bool = False
 
     @classmethod
     def of(
@@ -61,6 +61,7 @@ class GraphSpec:
             prior or BetaPrior(),
             half_life,
             None if scenario.contexts.are_signatures else scenario.contexts.signature,
+            scenario.synthetic,
         )
 
     @cached_property
@@ -110,6 +111,7 @@ class GraphSpec:
         return {
             "fingerprint": self.fingerprint,
             "kind": self.kind,
+            "synthetic": self.synthetic,
             "predicted": self.predicted.tolist(),
             "catalogue": self.catalogue.to_json(),
             "prior": {"alpha": self.prior.alpha, "beta": self.prior.beta},
@@ -138,8 +140,8 @@ class GraphSpec:
         classes = len(catalogue.classes)
         if not all(type(number) is int and 0 <= number < classes for number in numbers):
             raise ValueError("a signature predicts no class")
-        if data["kind"] not in KINDS:
-            raise ValueError("the flows are of no known kind")
+        if not re.fullmatch(KIND, data["kind"]):
+            raise ValueError("the flows are of no kind with a name")
         half_life = data["half_life"]
         prior = [float(data["prior"][name]) for name in ("alpha", "beta")]
         given = prior if half_life is None else [*prior, float(half_life)]
@@ -153,6 +155,7 @@ class GraphSpec:
             BetaPrior(*prior),
             None if half_life is None else float(half_life),
             _signatures(data["signature"], len(numbers)),
+            is_synthetic(data),
         )
 
 

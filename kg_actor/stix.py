@@ -35,7 +35,7 @@ from typing import Any
 
 import stix2
 
-from envs.catalogue import MISS_REWARD, TOP_REWARD, Catalogue, Mitigation, TrafficClass
+from envs.catalogue import Catalogue, Mitigation, TrafficClass
 from kg_actor.attack import Technique, source_name, techniques_of
 from kg_actor.graph import KnowledgeGraph, experience, reward_sums
 
@@ -54,8 +54,8 @@ EXTENSION_ID = _id("extension-definition", "experience")
 
 _KIRL = _id("identity", "kirl")
 
+# Without bounds: they are the catalogue's, and the extension is the same in every bundle.
 _NUMBER = {"type": "number"}
-_REWARD = {"type": "number", "minimum": MISS_REWARD, "maximum": TOP_REWARD}
 _FLOWS = {"type": "number", "exclusiveMinimum": 0}
 _SCHEMA = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -65,11 +65,11 @@ _SCHEMA = {
         "extension_type": {"const": "property-extension"},
         "traffic_type": {"type": "string"},
         "action": {"type": "string"},
-        "reward": _REWARD | {"description": "learnt and taught together"},
+        "reward": _NUMBER | {"description": "learnt and taught together"},
         "weight": _FLOWS | {"description": "flows of experience, learnt and taught together"},
         "taught_share": _NUMBER | {"minimum": 0, "maximum": 1},
         "count": {"type": "integer", "minimum": 0, "description": "flows seen"},
-        "learnt_reward": _REWARD,
+        "learnt_reward": _NUMBER,
         "learnt_weight": _FLOWS | {"description": "flows seen, or what forgetting left of them"},
         "lessons": {
             "type": "array",
@@ -78,7 +78,7 @@ _SCHEMA = {
                 "type": "object",
                 "properties": {
                     "provenance": {"type": "string"},
-                    "reward": _REWARD,
+                    "reward": _NUMBER,
                     "weight": _FLOWS,
                 },
                 "required": ["provenance", "reward", "weight"],
@@ -200,7 +200,7 @@ def _graph_objects(graph: KnowledgeGraph, fingerprint: str, at: datetime) -> lis
                 relationship_type="mitigates" if remedy else "related-to",
                 source_ref=_action_id(action),
                 target_ref=_type_id(traffic, fingerprint),
-                description=_sentence(traffic, action, numbers),
+                description=_sentence(traffic, action, numbers, graph.catalogue),
                 extensions={EXTENSION_ID: {"extension_type": "property-extension", **numbers}},
                 **_made(owner, at),
             )
@@ -247,13 +247,13 @@ def _edges(graph: KnowledgeGraph) -> Iterator[tuple[TrafficClass, Mitigation, di
             numbers: dict[str, Any] = {
                 "traffic_type": traffic.name,
                 "action": action.name,
-                "reward": _mean(reward[t, a], weight[t, a]),
+                "reward": _mean(reward[t, a], weight[t, a], catalogue),
                 "weight": float(weight[t, a]),
                 "taught_share": float(1 - learnt[t, a] / weight[t, a]),
                 "count": int(flows[t, a]),
             }
             if learnt[t, a] > 0:
-                numbers["learnt_reward"] = _mean(earned[t, a], learnt[t, a])
+                numbers["learnt_reward"] = _mean(earned[t, a], learnt[t, a], catalogue)
                 numbers["learnt_weight"] = float(learnt[t, a])
             taught = [
                 {"provenance": one.provenance, "reward": one.reward, "weight": one.weight}
@@ -265,14 +265,17 @@ def _edges(graph: KnowledgeGraph) -> Iterator[tuple[TrafficClass, Mitigation, di
             yield traffic, action, numbers
 
 
-def _mean(total: float, weight: float) -> float:
-    # Dividing a rounded product can end a last digit above 5, which nobody may earn.
-    return min(max(float(total) / float(weight), MISS_REWARD), TOP_REWARD)
+def _mean(total: float, weight: float, catalogue: Catalogue) -> float:
+    # Dividing a rounded product can end a last digit above what anybody can earn.
+    mean = float(total) / float(weight)
+    return min(max(mean, catalogue.lowest_reward), catalogue.highest_reward)
 
 
-def _sentence(traffic: TrafficClass, action: Mitigation, numbers: dict[str, Any]) -> str:
+def _sentence(
+    traffic: TrafficClass, action: Mitigation, numbers: dict[str, Any], catalogue: Catalogue
+) -> str:
     return (
         f"'{action.name}' earned {numbers['reward']:.2f} per flow of {traffic.name} "
         f"({numbers['weight']:g} flows, {numbers['taught_share']:.0%} of them taught; rewards go "
-        f"from {MISS_REWARD} to {TOP_REWARD})."
+        f"from {catalogue.lowest_reward} to {catalogue.highest_reward})."
     )

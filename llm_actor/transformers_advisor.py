@@ -187,7 +187,7 @@ class TransformersAdvisor:
 
     def _end_of_answer(self) -> str:
         """The special token that the chat format puts behind an answer."""
-        mark = "Audit"
+        mark = "ANSWER"
         question: Message = {"role": "user", "content": "Which action?"}
         text = self._chat([question, {"role": "assistant", "content": mark}], begin=False)
         rest = text.rpartition(mark)[2]

@@ -10,8 +10,9 @@ from collections.abc import Callable
 import typer
 
 from envs import InputError
-from rayapp.commands import advisor, bench, console, graph
+from rayapp.commands import advisor, bench, catalogue, console, graph
 from rayapp.commands.advise import advise
+from rayapp.commands.datasets import datasets
 from rayapp.commands.demo import demo
 from rayapp.commands.evaluate import evaluate_run
 from rayapp.commands.online import online
@@ -34,6 +35,7 @@ app = typer.Typer(
 _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("demo", demo, "kirl demo --out demo"),
     ("prepare", prepare, "kirl prepare --data MachineLearningCVE/ --out scenario"),
+    ("datasets", datasets, "kirl datasets cicids2017"),
     ("train", train, "kirl train --scenario scenario --algo ppo-kg --flows 4000000 --out run"),
     ("evaluate", evaluate_run, "kirl evaluate --run run --json"),
     ("tune", tune, "kirl tune --scenario scenario --out tuning --search model --trials 12"),
@@ -44,6 +46,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
 )
 for _name, _command, _example in _COMMANDS:
     app.command(_name, epilog=f"Example: {_example}")(_command)
+app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(graph.app, name="graph")
 app.add_typer(advisor.app, name="advisor")
 app.add_typer(bench.app, name="bench")

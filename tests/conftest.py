@@ -12,8 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from envs import FEATURES, PAPER, Contexts, Flows, FlowSet, Scenario
+from envs import Catalogue, Contexts, Flows, FlowSet, Scenario
+from envs.datasets.cicflowmeter import SCHEMA
 from envs.flows import Provenance
+
+PAPER = Catalogue.named("paper")
+FEATURES = SCHEMA.names
 
 # Machines that run tests are shared; a slow example there is not a failure.
 settings.register_profile("kirl", deadline=None, max_examples=40)
@@ -59,7 +63,9 @@ def make_flows() -> MakeFlows:
         return Flows(
             features.astype(np.float32),
             actual,
-            Provenance("synthetic", {"seed": seed}, rows_read=len(actual)),
+            Provenance("synthetic", {"seed": seed}, rows_read=len(actual), synthetic=True),
+            PAPER,
+            SCHEMA,
         )
 
     return make

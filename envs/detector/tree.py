@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from envs.catalogue import Catalogue
 from envs.detector.growing import grow
 from envs.errors import InputError
-from envs.flows import FEATURES
+from envs.flows import FeatureSchema
 from envs.honesty import cross_fitted_nodes
 from envs.signatures import SignatureTable, leaf_classes, leaf_nodes, leaf_rules
 
@@ -53,14 +53,24 @@ class Detector:
         """Fits a fully grown tree, as the paper does.
 
         Args:
-            features: float32 [n, 78], finite.
+            features: float32 [n, features], finite.
             actual: int8 [n], class indices.
             seed: decides among equally good splits.
         """
         return cls(grow(features, actual, seed=seed))
 
     def match(self, features: NDArray[np.float32]) -> NDArray[np.int32]:
-        """The signature that each flow matches, int32 [n]."""
+        """The signature that each flow matches, int32 [n].
+
+        Raises:
+            InputError: the flows have another number of features than the detector was fitted on.
+        """
+        if features.shape[1] != self._tree.n_features_in_:
+            raise InputError(
+                f"the flows have {features.shape[1]} features",
+                expected=f"{self._tree.n_features_in_}, as the detector was fitted on",
+                mend="Give flows with the features of the scenario",
+            )
         nodes = self._tree.apply(np.ascontiguousarray(features, dtype=np.float32))
         matched: NDArray[np.int32] = self._signature_of_node[nodes]
         return matched
@@ -85,9 +95,15 @@ class Detector:
             digest.update(np.ascontiguousarray(part).tobytes())
         return digest.hexdigest()
 
-    def signatures(self, support: NDArray[np.int64]) -> SignatureTable:
-        """The signature database, given how many training flows matched each signature."""
-        return SignatureTable(leaf_classes(self._tree), leaf_rules(self._tree, FEATURES), support)
+    def signatures(self, support: NDArray[np.int64], schema: FeatureSchema) -> SignatureTable:
+        """The signature database.
+
+        Args:
+            support: int64 [signatures], how many training flows matched each one.
+            schema: of the features, for the rules' words.
+        """
+        rules = leaf_rules(self._tree, schema.names)
+        return SignatureTable(leaf_classes(self._tree), rules, support)
 
     def save(self, path: Path) -> None:
         """Writes the tree with skops (no pickle)."""
@@ -143,14 +159,15 @@ def _check(tree: object) -> None:
     # Exactly -1 ends the walk; any other negative number would be followed.
     inside = inner.children_left != -1
     numbers = np.arange(count)
-    if count < 1 or tree.n_features_in_ != len(FEATURES):
+    width = inner.n_features
+    if count < 1 or width < 1 or tree.n_features_in_ != width:
         raise ValueError("wrong shape")
     for children in (inner.children_left, inner.children_right):
         # Children have higher numbers than their parent, so a walk always ends.
         if np.any(children[inside] <= numbers[inside]) or np.any(children[inside] >= count):
             raise ValueError("a node points outside of the tree")
     if np.any(inner.children_right[~inside] != -1) or np.any(
-        (inner.feature[inside] < 0) | (inner.feature[inside] >= len(FEATURES))
+        (inner.feature[inside] < 0) | (inner.feature[inside] >= width)
     ):
         raise ValueError("a node tests no feature")
 

@@ -7,16 +7,17 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle, FancyBboxPatch, Patch, RegularPolygon
 
-from envs.catalogue import MISS_REWARD, TOP_REWARD
 from kg_actor.drawing.edges import TAUGHT_DASHES
 from kg_actor.drawing.labels import write
 from kg_actor.drawing.selection import Sketch, edges_of
 from kg_actor.drawing.style import (
+    BEST,
     CONFUSED_LINE,
     FADED,
     FILL,
     LINE,
     WIDTH,
+    WORST,
     reward_colour,
     shorten,
     sources_of,
@@ -59,7 +60,7 @@ def _mark(kind: str, at: tuple[float, float]) -> Patch:
 
 
 def _lines(part: Sketch) -> list[Line]:
-    colour = reward_colour(TOP_REWARD)
+    colour = reward_colour(BEST)
     lines: list[Line] = [
         ("type to action: mean reward (width: how often)", colour, {"linestyle": "-"}),
         ("signature to predicted type: confidence B", LINE[SIGNATURE], {"linestyle": "-"}),
@@ -75,7 +76,7 @@ def _lines(part: Sketch) -> list[Line]:
         lines.append((said, colour, {"linestyle": TAUGHT_DASHES}))
     if part.refuted:
         said = "faded: negative record, left out of the prompt"
-        lines.append((said, reward_colour(MISS_REWARD), {"alpha": FADED}))
+        lines.append((said, reward_colour(WORST), {"alpha": FADED}))
     return lines
 
 
@@ -90,10 +91,10 @@ def _by(sources: list[str]) -> str:
 def _reward_scale(axes: Axes, at: tuple[float, float]) -> None:
     wide, steps = 240.0, 24
     for i in range(steps):
-        reward = MISS_REWARD + (TOP_REWARD - MISS_REWARD) * (i + 0.5) / steps
+        reward = WORST + (BEST - WORST) * (i + 0.5) / steps
         x = at[0] + wide * i / steps
         axes.fill_between(
             [x, x + wide / steps], at[1] - 5, at[1] + 5, color=reward_colour(reward), linewidth=0
         )
-    for share, said in ((0.0, f"−{-MISS_REWARD}"), (0.5, "mean reward"), (1.0, f"+{TOP_REWARD}")):
+    for share, said in ((0.0, f"−{-WORST}"), (0.5, "mean reward"), (1.0, f"+{BEST}")):
         write(axes, (at[0] + wide * share, at[1] - 18), said, _TEXT)

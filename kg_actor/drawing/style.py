@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from envs.catalogue import MISS_REWARD, TOP_REWARD
+from envs.catalogue import EQUATION_3
 from kg_actor.view import ACTION, SIGNATURE, TYPE
 
 INK, PAPER = "#1b1f25", "#fdfefe"
@@ -17,6 +17,9 @@ WIDTH = 1100
 
 FILL = {TYPE: "#f4e36b", ACTION: "#bfe6d9", SIGNATURE: "#eecbdf"}
 LINE = {TYPE: "#8a7a00", ACTION: "#00795a", SIGNATURE: "#a34c80"}
+WORST, BEST = EQUATION_3.miss, EQUATION_3.top
+"""Ends of the scale of colours: the rewards of eq. 3."""
+
 NODE_INK, CONFUSED_LINE = "#15181c", "#8b64b8"
 """Text within nodes, and the line of a type to actual type edge."""
 
@@ -30,7 +33,7 @@ _REWARD_STOPS = ((0xD5, 0x5E, 0x00), (0x9A, 0x9A, 0x9A), (0x1F, 0x78, 0xB4))
 
 def reward_colour(reward: float) -> str:
     """From orange (an unfit action) over grey to blue (the best one), in 256 steps."""
-    share = (reward - MISS_REWARD) / (TOP_REWARD - MISS_REWARD)
+    share = (reward - WORST) / (BEST - WORST)
     place = 2 * min(max(int(256 * share), 0), 255) / 255
     low, high = _REWARD_STOPS[:2] if place < 1 else _REWARD_STOPS[1:]
     within = place - (place >= 1)

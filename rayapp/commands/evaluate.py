@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.table import Table
 
-from envs import FlowSet
+from envs import FlowSet, InputError, Scenario
+from envs.datasets import registry
 from envs.score import Scorecard, evaluate
 from rayapp.commands import console
 from rayapp.commands.places import RUN
@@ -47,10 +50,23 @@ def scorecard(folder: RunFolder, data: list[Path] | None = None) -> Scorecard:
     policy, scenario = folder.policy(), folder.scenario()
     flows = scenario.flow_set("test")
     if data:
-        detector, unseen = scenario.detector(), read_flows(data)
-        context = detector.match(unseen.features)
-        flows = FlowSet(context, unseen.actual, flows.contexts, flows.catalogue)
+        context, actual = _matched(data, scenario)
+        flows = FlowSet(context, actual, flows.contexts, flows.catalogue)
     return evaluate(policy.actions(flows.contexts), flows)
+
+
+def _matched(data: list[Path], scenario: Scenario) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
+    """Signatures, by the scenario's detector, and true classes of the flows in files."""
+    unseen = read_flows(registry.opened(data, scenario.catalogue))
+    if unseen.schema.names != scenario.schema.names:
+        raise InputError(
+            f"the flows are of {unseen.provenance.kind}, with {len(unseen.schema)} features",
+            where=", ".join(map(str, data[:3])),
+            expected=f"the {len(scenario.schema)} features that the run's detector was fitted on, "
+            f"as of {scenario.kind}",
+            mend="Give flows of that kind",
+        )
+    return scenario.detector().match(unseen.features), unseen.actual
 
 
 def scorecard_table(cards: dict[str, Scorecard], where: str) -> Table:

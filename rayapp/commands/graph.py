@@ -19,7 +19,7 @@ from envs import Catalogue, InputError, Scenario
 from kg_actor import Lesson, neighbourhood, queries, store
 from kg_actor.diff import difference
 from kg_actor.export import Format, export
-from kg_actor.lesson_files import DEFAULT_REWARD, DEFAULT_WEIGHT, read_lessons
+from kg_actor.lesson_files import DEFAULT_WEIGHT, read_lessons
 from kg_actor.neighbourhood import neighbourhoods, type_neighbourhood
 from rayapp.commands import console
 from rayapp.commands import graph_tables as tables
@@ -204,9 +204,12 @@ def import_lessons(
         str | None, typer.Option(help="Take back everything that this source taught.")
     ] = None,
     reward: Annotated[
-        float,
-        typer.Option(help="Give STIX relationships without numbers this mean reward per flow."),
-    ] = DEFAULT_REWARD,
+        float | None,
+        typer.Option(
+            help="Give STIX relationships without numbers this mean reward per flow. The default "
+            "is halfway between the best and the least reward above a miss."
+        ),
+    ] = None,
     weight: Annotated[
         float, typer.Option(help="Let STIX relationships without numbers count as this many flows.")
     ] = DEFAULT_WEIGHT,

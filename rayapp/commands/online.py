@@ -52,7 +52,10 @@ def online(
             min=0, help="Let this signature go stale (default: the busiest attack signature)."
         ),
     ] = None,
-    stale: Annotated[str, typer.Option(help="Let it match this class from then on.")] = "Benign",
+    stale: Annotated[
+        str | None,
+        typer.Option(help="Let it match this class from then on (default: the benign class)."),
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=2**31 - 1, help="Draw all random numbers from this seed.")
     ] = 0,
@@ -77,7 +80,11 @@ def online(
         stale_one = busiest_attack_signature(loaded.flow_set("train"))
     drifts = {
         "class changes": Drift(middle, becomes, traffic=traffic),
-        "signature goes stale": Drift(middle, stale, signature=stale_one),
+        "signature goes stale": Drift(
+            middle,
+            stale or loaded.catalogue.class_names[loaded.catalogue.benign],
+            signature=stale_one,
+        ),
     }
     for drift in drifts.values():
         _check(loaded, drift, flows)

@@ -10,7 +10,7 @@ from typing import Any
 
 from envs import InputError
 from envs.files import check_writable
-from envs.scenario import FILES, MANIFEST, check_replaceable
+from envs.scenario_files import FILES, MANIFEST, check_replaceable
 from envs.storage import Remote, fetch, locate, publish
 from rayapp.commands import console
 

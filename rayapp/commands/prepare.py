@@ -12,15 +12,14 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from envs import Flows, InputError, Scenario
-from envs.datasets.cicids2017 import reader as cicids2017
-from envs.datasets.synthetic import generator as synthetic
+from envs import Catalogue, Flows, InputError, Scenario
+from envs.datasets import registry
+from envs.datasets.source import FlowSource
 from envs.division import FOLDS, Wishes
 from envs.storage import locate
 from rayapp.cluster import job
 from rayapp.commands import console, places
 from rayapp.preparation.memory import TreeMemory, own_peak
-from rayapp.preparation.sources import Files, Source, Synthetic
 
 SAMPLE = 2_000_000
 """Flows that the tree of a stream is fitted on: more than the training part of CICIDS2017, so
@@ -39,62 +38,84 @@ EXAMPLE = "Example: kirl prepare --data MachineLearningCVE/ --out scenario"
 
 def prepare(
     out: Annotated[
-        str, typer.Option(metavar=places.METAVAR, help="Folder to write the scenario to.")
+        str, typer.Option(metavar=places.METAVAR, help="Write the scenario to this folder.")
     ],
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            help="CICIDS2017 as CSV, .csv.gz, Parquet or a folder of them; may be repeated."
+            help="Read flows from a CSV, .csv.gz or Parquet file, or from a folder of such files. "
+            "Repeat it for several."
         ),
     ] = None,
     synthetic_rows: Annotated[
-        int | None, typer.Option("--synthetic", metavar="ROWS", help="Generate flows instead.")
+        int | None,
+        typer.Option("--synthetic", metavar="ROWS", help="Draw this many synthetic flows instead."),
     ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Name the kind of data set; kirl datasets lists them. By default it is "
+            "recognised from the files.",
+        ),
+    ] = None,
+    catalogue: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Take classes, mitigations and rewards from this catalogue: one that ships with "
+            "kirl, or a YAML file.",
+        ),
+    ] = "paper",
     seed: Annotated[
-        int, typer.Option(min=0, max=2**31 - 1, help="Of the split, the tree and synthetic flows.")
+        int,
+        typer.Option(
+            min=0, max=2**31 - 1, help="Set the seed of the split, the tree and synthetic flows."
+        ),
     ] = 0,
     honest: Annotated[
         float | None,
         typer.Option(
             metavar="SHARE",
-            help="Keep this share of the training flows from the tree; the agent meets these "
-            "alone, and the graph learns the tree's real error rates.",
+            help="Keep this share of the training flows from the tree. The agent meets these "
+            "alone, so the graph learns the tree's real error rates.",
         ),
     ] = None,
     cross_fit: Annotated[
         int,
         typer.Option(
             metavar="FOLDS",
-            help="The same without giving up flows: training can also meet each flow as it is "
-            "matched without the leaves that rest on its own fold alone. 0 leaves it out.",
+            help="Match every training flow also without the leaves that rest on its own fold, so "
+            "that training can meet real errors without giving up flows. 0 turns it off.",
         ),
     ] = FOLDS,
     engine: Annotated[
         Engine,
         typer.Option(
-            help="Where flows are held: in this process's memory, or nowhere: streamed by Ray "
-            "Data, over a cluster if there is one, for more flows than memory."
+            help="Choose where flows are held: in the memory of this process, or nowhere. With "
+            "ray they are streamed by Ray Data, over a cluster if there is one."
         ),
     ] = Engine.memory,
     sample: Annotated[
         int | None,
         typer.Option(
             metavar="ROWS",
-            help="Fit the tree on so many training flows at most, drawn by class (default: all; "
-            f"{SAMPLE:,} with --engine ray).",
+            help="Fit the tree on at most this many training flows, drawn by class. The default "
+            f"is all of them, or {SAMPLE:,} with --engine ray.",
         ),
     ] = None,
     address: Annotated[
-        str | None, typer.Option(help="Ray cluster to stream on; it must see the files.")
+        str | None,
+        typer.Option(help="Stream on this Ray cluster. All its machines must see the files."),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a scenario that is there already.")
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the manifest, and what it cost, as JSON.")
+        bool, typer.Option("--json", help="Print the manifest and what it cost as JSON.")
     ] = False,
 ) -> None:
-    """Split flows 70/30, fit the detector, write signatures and splits as a scenario."""
+    """Split flows 70/30, fit the detector, and write signatures and splits as a scenario."""
     wishes = Wishes(seed, honest, cross_fit, sample)
     wishes.check()
     _check(data, synthetic_rows)
@@ -103,12 +124,17 @@ def prepare(
         job.check_kept(place)
     places.check_vacant(place, overwrite=overwrite)
     begun = time.perf_counter()
+    classes = Catalogue.find(catalogue)
+    if data:
+        source = registry.opened(data, classes, dataset)
+    else:
+        source = registry.drawn(synthetic_rows or 0, seed, classes, dataset or "synthetic")
     with places.written(place) as folder:
         if engine is Engine.memory:
-            scenario, peak = _in_memory(data, synthetic_rows or 0, folder, wishes)
+            scenario, peak = _in_memory(source, folder, wishes)
         else:
             wishes = replace(wishes, sample=sample or SAMPLE)
-            scenario, peak = _streamed(data, synthetic_rows or 0, folder, wishes, address)
+            scenario, peak = _streamed(source, folder, wishes, address)
     seconds = time.perf_counter() - begun
     rows = scenario.manifest["source"]["rows_read"]
     console.err.print(
@@ -127,13 +153,10 @@ def prepare(
         show(scenario, out)
 
 
-def _in_memory(
-    data: list[Path] | None, rows: int, out: Path, wishes: Wishes
-) -> tuple[Scenario, float]:
+def _in_memory(source: FlowSource, out: Path, wishes: Wishes) -> tuple[Scenario, float]:
     """The scenario, and the peak memory in bytes."""
-    flows = read_flows(data) if data else generate_flows(rows, wishes.seed)
     scenario = Scenario.prepare(
-        flows,
+        read_flows(source),
         out,
         seed=wishes.seed,
         honest=wishes.honest,
@@ -145,11 +168,15 @@ def _in_memory(
 
 
 def _streamed(
-    data: list[Path] | None, rows: int, out: Path, wishes: Wishes, address: str | None
+    source: FlowSource, out: Path, wishes: Wishes, address: str | None
 ) -> tuple[Scenario, float]:
     """The scenario, and the peak memory in bytes of all processes on this machine."""
-    # What cannot be read is said before anything is started.
-    source: Source = Files(data) if data else Synthetic(rows, seed=wishes.seed)
+    if not source.parts:
+        raise InputError(
+            "this kind of data set cannot be read in parts",
+            expected="a kind with parts, such as cicids2017",
+            mend="Leave --engine ray out",
+        )
     with TreeMemory() as memory, console.ray_session(address):
         from rayapp.preparation import streaming
 
@@ -159,17 +186,22 @@ def _streamed(
         scenario = streaming.prepare(source, out, wishes, stages=stages)
     _tell_read(scenario.manifest["source"])
     if not memory.whole:
-        console.err.print("Memory of Ray's processes is not told on this system.")
+        console.err.print("The memory of Ray's processes cannot be measured on this system.")
     return scenario, memory.peak
 
 
-def read_flows(data: list[Path]) -> Flows:
-    """Reads CICIDS2017 files with progress."""
+def read_flows(source: FlowSource) -> Flows:
+    """Reads or draws all flows of a source, with progress."""
     begun = time.perf_counter()
-    with console.Reporter("Reading", "bytes") as reporter:
-        flows = cicids2017.read(data, progress=reporter)
+    with console.Reporter("Reading flows", source.unit) as reporter:
+        flows = source.read(reporter)
     _tell_read(asdict(flows.provenance), time.perf_counter() - begun)
     return flows
+
+
+def generate_flows(rows: int, seed: int) -> Flows:
+    """Draws synthetic flows of the paper's classes, with progress."""
+    return read_flows(registry.drawn(rows, seed, Catalogue.named("paper")))
 
 
 def _tell_read(source: dict[str, Any], seconds: float | None = None) -> None:
@@ -181,12 +213,6 @@ def _tell_read(source: dict[str, Any], seconds: float | None = None) -> None:
             + (f", dropped {dropped}" if dropped else "")
             + (f": {seconds:.1f} s" if seconds is not None else "")
         )
-
-
-def generate_flows(rows: int, seed: int) -> Flows:
-    """Generates synthetic flows with progress."""
-    with console.Reporter("Generating synthetic flows", "rows") as reporter:
-        return synthetic.generate(rows, seed=seed, progress=reporter)
 
 
 def show(scenario: Scenario, place: str | None = None) -> None:

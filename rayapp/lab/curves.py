@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from envs.catalogue import TOP_REWARD
+from envs import Catalogue
 from kg_actor.draw import INK, PAPER
 from rayapp.runs.folder import ProgressLine
 
@@ -80,16 +80,18 @@ def closing_range(runs: Runs) -> tuple[float, float]:
     late = [line.average_reward for lines in steady for line in lines[len(lines) // 2 :]]
     late = late or [0.0]
     margin = max(0.08 * (max(late) - min(late)), 1e-3)
-    return min(late) - margin, min(max(late), TOP_REWARD) + margin
+    return min(late) - margin, max(late) + margin
 
 
-def class_reward(runs: Runs, name: str) -> Figure:
+def class_reward(runs: Runs, name: str, catalogue: Catalogue) -> Figure:
     """Average training reward of one class per iteration; iterations without it are skipped."""
     figure, axes = flow_axes(2.9, 1.9)
     for lines, look in zip(runs.values(), _cycle(len(runs)), strict=True):
         _line(axes, lines, lambda line: line.class_reward.get(name, math.nan), look)
-    axes.set_ylim(-5.4, 5.4)
-    axes.set_yticks([-5, 0, 5])
+    low, high = catalogue.lowest_reward, catalogue.highest_reward
+    margin = 0.04 * (high - low)
+    axes.set_ylim(low - margin, high + margin)
+    axes.set_yticks([low, (low + high) / 2, high])
     axes.set_title(name, fontsize=10, color=INK, loc="left", parse_math=False)
     return figure
 

@@ -28,10 +28,6 @@ from rayapp.lab.recipes import prepare_command
 from rayapp.lab.wording import joined, percent, reward_text
 from rayapp.runs.folder import RunFolder, RunManifest
 
-_KINDS = {
-    "synthetic": "synthetic flows, drawn from a statistical model",
-    "cicids2017": "network flows of the CICIDS2017 data set",
-}
 _PAPER_NODES, _PAPER_EDGES, _PAPER_SIGNATURES = 1306, 1382, 1451
 """The paper's graph after training (section III-B) and the number of its signatures."""
 
@@ -67,7 +63,7 @@ def write_page(path: Path, folders: dict[str, RunFolder], cards: dict[str, Score
     )
     text = template.substitute(
         title=escape(f"Mitigating detected attacks: {' and '.join(folders)}"),
-        badge=_badge(scenario.kind),
+        badge=_badge(scenario),
         summary=_summary(manifests, cards, scenario),
         scorecard=_scorecard(cards),
         curves=_curves(folders, manifests, scenario),
@@ -80,18 +76,23 @@ def write_page(path: Path, folders: dict[str, RunFolder], cards: dict[str, Score
     return path
 
 
-def _badge(kind: str) -> str:
-    if kind == "synthetic":
+def _badge(scenario: Scenario) -> str:
+    if scenario.synthetic:
         said = "Synthetic flows: generated, not recorded from a network"
         return f'<p class="kind synthetic">{said}</p>'
-    return f'<p class="kind">Data: {escape(_KINDS.get(kind, kind))}</p>'
+    return f'<p class="kind">Data: {_flows(scenario)}</p>'
+
+
+def _flows(scenario: Scenario) -> str:
+    if scenario.synthetic:
+        return "synthetic flows, drawn from a statistical model"
+    return f"network flows of the data set {scenario.kind}"
 
 
 def _summary(
     manifests: dict[str, RunManifest], cards: dict[str, Scorecard], scenario: Scenario
 ) -> str:
     first = next(iter(cards.values()))
-    kind = _KINDS.get(scenario.kind, scenario.kind)
     amounts = {name: f"{manifest.flows:,}" for name, manifest in manifests.items()}
     trained = joined([f"{name} on {flows}" for name, flows in amounts.items()])
     if len(set(amounts.values())) == 1:
@@ -100,9 +101,10 @@ def _summary(
         f"{joined(list(cards))} learnt which mitigation to choose for a detected attack, {trained} "
         f"flows drawn again and again from {scenario.manifest['flows']['train']:,}.",
         f"The score is on {first.flows:,} test flows kept apart from training: "
-        f"{kind}, {first.misdetected:,} of them ({_share(first.misdetected, first.flows)}) put "
-        "into the wrong class by the detector.",
-        "A flow earns from −5 (unfit action) to 5 (the best one for its true class).",
+        f"{_flows(scenario)}, {first.misdetected:,} of them "
+        f"({_share(first.misdetected, first.flows)}) put into the wrong class by the detector.",
+        f"A flow earns from {reward_text(scenario.catalogue.lowest_reward, 0)} (unfit action) to "
+        f"{reward_text(scenario.catalogue.highest_reward, 0)} (the best one for its true class).",
         _ranking({n: c.score.average_reward for n, c in cards.items()}, "Per flow"),
         _ranking(
             {n: c.score.class_mean_reward for n, c in cards.items()},
@@ -245,7 +247,9 @@ def _curves(
         label = f"Average training reward of class {name} against flows"
         blocks.append(
             draw.inline_svg(
-                curves.class_reward(runs, name), f"class{i}", f"{label}: {joined(list(runs))}"
+                curves.class_reward(runs, name, scenario.catalogue),
+                f"class{i}",
+                f"{label}: {joined(list(runs))}",
             )
         )
     blocks.append(

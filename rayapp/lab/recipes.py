@@ -12,7 +12,7 @@ def prepare_command(scenario: Scenario, out: str = "scenario") -> str:
     """``kirl prepare`` with the options that gave a scenario; it writes to ``out``."""
     origin = scenario.manifest["source"]["origin"]
     words = ["kirl", "prepare"]
-    if scenario.kind == "synthetic":
+    if scenario.synthetic:
         words += ["--synthetic", str(origin.get("rows", scenario.manifest["source"]["rows_read"]))]
     for file in origin.get("files", []):
         words += ["--data", str(file)]

@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from ray.data import ExecutionResources
 
 from envs import InputError
-from envs.datasets.cicids2017.reader import Cleaned
+from envs.datasets.source import FlowBatch, FlowPart
 from envs.flows import Progress
-from rayapp.preparation.sources import Part
 
 STORE_BYTES = 1 << 30
 """Most memory of the object store that results may take before they are fetched."""
@@ -33,23 +32,23 @@ Result = NDArray[Any]
 
 
 class Work(Protocol):
-    """What is done with batches; it travels to where they are read."""
+    """What is done with batches. It travels to where they are read."""
 
-    def begin(self, part: int) -> Callable[[int, Cleaned], Result]:
+    def begin(self, part: int) -> Callable[[int, FlowBatch], Result]:
         """Gets ready for a part; what it returns is given each batch and the flows before it."""
         ...
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a batch stands, and what it held.
+class BatchHeader:
+    """Where a batch stands in its source, and what it held.
 
     Attributes:
         part: number of its part.
         start: flows of the part that come before it.
         flows: that it holds.
         digest: of labels and features.
-        rows, non_finite, empty: as in :class:`envs.datasets.cicids2017.reader.Cleaned`.
+        rows, non_finite, empty: as in :class:`envs.datasets.source.FlowBatch`.
     """
 
     part: int
@@ -63,7 +62,7 @@ class Place:
 
 _SCHEMA = pa.schema(
     [
-        *((name, pa.int64()) for name in Place.__annotations__),
+        *((name, pa.int64()) for name in BatchHeader.__annotations__),
         ("result", pa.large_binary()),
         ("refused", pa.string()),
     ]
@@ -73,8 +72,8 @@ _LAST = "last"
 
 
 def stream(
-    parts: Sequence[Part], work: Work, kind: type[np.generic], progress: Progress
-) -> Iterator[tuple[Place, Result]]:
+    parts: Sequence[FlowPart], work: Work, kind: type[np.generic], progress: Progress
+) -> Iterator[tuple[BatchHeader, Result]]:
     """Reads all parts and yields what becomes of each batch, as it comes. Ray must be running.
 
     Args:
@@ -93,8 +92,8 @@ def stream(
     ended: dict[int, InputError | None] = {}
     for row in _rows(parts, work):
         if row["refused"] is None:
-            place = Place(*(row[name] for name in Place.__annotations__))
-            yield place, np.frombuffer(row["result"], kind)
+            header = BatchHeader(*(row[name] for name in BatchHeader.__annotations__))
+            yield header, np.frombuffer(row["result"], kind)
             continue
         ended[row["part"]] = _refusal(row["refused"])
         done += parts[row["part"]].size
@@ -104,7 +103,7 @@ def stream(
         raise RuntimeError(f"{len(parts) - len(ended)} parts were never read")
 
 
-def _rows(parts: Sequence[Part], work: Work) -> Iterator[dict[str, Any]]:
+def _rows(parts: Sequence[FlowPart], work: Work) -> Iterator[dict[str, Any]]:
     numbers = [{"part": number} for number in range(len(parts))]
     dataset = ray.data.from_items(numbers, override_num_blocks=len(parts)).map_batches(
         _read,
@@ -126,7 +125,7 @@ def _rows(parts: Sequence[Part], work: Work) -> Iterator[dict[str, Any]]:
             yield {name: value.as_py() for name, value in row.items()} | {"result": result}
 
 
-def _read(item: pa.Table, parts: Sequence[Part], work: Work) -> Iterator[pa.Table]:
+def _read(item: pa.Table, parts: Sequence[FlowPart], work: Work) -> Iterator[pa.Table]:
     """Runs on the cluster: one row per batch, and one that ends the part."""
     number = item["part"][0].as_py()
     flows, refused = 0, _LAST
@@ -153,7 +152,7 @@ def _row(numbers: list[int], result: Result, refused: str | None = None) -> pa.T
     return pa.table(columns, schema=_SCHEMA)
 
 
-def _digest(batch: Cleaned) -> int:
+def _digest(batch: FlowBatch) -> int:
     digest = zlib.crc32(np.ascontiguousarray(batch.labels).data)
     return zlib.crc32(np.ascontiguousarray(batch.features).data, digest)
 

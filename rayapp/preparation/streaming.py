@@ -23,15 +23,15 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
-from envs import FEATURES, PAPER, Catalogue, InputError, Scenario
-from envs.datasets.cicids2017.labels import label_index
-from envs.datasets.cicids2017.reader import Account, Cleaned
+from envs import InputError, Scenario
+from envs.datasets.labels import label_index
+from envs.datasets.source import Account, FlowBatch, FlowSource
 from envs.detector import Detector
 from envs.division import Wishes, divide
 from envs.flows import Progress, Provenance
-from envs.scenario import Findings, check_replaceable, match_honestly
-from rayapp.preparation.sources import Source
-from rayapp.preparation.stream import Place, Work, stream
+from envs.matching import MatchedFlows, match_honestly
+from envs.scenario_files import check_replaceable
+from rayapp.preparation.stream import BatchHeader, Work, stream
 
 
 def _quiet(title: str, unit: str) -> AbstractContextManager[Progress]:
@@ -52,31 +52,29 @@ class Stages:
 
 
 def prepare(
-    source: Source,
+    source: FlowSource,
     out: Path,
     wishes: Wishes,
     *,
-    catalogue: Catalogue = PAPER,
     stages: Stages | None = None,
 ) -> Scenario:
     """Divides, fits, matches and writes. Ray must be running.
 
     Args:
-        source: of the flows.
+        source: of the flows, in parts.
         out: the folder to write; what stood there is replaced once all is written.
         wishes: how flows are divided, and on how many the detector is fitted.
-        catalogue: the one that the source was made with.
         stages: shows what is going on.
 
     Raises:
-        InputError: as :func:`cicids2017.reader.read` and :meth:`envs.Scenario.prepare`, or a
-            file changed while it was being read.
+        InputError: as :meth:`FlowSource.read` and :meth:`envs.Scenario.prepare`, or a
+            file that changed while it was being read.
     """
     wishes.check()
     check_replaceable(out)
     passes = _Passes(source, stages or Stages())
-    provenance, actual = passes.labels(catalogue)
-    division = divide(actual, wishes, catalogue)
+    provenance, actual = passes.labels()
+    division = divide(actual, wishes, source.catalogue)
     features = passes.features(division.fit)
     with passes.stages.working(f"Fitting a decision tree on {len(division.fit):,} flows"):
         detector = Detector.fit(features, actual[division.fit], seed=wishes.seed)
@@ -84,71 +82,81 @@ def prepare(
     del features
     signature = passes.signatures(detector)
     with passes.stages.working(f"Writing {out}"):
-        findings = Findings(provenance, actual, division, detector, signature, cross_fitted)
-        return Scenario.of_findings(out, findings, wishes, catalogue)
+        matched = MatchedFlows(
+            provenance,
+            source.catalogue,
+            source.schema,
+            actual,
+            division,
+            detector,
+            signature,
+            cross_fitted,
+        )
+        return Scenario.of_matched(out, matched, wishes)
 
 
 class _Passes:
     """The three readings of one source."""
 
-    def __init__(self, source: Source, stages: Stages) -> None:
+    def __init__(self, source: FlowSource, stages: Stages) -> None:
         self.stages = stages
         self._source = source
         self._digests: dict[tuple[int, int], tuple[int, int]] = {}
         self._starts = np.zeros(len(source.parts) + 1, np.int64)
         self._order = source.order()
 
-    def labels(self, catalogue: Catalogue) -> tuple[Provenance, NDArray[np.int8]]:
+    def labels(self) -> tuple[Provenance, NDArray[np.int8]]:
         """Reads all flows; returns where they came from, and their classes in memory's order."""
         account = Account()
         found: dict[tuple[int, int], NDArray[np.int16]] = {}
         with self.stages.reading("Reading labels", self._source.unit) as progress:
-            for place, labels in stream(self._source.parts, _Labels(), np.int16, progress):
-                account.add(place.rows, place.non_finite, place.empty)
-                found[place.part, place.start] = labels.copy()
-                self._digests[place.part, place.start] = place.flows, place.digest
+            for header, labels in stream(self._source.parts, _Labels(), np.int16, progress):
+                account.add(header.rows, header.non_finite, header.empty)
+                found[header.part, header.start] = labels.copy()
+                self._digests[header.part, header.start] = header.flows, header.digest
         for (part, _), labels in found.items():
             self._starts[part + 1] += len(labels)
         np.cumsum(self._starts, out=self._starts)
         arrived = np.concatenate([np.empty(0, np.int16), *(found[key] for key in sorted(found))])
         provenance = self._source.provenance(account, arrived)
-        return provenance, self._in_order(label_index(catalogue).classes[arrived])
+        return provenance, self._in_order(label_index(self._source.catalogue).classes[arrived])
 
     def features(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Reads again for the features of some rows, float32 [rows, 78], in the rows' order."""
+        """Reads again for the features of some rows, float32 [rows, features], in their order."""
+        width = len(self._source.schema)
         slots = np.full(self._starts[-1], -1, np.int32)
         slots[rows] = np.arange(len(rows), dtype=np.int32)
         if self._order is not None:
             slots = slots[self._order]
-        gathered = np.empty((len(rows), len(FEATURES)), np.float32)
+        gathered = np.empty((len(rows), width), np.float32)
         work = _Features(ray.put(slots >= 0), self._starts)
-        for place, features in self._again("Reading the sample", work, np.float32):
-            first = self._starts[place.part] + place.start
-            mine = slots[first : first + place.flows]
-            gathered[mine[mine >= 0]] = features.reshape(-1, len(FEATURES))
+        for header, features in self._again("Reading the sample", work, np.float32):
+            first = self._starts[header.part] + header.start
+            mine = slots[first : first + header.flows]
+            gathered[mine[mine >= 0]] = features.reshape(-1, width)
         return gathered
 
     def signatures(self, detector: Detector) -> NDArray[np.int32]:
         """Reads again and matches, int32 [flows]."""
         arrived = np.empty(self._starts[-1], np.int32)
         work = _Signatures(ray.put(detector))
-        for place, signature in self._again("Matching signatures", work, np.int32):
-            first = self._starts[place.part] + place.start
-            arrived[first : first + place.flows] = signature
+        for header, signature in self._again("Matching signatures", work, np.int32):
+            first = self._starts[header.part] + header.start
+            arrived[first : first + header.flows] = signature
         return self._in_order(arrived)
 
     def _again(self, title: str, work: Work, kind: type[np.generic]) -> Any:  # noqa: ANN401
         left = dict(self._digests)
         with self.stages.reading(title, self._source.unit) as progress:
-            for place, result in stream(self._source.parts, work, kind, progress):
-                self._check(place, left.pop((place.part, place.start), None))
-                yield place, result
+            for header, result in stream(self._source.parts, work, kind, progress):
+                self._check(header, left.pop((header.part, header.start), None))
+                yield header, result
         if left:
             raise _changed()
 
     @staticmethod
-    def _check(place: Place, before: tuple[int, int] | None) -> None:
-        if before != (place.flows, place.digest):
+    def _check(header: BatchHeader, before: tuple[int, int] | None) -> None:
+        if before != (header.flows, header.digest):
             raise _changed()
 
     def _in_order(self, arrived: NDArray[Any]) -> NDArray[Any]:
@@ -171,7 +179,7 @@ def _changed() -> InputError:
 class _Labels:
     """The labels of all flows."""
 
-    def begin(self, part: int) -> Callable[[int, Cleaned], NDArray[Any]]:
+    def begin(self, part: int) -> Callable[[int, FlowBatch], NDArray[Any]]:
         return lambda start, batch: batch.labels
 
 
@@ -187,11 +195,11 @@ class _Features:
     wanted: Any
     starts: NDArray[np.int64]
 
-    def begin(self, part: int) -> Callable[[int, Cleaned], NDArray[Any]]:
+    def begin(self, part: int) -> Callable[[int, FlowBatch], NDArray[Any]]:
         wanted: NDArray[np.bool_] = ray.get(self.wanted)
         before = int(self.starts[part])
 
-        def pick(start: int, batch: Cleaned) -> NDArray[Any]:
+        def pick(start: int, batch: FlowBatch) -> NDArray[Any]:
             first = before + start
             picked: NDArray[Any] = batch.features[wanted[first : first + len(batch.labels)]]
             return picked
@@ -205,10 +213,10 @@ class _Signatures:
 
     detector: Any
 
-    def begin(self, part: int) -> Callable[[int, Cleaned], NDArray[Any]]:
+    def begin(self, part: int) -> Callable[[int, FlowBatch], NDArray[Any]]:
         detector: Detector = ray.get(self.detector)
 
-        def match(start: int, batch: Cleaned) -> NDArray[Any]:
+        def match(start: int, batch: FlowBatch) -> NDArray[Any]:
             return detector.match(batch.features)
 
         return match

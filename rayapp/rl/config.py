@@ -102,6 +102,7 @@ class KnowledgeConfig(AlgorithmConfig):
             classes=len(catalogue.classes),
             actions=len(catalogue.actions),
             augmented=infuse,
+            reward_scale=catalogue.reward_scale,
             encoder=encoder,
             embedding_dim=embedding_dim,
             hidden=hidden,

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from envs.catalogue import TOP_REWARD
+from envs import Catalogue
 
 EncoderKind = Literal["embedding", "raw"]
 
@@ -30,6 +30,7 @@ class NetworkSpec:
     Attributes:
         signatures, classes, actions: sizes of the problem.
         augmented: whether observations have A_LLM and R_LLM (eq. 4).
+        reward_scale: the largest reward or loss; R_LLM enters the network divided by it.
         encoder: how observations enter.
         embedding_dim: length of a signature's learnt vector.
         hidden: widths of the hidden layers.
@@ -39,6 +40,7 @@ class NetworkSpec:
     classes: int
     actions: int
     augmented: bool
+    reward_scale: int
     encoder: EncoderKind = "embedding"
     embedding_dim: int = 16
     hidden: tuple[int, ...] = (64, 64)
@@ -50,6 +52,9 @@ class NetworkSpec:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> NetworkSpec:
         """The inverse of :meth:`to_json`."""
+        if "reward_scale" not in data:
+            # Policies that do not say so were all trained with the paper's catalogue.
+            data = {**data, "reward_scale": Catalogue.named("paper").reward_scale}
         return cls(**{**data, "hidden": tuple(data["hidden"])})
 
 
@@ -107,7 +112,7 @@ class EmbeddingEncoder(nn.Module):
         if self._spec.augmented:
             advised = observations[:, 5].long()
             after.append(nn.functional.one_hot(advised, self._spec.actions).float())
-            after.append(observations[:, 6:7] / TOP_REWARD)
+            after.append(observations[:, 6:7] / self._spec.reward_scale)
         return Prepared(
             observations[:, 1].long(),
             nn.functional.one_hot(predicted, self._spec.classes).float(),

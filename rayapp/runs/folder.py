@@ -30,6 +30,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from envs import InputError, Scenario
 from envs.files import check_writable, replacing, write_json
+from envs.flows import KIND
 from kg_actor import KnowledgeGraph, store
 from kg_actor.shards import in_shards
 from llm_actor.circuit import CircuitState
@@ -54,7 +55,7 @@ class RunManifest(BaseModel):
         name: the run's name; its graph's actor is called ``graph:<name>``.
         settings: the run's settings, with ``flows`` resolved.
         fingerprint: fingerprint of the scenario.
-        kind: ``cicids2017`` or ``synthetic``.
+        kind: of the data set that the flows are of.
         state: ``training`` until the last flow is learnt from.
         flows: flows trained on, up to the last checkpoint, which is named after them.
         seconds: time spent training, start-up excluded.
@@ -66,7 +67,7 @@ class RunManifest(BaseModel):
     name: str
     settings: TrainingSettings
     fingerprint: str
-    kind: str = Field(pattern="^(cicids2017|synthetic)$")
+    kind: str = Field(pattern=KIND)
     state: RunState = "training"
     flows: int = 0
     seconds: float = 0.0

@@ -51,7 +51,7 @@ class GraphSource:
     @property
     def note(self) -> str | None:
         """The note that must accompany anything made from synthetic flows; else ``None``."""
-        if self.spec.kind == "synthetic":
+        if self.spec.synthetic:
             return "Learnt on synthetic flows, not on real traffic."
         return None
 

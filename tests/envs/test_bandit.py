@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from envs import (
-    PAPER,
     BetaPrior,
+    Catalogue,
     Counters,
     FlowSet,
     InteractionTable,
@@ -25,6 +25,8 @@ from envs import (
     observe,
     register,
 )
+
+PAPER = Catalogue.named("paper")
 
 ENV_ID = "kirl/ThreatMitigation-v0"
 DOS, BENIGN, WEB = (PAPER.class_index(name) for name in ("DoS", "Benign", "Web"))

@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from envs.catalogue import PAPER, Catalogue
+from envs.catalogue import Catalogue, Ranks
+
+PAPER = Catalogue.named("paper")
+EXAMPLE = Path(__file__).parents[2] / "examples" / "mynet.yaml"
+BEFORE_FILES = "b080ca4cc2d1db85fe1fab0592e96828828e6a1095b0e5e1f7dca1daebf221f9"
+"""SHA-256 of the paper's catalogue as scenarios of that time hash it."""
 
 # Table I: published labels, counted after dropping rows without finite features.
 LABELS = {
@@ -128,6 +137,62 @@ def test_unknown_class_is_a_key_error_that_names_it() -> None:
 
 
 def test_catalogue_survives_json() -> None:
-    text = json.dumps(PAPER.to_json())
+    for one in (PAPER, Catalogue.find(str(EXAMPLE)), replace(PAPER, ranks=Ranks(6, 0))):
+        assert Catalogue.from_json(json.loads(json.dumps(one.to_json()))) == one
 
-    assert Catalogue.from_json(json.loads(text)) == PAPER
+
+def test_what_decides_results_is_what_it_was_before_catalogues_were_files() -> None:
+    text = json.dumps(PAPER.deciding(), sort_keys=True)
+
+    assert hashlib.sha256(text.encode()).hexdigest() == BEFORE_FILES
+    # Scenarios, graphs and snapshots of that time hold no more than this.
+    old = Catalogue.from_json(json.loads(text))
+    assert np.array_equal(old.rewards, PAPER.rewards)
+    assert (old.benign, old.inaction) == (PAPER.benign, PAPER.inaction)
+
+
+def test_how_a_mitigation_is_carried_out_decides_no_result() -> None:
+    other = replace(PAPER, actions=tuple(replace(a, duration=1) for a in PAPER.actions))
+    cheaper = replace(PAPER, ranks=Ranks(top=4))
+
+    assert other.deciding() == PAPER.deciding() != cheaper.deciding()
+    assert other.to_json() != PAPER.to_json()
+
+
+def test_every_mitigation_says_how_it_is_carried_out() -> None:
+    assert all((action.duration is not None) == action.undo for action in PAPER.actions)
+    assert [action.name for action in PAPER.actions if action.scope == "none"] == ["No Action"]
+    assert PAPER.actions[0].openc2 == "deny"
+
+
+def test_without_a_benign_class_there_is_no_index_of_it() -> None:
+    bare = Catalogue(PAPER.classes, PAPER.actions)
+
+    with pytest.raises(KeyError, match="no benign class"):
+        _ = bare.benign
+    with pytest.raises(KeyError, match="no action that does nothing"):
+        _ = bare.inaction
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ranks": {"top": 5, "miss": 4}}, "too long"),
+        ({"ranks": {"top": 500, "miss": -5}}, "no sensible whole number"),
+        ({"classes": []}, "no sensible number"),
+        ({"actions": [{"name": "a", "attack_id": None}] * 2}, "two actions of one name"),
+        ({"actions": [{"name": "a\n", "attack_id": None}]}, "cannot be printed"),
+        ({"actions": [{"name": "a", "attack_id": None, "scope": "moon"}]}, "no known scope"),
+        ({"actions": [{"name": "a", "attack_id": 7}]}, "no text"),
+        ({"actions": [{"name": "a", "attack_id": None, "duration": -1}]}, "above 0"),
+        ({"actions": [{"name": "a", "attack_id": None, "openc2": "boil"}]}, "OpenC2"),
+        ({"classes": [{"name": "c", "labels": [], "ranking": [15]}]}, "names no action"),
+        ({"classes": [{"name": "c", "labels": [], "rewards": [1]}]}, "every action one reward"),
+        ({"classes": [{"name": "c", "labels": []}]}, "nothing of rewards"),
+        ({"benign_class": "Worm"}, "none of the classes"),
+        ({"no_action": "Pray"}, "none of the actions"),
+    ],
+)
+def test_json_that_is_no_catalogue_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Catalogue.from_json(PAPER.to_json() | change)

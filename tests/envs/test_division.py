@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs import PAPER, InputError
+from envs import Catalogue, InputError
 from envs.division import SAMPLED_AT_LEAST, Wishes, divide, stratified_sample
+
+PAPER = Catalogue.named("paper")
 
 ACTUAL = np.repeat(np.arange(4, dtype=np.int8), [40_000, 9_000, 2_000, 30])
 

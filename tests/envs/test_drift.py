@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from envs import PAPER, FlowSet, InputError
+from envs import Catalogue, FlowSet, InputError
 from envs.drift import Drift, busiest_attack_signature
+
+PAPER = Catalogue.named("paper")
 
 
 def names(flows: FlowSet) -> list[str]:

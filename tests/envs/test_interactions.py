@@ -8,8 +8,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs.catalogue import PAPER
+from envs.catalogue import Catalogue
 from envs.interactions import InteractionTable
+
+PAPER = Catalogue.named("paper")
 
 Triple = tuple[int, int, int]
 

@@ -8,12 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from envs.catalogue import PAPER
+from envs.catalogue import Catalogue
+from envs.datasets.cicflowmeter import SCHEMA
 from envs.division import split
 from envs.errors import InputError
-from envs.flows import FEATURES, Flows, Provenance
-from envs.scenario import DRAWS, Scenario
+from envs.flows import Flows, Provenance
+from envs.matching import DRAWS
+from envs.scenario import Scenario
 from envs.state import FlowSet
+
+PAPER = Catalogue.named("paper")
+FEATURES = SCHEMA.names
 
 MakeFlows = Callable[..., Flows]
 
@@ -135,7 +140,7 @@ def test_fingerprint_names_the_splits_and_not_the_detector_alone(tmp_path: Path)
     actual = np.repeat(np.array([0, 1], np.int8), 50)
     features = np.zeros((100, len(FEATURES)), np.float32)
     features[:, 0] = actual
-    flows = Flows(features, actual, Provenance("synthetic", {}, rows_read=100))
+    flows = Flows(features, actual, Provenance("mynet", {}, rows_read=100), PAPER, SCHEMA)
 
     one, other = (Scenario.prepare(flows, tmp_path / str(seed), seed=seed) for seed in (0, 1))
 
@@ -321,7 +326,7 @@ def test_prepare_that_fails_half_way_leaves_the_old_scenario(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("envs.scenario._write_split", full)
+    monkeypatch.setattr("envs.scenario_files._write_split", full)
 
     with pytest.raises(InputError, match="No space left on device"):
         Scenario.prepare(make_flows({"Benign": 30, "Web": 30}), copy)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from envs import PAPER, Contexts, FlowSet
+from envs import Catalogue, Contexts, FlowSet
 from envs.score import best_actions, evaluate
+
+PAPER = Catalogue.named("paper")
 
 FILTER, NO_ACTION, VALIDATE = (
     PAPER.action_names.index(name)

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from envs.datasets.cicflowmeter import SCHEMA
 from envs.detector import Detector
-from envs.flows import FEATURES
 from envs.signatures import BetaPrior, SignatureTable
+
+FEATURES = SCHEMA.names
 
 CONDITION = re.compile(r"(?:(?P<low>\S+) < )?(?P<feature>.+?)(?: <= (?P<high>\S+))?")
 
@@ -41,7 +43,7 @@ def fitted(
     features: NDArray[np.float32], actual: NDArray[np.int8]
 ) -> tuple[Detector, SignatureTable]:
     detector = Detector.fit(features, actual, seed=0)
-    return detector, detector.signatures(np.bincount(detector.match(features)))
+    return detector, detector.signatures(np.bincount(detector.match(features)), SCHEMA)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 120), st.integers(1, 8), st.floats(1e-3, 1e9))

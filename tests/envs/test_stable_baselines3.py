@@ -8,7 +8,9 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from envs import PAPER, Contexts, FlowSet
+from envs import Catalogue, Contexts, FlowSet
+
+PAPER = Catalogue.named("paper")
 
 reason = "stable-baselines3 comes with the extra 'bench'"
 stable_baselines3 = pytest.importorskip("stable_baselines3", reason=reason)

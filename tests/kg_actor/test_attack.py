@@ -4,9 +4,11 @@ import re
 
 import pytest
 
-from envs import PAPER
+from envs import Catalogue
 from envs.catalogue import TrafficClass
 from kg_actor.attack import TECHNIQUES, parent_id, source_name, techniques_of
+
+PAPER = Catalogue.named("paper")
 
 
 def test_techniques_of_the_papers_types() -> None:

@@ -13,7 +13,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from envs import PAPER, BetaPrior, InputError, InteractionTable
+from envs import BetaPrior, Catalogue, InputError, InteractionTable
 from kg_actor import (
     GraphCounts,
     GraphSpec,
@@ -26,6 +26,8 @@ from kg_actor import (
 )
 from kg_actor.client import GraphClient, find, names, start
 from kg_actor.database import FILE
+
+PAPER = Catalogue.named("paper")
 
 SPEC = GraphSpec("3f8a" * 16, "synthetic", np.array([1, 2, 6], np.int8), PAPER, BetaPrior())
 FIRST = Keyed(MergeKey("run", 0, 0), InteractionTable.tally([0, 0, 2], [0, 0, 14], [1, 2, 6]))

@@ -8,9 +8,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs import PAPER, BetaPrior, Contexts, InteractionTable
+from envs import BetaPrior, Catalogue, Contexts, InteractionTable
 from kg_actor import GraphSpec, Keyed, KnowledgeGraph, MergeKey, counters_of, records_of, snapshot
 from kg_actor.store import GraphStore, read
+
+PAPER = Catalogue.named("paper")
 
 PREDICTED = np.array([1, 2, 6], np.int8)
 # Signature 0 is met with three second opinions, signature 2 with two.

@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs import PAPER, InputError, InteractionTable
+from envs import Catalogue, InputError, InteractionTable
 from kg_actor import KnowledgeGraph, MergeKey, to_networkx
 from kg_actor.diff import Edge, GraphDiff, RewardChange, SignatureChange, difference
 from kg_actor.lessons import Lesson
 from kg_actor.queries import to_json
+
+PAPER = Catalogue.named("paper")
 
 DOS, BENIGN, DDOS, WEB = (PAPER.class_index(n) for n in ("DoS", "Benign", "DDoS", "Web"))
 FILTER, NOTHING = (

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from envs import PAPER, Catalogue, InputError, InteractionTable
+from envs import Catalogue, InputError, InteractionTable
 from kg_actor import KnowledgeGraph, MergeKey, draw
 from kg_actor.lessons import Lesson
+
+PAPER = Catalogue.named("paper")
 
 CLASS = {name: PAPER.class_index(name) for name in PAPER.class_names}
 ACTION = {name: i for i, name in enumerate(PAPER.action_names)}

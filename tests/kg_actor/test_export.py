@@ -15,11 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs import PAPER, Catalogue, InputError, InteractionTable
+from envs import Catalogue, InputError, InteractionTable
 from envs.catalogue import Mitigation, TrafficClass
 from kg_actor import KnowledgeGraph, MergeKey, to_networkx
 from kg_actor.export import Format, escaped, export, to_graphml, to_node_link
 from kg_actor.lessons import Lesson
+
+PAPER = Catalogue.named("paper")
 
 DOS, BENIGN, DDOS, WEB = (PAPER.class_index(n) for n in ("DoS", "Benign", "DDoS", "Web"))
 FINGERPRINT = "3f8a" * 16
@@ -68,7 +70,7 @@ def graph() -> KnowledgeGraph:
 def hostile(name: str) -> KnowledgeGraph:
     """A graph whose one type and one action have a name that somebody chose with care."""
     catalogue = Catalogue((TrafficClass(name, (name,), (0,)),), (Mitigation(name, None),))
-    return graph_of([(0, 0, 0, 3)], [Lesson(name, name, 1.0, 2.0, "feed")], catalogue)
+    return graph_of([(0, 0, 0, 3)], [Lesson(name, name, 5.0, 2.0, "feed")], catalogue)
 
 
 def comparable(view: nx.MultiDiGraph[str]) -> tuple[Any, Any]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs import PAPER, BetaPrior, FlowSet, InteractionTable, ThreatMitigationVectorEnv
+from envs import BetaPrior, Catalogue, FlowSet, InteractionTable, ThreatMitigationVectorEnv
 from kg_actor import (
     GraphCounts,
     Keyed,
@@ -18,6 +18,8 @@ from kg_actor import (
     experience,
     reward_sums,
 )
+
+PAPER = Catalogue.named("paper")
 
 DOS, BENIGN, DDOS, WEB = (PAPER.class_index(n) for n in ("DoS", "Benign", "DDoS", "Web"))
 FILTER, PREVENT, NOTHING = (

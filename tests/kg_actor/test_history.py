@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from envs import PAPER, BetaPrior, InteractionTable
+from envs import BetaPrior, Catalogue, InteractionTable
 from kg_actor import GraphSpec, Keyed, MergeKey, store
 from kg_actor.history import confidence_of
 from kg_actor.store import GraphStore
+
+PAPER = Catalogue.named("paper")
 
 SPEC = GraphSpec("3f8a" * 16, "synthetic", np.array([1, 2, 6], np.int8), PAPER, BetaPrior())
 

@@ -15,11 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs import PAPER, Catalogue, InputError, InteractionTable
+from envs import Catalogue, InputError, InteractionTable
 from envs.errors import printable
 from kg_actor import KnowledgeGraph, MergeKey
 from kg_actor.interactive import write_page
 from kg_actor.lessons import Lesson
+
+PAPER = Catalogue.named("paper")
 
 CLASS = {name: PAPER.class_index(name) for name in PAPER.class_names}
 ACTION = {name: i for i, name in enumerate(PAPER.action_names)}

@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from envs import PAPER, Catalogue, InteractionTable
+from envs import Catalogue, InteractionTable
 from kg_actor import KnowledgeGraph, MergeKey
 from kg_actor.drawing.selection import sketch
 from kg_actor.interactive import write_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
+
+PAPER = Catalogue.named("paper")
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium")

@@ -14,13 +14,15 @@ import stix2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs import PAPER, InputError, InteractionTable
+from envs import Catalogue, InputError, InteractionTable
 from kg_actor import KnowledgeGraph, MergeKey
 from kg_actor.export import Format, export
 from kg_actor.graph import experience
 from kg_actor.lesson_files import COLUMNS, MAX_BYTES, read_lessons
 from kg_actor.lessons import MAX_WEIGHT, Lesson
 from kg_actor.stix import EXTENSION_ID, to_stix
+
+PAPER = Catalogue.named("paper")
 
 DOS = PAPER.class_index("DoS")
 FINGERPRINT = "3f8a" * 16

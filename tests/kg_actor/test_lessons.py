@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs import PAPER
+from envs import Catalogue
 from kg_actor.lessons import MAX_PROVENANCE, MAX_WEIGHT, Lesson, Taught, withdrawn
+
+PAPER = Catalogue.named("paper")
 
 DOS, AUDIT = PAPER.class_index("DoS"), PAPER.action_names.index("Audit")
 
@@ -33,7 +35,7 @@ def test_other_provenance_is_refused(provenance: str) -> None:
 @pytest.mark.parametrize("reward", [-5.001, 5.001, math.nan, math.inf, -math.inf, 10**400])
 def test_reward_out_of_range_is_refused(reward: float) -> None:
     with pytest.raises(ValueError, match=r"reward must be in -5 \.\. 5"):
-        Lesson("DoS", "Audit", reward, 2.0, "feed")
+        Lesson("DoS", "Audit", reward, 2.0, "feed").check(PAPER)
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, math.nan, math.inf, MAX_WEIGHT * 1.1, 10**400])

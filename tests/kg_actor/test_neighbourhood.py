@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs import PAPER, BetaPrior, InputError, InteractionTable
+from envs import BetaPrior, Catalogue, InputError, InteractionTable
 from kg_actor import KnowledgeGraph, MergeKey, neighbourhood, records_of
 from kg_actor.lessons import Lesson
 from kg_actor.neighbourhood import neighbourhoods, type_neighbourhood
@@ -19,6 +19,8 @@ from kg_actor.records import (
     SignatureRecord,
     TypeConfusion,
 )
+
+PAPER = Catalogue.named("paper")
 
 DOS, BENIGN, DDOS, WEB = (PAPER.class_index(n) for n in ("DoS", "Benign", "DDoS", "Web"))
 FILTER, PREVENT, NOTHING = (

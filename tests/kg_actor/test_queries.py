@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs import PAPER, BetaPrior, InputError, InteractionTable
+from envs import BetaPrior, Catalogue, InputError, InteractionTable
 from kg_actor import KnowledgeGraph, MergeKey, neighbourhood, to_networkx
 from kg_actor.graph import Keyed
 from kg_actor.lessons import Lesson
@@ -24,6 +24,8 @@ from kg_actor.queries import (
     to_json,
     top_actions,
 )
+
+PAPER = Catalogue.named("paper")
 
 DOS, BENIGN, DDOS, WEB = (PAPER.class_index(n) for n in ("DoS", "Benign", "DDoS", "Web"))
 FILTER, PREVENT, NOTHING = (

@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs import PAPER, BetaPrior, InputError, InteractionTable
+from envs import BetaPrior, Catalogue, InputError, InteractionTable
 from envs.files import sha256
 from kg_actor import GraphSpec, KnowledgeGraph, Lesson, MergeKey
 from kg_actor.snapshot import load, newest, save
+
+PAPER = Catalogue.named("paper")
 
 SPEC = GraphSpec("3f8a" * 16, "synthetic", np.array([1, 2, 6], np.int8), PAPER, BetaPrior())
 TABLES = ["context_actual", "lessons", "merged", "signatures", "type_action"]

@@ -10,12 +10,14 @@ import stix2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs import PAPER, Catalogue, InteractionTable
+from envs import Catalogue, InteractionTable
 from envs.catalogue import Mitigation, TrafficClass
 from kg_actor import KnowledgeGraph, MergeKey
 from kg_actor.attack import techniques_of
 from kg_actor.lessons import Lesson
 from kg_actor.stix import CREATED, EXTENSION_ID, to_stix
+
+PAPER = Catalogue.named("paper")
 
 DOS, BENIGN = PAPER.class_index("DoS"), PAPER.class_index("Benign")
 FILTER, PASSWORDS, NOTHING = (

@@ -18,11 +18,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs import PAPER, BetaPrior, InputError, InteractionTable
+from envs import BetaPrior, Catalogue, InputError, InteractionTable
 from kg_actor import GraphSpec, GraphState, Keyed, KnowledgeGraph, Lesson, MergeKey, snapshot, store
 from kg_actor.database import FILE
 from kg_actor.history import read_journal
 from kg_actor.store import GraphStore, read
+
+PAPER = Catalogue.named("paper")
 
 SPEC = GraphSpec("3f8a" * 16, "synthetic", np.array([1, 2, 6], np.int8), PAPER, BetaPrior())
 FEED = Lesson("DoS", "Audit", -1.5, 40.0, "feed")
@@ -150,12 +152,12 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from envs import PAPER, BetaPrior, InteractionTable
+from envs import BetaPrior, Catalogue, InteractionTable
 from kg_actor import GraphSpec, Keyed, MergeKey
 from kg_actor.store import GraphStore
 
 predicted = np.array([1, 2, 6], np.int8)
-spec = GraphSpec("3f8a" * 16, "synthetic", predicted, PAPER, BetaPrior())
+spec = GraphSpec("3f8a" * 16, "synthetic", predicted, Catalogue.named("paper"), BetaPrior())
 store = GraphStore.open(Path(sys.argv[1]), spec, wait=20)
 for number in range(100_000):
     table = InteractionTable.tally([0, 2], [3, 14], [1, 2], [number + 1, 1])

@@ -3,10 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from envs import PAPER, InteractionTable
+from envs import Catalogue, InteractionTable
 from kg_actor import KnowledgeGraph, MergeKey, to_networkx
 from kg_actor.lessons import Lesson
 from kg_actor.view import edges_of
+
+PAPER = Catalogue.named("paper")
 
 DOS, BENIGN, DDOS, WEB = (PAPER.class_index(n) for n in ("DoS", "Benign", "DDoS", "Web"))
 FILTER, NOTHING = (

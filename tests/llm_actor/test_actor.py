@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from envs import PAPER, InputError
+from envs import Catalogue, InputError
 from kg_actor.raykit import ask
 from llm_actor import GraphReader, Prompts, actor, endpoint_advisor
 from llm_actor.actor import RemoteAdvisor, start
@@ -34,6 +34,8 @@ from llm_actor.server import AdvisorServer, Health
 sys.path.insert(0, str(Path(__file__).parent))
 import scripted
 import tiny
+
+PAPER = Catalogue.named("paper")
 
 PATIENT = Limits(max_wait_seconds=0.5)
 """Long enough for two clients to meet on a busy machine."""

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from envs import PAPER, BetaPrior, InputError, InteractionTable, ThreatMitigationVectorEnv
+from envs import BetaPrior, Catalogue, InputError, InteractionTable, ThreatMitigationVectorEnv
 from envs.state import FlowSet
 from kg_actor import KnowledgeGraph, MergeKey, Records, records_of
 from llm_actor import AdviceDesk, AdviceTable, GraphReader, Prompts, compose
+
+PAPER = Catalogue.named("paper")
 
 DOS, BENIGN, DDOS, WEB = (PAPER.class_index(n) for n in ("DoS", "Benign", "DDoS", "Web"))
 FILTER, VALIDATE, NOTHING = (

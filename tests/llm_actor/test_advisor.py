@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from envs import PAPER
+from envs import Catalogue
 from llm_actor import GraphReader, Prompts
 from llm_actor.advisor import FLOOR, with_floor
+
+PAPER = Catalogue.named("paper")
 
 DOS, BENIGN, DDOS, WEB = (PAPER.class_index(n) for n in ("DoS", "Benign", "DDoS", "Web"))
 FILTER, AUDIT, VALIDATE, NOTHING = (

@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from envs import PAPER, Catalogue, InputError
+from envs import Catalogue, InputError
 from llm_actor import GraphReader, Prompts
 from llm_actor.batching import Batcher, Limits, joined, prompt_keys
+
+PAPER = Catalogue.named("paper")
 
 OTHER = Catalogue(PAPER.classes, PAPER.actions[::-1])
 """The same names in another order: equal numbers mean other questions."""

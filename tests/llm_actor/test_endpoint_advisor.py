@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from envs import PAPER, InputError
+from envs import Catalogue, InputError
 from llm_actor import GraphReader, Prompts
 from llm_actor.advisor import FLOOR
 from llm_actor.circuit import Circuit
@@ -34,6 +34,8 @@ from llm_actor.selection import AdvisorSpec, build
 
 sys.path.insert(0, str(Path(__file__).parent))
 from scripted import Request, Response, Script, Server, chosen, serving
+
+PAPER = Catalogue.named("paper")
 
 FILTER, AUDIT = (PAPER.action_names.index(n) for n in ("Filter Network Traffic", "Audit"))
 

@@ -14,7 +14,7 @@ import json, logging, threading, sys
 from dataclasses import asdict
 import numpy as np
 import ray
-from envs import PAPER
+from envs import Catalogue
 from kg_actor import raykit
 from kg_actor.raykit import ask
 from llm_actor import Prompts
@@ -33,7 +33,7 @@ raykit.SECONDS_BETWEEN_WORDS = 0.5
 
 prompt = Prompts(
     np.zeros(1, np.int8), np.full(1, 0.5, np.float32), np.eye(8, dtype=np.float32)[:1],
-    np.zeros((8, 15), np.float32), np.ones((1, 15), np.bool_), PAPER,
+    np.zeros((8, 15), np.float32), np.ones((1, 15), np.bool_), Catalogue.named("paper"),
 )
 ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
 spec = AdvisorSpec("embedded")

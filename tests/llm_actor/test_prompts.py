@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from envs import PAPER, BetaPrior, InteractionTable
+from envs import BetaPrior, Catalogue, InteractionTable
 from kg_actor import KnowledgeGraph, MergeKey, Records, records_of
 from llm_actor import Prompts, compose
+
+PAPER = Catalogue.named("paper")
 
 DOS, BENIGN, DDOS, WEB = (PAPER.class_index(n) for n in ("DoS", "Benign", "DDoS", "Web"))
 FILTER, PREVENT, AUDIT, VALIDATE, NOTHING = (

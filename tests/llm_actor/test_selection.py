@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from envs import PAPER, InputError
+from envs import Catalogue, InputError
 from llm_actor import GraphReader, Prompts
 from llm_actor.selection import AdvisorSpec, build
 from llm_actor.text import DEFAULT_TEMPLATE
@@ -19,6 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import tiny
 
 SERVER = {"kind": "endpoint", "model": "org/phi", "url": "http://127.0.0.1:1/v1"}
+PAPER = Catalogue.named("paper")
+
 ENDPOINT = AdvisorSpec("endpoint", model="org/phi", url="http://127.0.0.1:1/v1", retries=0)
 
 

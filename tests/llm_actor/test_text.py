@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs import PAPER, Catalogue, InputError
+from envs import Catalogue, InputError
 from envs.catalogue import Mitigation, TrafficClass
 from llm_actor.prompts import Prompts
 from llm_actor.text import LONGEST_NAME, Template, messages, printable
+
+PAPER = Catalogue.named("paper")
 
 DOS, BENIGN, WEB = (PAPER.class_index(n) for n in ("DoS", "Benign", "Web"))
 FILTER, VALIDATE = (

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from envs import PAPER, InputError
+from envs import Catalogue, InputError
 from llm_actor import Prompts
 from llm_actor.advisor import FLOOR
 from llm_actor.labels import labels
@@ -20,6 +20,8 @@ from llm_actor.transformers_advisor import TransformersAdvisor, merged, understo
 
 sys.path.insert(0, str(Path(__file__).parent))
 import tiny
+
+PAPER = Catalogue.named("paper")
 
 FILTER, AUDIT, NOTHING = (
     PAPER.action_names.index(name) for name in ("Filter Network Traffic", "Audit", "No Action")

@@ -1,9 +1,9 @@
 """What flows of each published label are like: copulas, their mixtures, where classes meet.
 
 Every label is a mixture of *behaviours*. A behaviour is a Gaussian copula over
-:data:`envs.datasets.cicflowmeter.FIELDS`, the base quantities of a flow: correlated normal scores,
-each turned into a value by the field's quantile function. Where a field is bounded by others
-it is drawn as a position between its bounds, so any draw is a possible flow. On top,
+:data:`envs.datasets.synthetic.arithmetic.FIELDS`, the base quantities of a flow: correlated
+normal scores, each turned into a value by the field's quantile function. Where a field is bounded
+by others it is drawn as a position between its bounds, so any draw is a possible flow. On top,
 :data:`MEETINGS` blur a few regions between classes, because behaviours alone would be
 separable almost without error.
 
@@ -28,26 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from envs.datasets.cicflowmeter import Array
-
-PUBLISHED_COUNTS: Mapping[str, int] = {
-    "BENIGN": 2_271_320,
-    "DDoS": 128_025,
-    "DoS Hulk": 230_124,
-    "DoS GoldenEye": 10_293,
-    "DoS slowloris": 5_796,
-    "DoS Slowhttptest": 5_499,
-    "FTP-Patator": 7_935,
-    "Infiltration": 36,
-    "Bot": 1_956,
-    "Heartbleed": 11,
-    "PortScan": 158_804,
-    "SSH-Patator": 5_897,
-    "Web Attack - Brute Force": 1_507,
-    "Web Attack - XSS": 652,
-    "Web Attack - Sql Injection": 21,
-}
-"""Flows per published label; merged to the paper's classes they are its Table I."""
+from envs.datasets.cicids2017 import PUBLISHED_COUNTS
+from envs.datasets.synthetic.arithmetic import Array
 
 LOGARITHMIC = frozenset(
     {

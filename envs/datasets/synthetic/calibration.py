@@ -3,7 +3,7 @@
     python -m envs.datasets.synthetic.calibration SAMPLE.csv.gz --out statistics.json
 
 It reads a file in the published format (cp1252, 78 columns and a label), turns each flow into
-the base quantities ``cicflowmeter.FIELDS``, groups each label's flows into behaviours with
+the base quantities ``arithmetic.FIELDS``, groups each label's flows into behaviours with
 k-means, and writes per behaviour its share, the quantiles of each quantity and the
 correlations of their normal scores. No flow is written.
 """
@@ -24,11 +24,18 @@ from scipy.special import ndtri
 from scipy.stats import rankdata
 from sklearn.cluster import KMeans
 
-from envs.datasets.cicflowmeter import ACTIVITY_TIMEOUT, FIELDS, FLAG_COLUMNS, Array, std_bounds
-from envs.datasets.synthetic.behaviours import LOGARITHMIC, PUBLISHED_COUNTS, SIBLINGS
+from envs.datasets.cicflowmeter import SCHEMA
+from envs.datasets.cicids2017 import PUBLISHED_COUNTS
+from envs.datasets.synthetic.arithmetic import (
+    ACTIVITY_TIMEOUT,
+    FIELDS,
+    FLAG_COLUMNS,
+    Array,
+    std_bounds,
+)
+from envs.datasets.synthetic.behaviours import LOGARITHMIC, SIBLINGS
 from envs.errors import InputError
 from envs.files import replacing
-from envs.flows import FEATURES
 
 FEWEST_FLOWS = 20
 """A behaviour rests on at least this many flows: fewer would retell the flows themselves."""
@@ -60,12 +67,12 @@ def read(path: Path) -> tuple[dict[str, Array], NDArray[np.str_]]:
     # A name that comes twice (Fwd Header Length) counts once, and stands for its twin.
     position = {name.strip(): i for i, name in reversed(list(enumerate(table.column_names)))}
     position.setdefault("Fwd Header Length.1", position.get("Fwd Header Length", 0))
-    missing = [name for name in (*FEATURES, "Label") if name not in position]
+    missing = [name for name in (*SCHEMA.names, "Label") if name not in position]
     if missing:
         raise InputError(f"columns are missing: {missing}", where=str(path))
     flows = {
         name: np.asarray(table.column(position[name]).cast("float64").to_numpy())
-        for name in FEATURES
+        for name in SCHEMA.names
     }
     usable = flows["Flow Duration"] > 0
     for name, values in flows.items():
@@ -77,7 +84,7 @@ def read(path: Path) -> tuple[dict[str, Array], NDArray[np.str_]]:
 
 
 def encode(flows: Mapping[str, Array]) -> dict[str, Array]:
-    """Published columns to base quantities: the inverse of ``cicflowmeter.columns_of``.
+    """Published columns to base quantities: the inverse of ``arithmetic.columns_of``.
 
     A quantity that a flow does not have (the spread of a single packet) is NaN.
     """

@@ -2,9 +2,9 @@
 
 :func:`generate` draws flows that look like the published ones to a decision tree: the same
 78 columns in the same units, Table I's class proportions, the arithmetic of CICFlowMeter
-between the columns (:mod:`envs.datasets.cicflowmeter`), and a difficulty near the paper's Table V
-(:mod:`envs.datasets.synthetic.behaviours`). It is a stand-in for running the programs, not
-evidence about traffic; its provenance says ``synthetic``.
+between the columns (:mod:`envs.datasets.synthetic.arithmetic`), and a difficulty near the paper's
+Table V (:mod:`envs.datasets.synthetic.behaviours`). It is a stand-in for running the programs, not
+evidence about traffic, and its provenance says so.
 """
 
 from __future__ import annotations
@@ -17,11 +17,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.catalogue import PAPER, Catalogue
-from envs.datasets.cicflowmeter import columns_of
-from envs.datasets.synthetic.behaviours import PUBLISHED_COUNTS, mixture_of
+from envs.catalogue import Catalogue
+from envs.datasets.cicflowmeter import SCHEMA
+from envs.datasets.cicids2017 import PUBLISHED_COUNTS
+from envs.datasets.synthetic.arithmetic import columns_of
+from envs.datasets.synthetic.behaviours import mixture_of
 from envs.errors import InputError
-from envs.flows import FEATURES, Flows, Progress, Provenance
+from envs.flows import Flows, Progress, Provenance
+
+KIND = "synthetic"
 
 LEAST_PER_CLASS = 5
 """Every class gets at least this many flows, so that any stratified split has some of each."""
@@ -59,7 +63,7 @@ def apportion(total: int, weights: Mapping[str, float], *, least: int = 0) -> di
     return counts
 
 
-def class_counts(rows: int, catalogue: Catalogue = PAPER) -> dict[str, int]:
+def class_counts(rows: int, catalogue: Catalogue) -> dict[str, int]:
     """Flows per class among ``rows``: Table I's proportions, at least a handful of each.
 
     Raises:
@@ -85,7 +89,7 @@ def class_counts(rows: int, catalogue: Catalogue = PAPER) -> dict[str, int]:
     return apportion(rows, weights, least=LEAST_PER_CLASS)
 
 
-def label_counts(rows: int, catalogue: Catalogue = PAPER) -> dict[str, int]:
+def label_counts(rows: int, catalogue: Catalogue) -> dict[str, int]:
     """Flows per published label among ``rows``; within a class in the published proportions.
 
     Raises:
@@ -124,7 +128,7 @@ class Piece:
 
 
 def generate(
-    rows: int, *, seed: int, catalogue: Catalogue = PAPER, progress: Progress | None = None
+    rows: int, *, seed: int, catalogue: Catalogue, progress: Progress | None = None
 ) -> Flows:
     """Draw ``rows`` synthetic flows in random order.
 
@@ -145,7 +149,7 @@ def generate(
     """
     pieces = list(cut(rows, seed=seed, catalogue=catalogue))
     order = order_of(rows, seed=seed)
-    features = np.empty((rows, len(FEATURES)), np.float32)
+    features = np.empty((rows, len(SCHEMA)), np.float32)
     actual = np.empty(rows, np.int8)
     index = {name: i for i, c in enumerate(catalogue.classes) for name in c.labels}
 
@@ -161,14 +165,15 @@ def generate(
             done += drawn
             if progress is not None:
                 progress(done, rows)
-    return Flows(features, actual, provenance(rows, seed=seed, catalogue=catalogue))
+    origin = provenance(rows, seed=seed, catalogue=catalogue)
+    return Flows(features, actual, origin, catalogue, SCHEMA)
 
 
-def provenance(rows: int, *, seed: int, catalogue: Catalogue = PAPER) -> Provenance:
+def provenance(rows: int, *, seed: int, catalogue: Catalogue) -> Provenance:
     """Where ``rows`` synthetic flows come from."""
     origin = {"rows": rows, "seed": seed}
     labels = label_counts(rows, catalogue)
-    return Provenance("synthetic", origin, rows_read=rows, labels=labels)
+    return Provenance(KIND, origin, rows_read=rows, labels=labels, synthetic=True)
 
 
 def order_of(rows: int, *, seed: int) -> NDArray[np.int64]:
@@ -176,7 +181,7 @@ def order_of(rows: int, *, seed: int) -> NDArray[np.int64]:
     return np.random.default_rng((seed, 0)).permutation(rows)
 
 
-def cut(rows: int, *, seed: int, catalogue: Catalogue = PAPER) -> Iterator[Piece]:
+def cut(rows: int, *, seed: int, catalogue: Catalogue) -> Iterator[Piece]:
     """The pieces that synthetic flows are drawn in; each can be drawn by itself, anywhere.
 
     Raises:

@@ -28,6 +28,7 @@ def _supervised(manifest: RunManifest, folder: RunFolder) -> Trainee:
         classes=len(catalogue.classes),
         actions=len(catalogue.actions),
         augmented=False,
+        reward_scale=catalogue.reward_scale,
         encoder=settings.network.encoder,
         embedding_dim=settings.network.embedding_dim,
         hidden=settings.network.hidden,

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from envs import Scenario
-from envs.datasets.synthetic import generator as synthetic
+from envs.datasets import registry
 from envs.score import evaluate
 from rayapp import config
 from rayapp.lab.decisions import Decider
@@ -88,7 +88,7 @@ def _trained(scenario: Scenario, folder: Path, algo: str) -> RunFolder:
 
 def _batched(scenario: Scenario, run: RunFolder) -> float:
     decider = Decider(scenario.detector(), network_of(run), scenario.contexts, scenario.catalogue)
-    features = synthetic.generate(BATCH * BATCHES, seed=1, catalogue=scenario.catalogue).features
+    features = registry.drawn(BATCH * BATCHES, 1, scenario.catalogue).read().features
     pieces = np.split(features, BATCHES)
     decider.decide(pieces[0])
     seconds = [_seconds(partial(decider.decide, piece)) for piece in pieces]

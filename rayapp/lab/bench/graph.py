@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from envs import PAPER, BetaPrior, InteractionTable
+from envs import BetaPrior, Catalogue, InteractionTable
 from kg_actor import GraphSpec, Keyed, MergeKey, neighbourhoods
 from kg_actor.store import GraphStore
 
@@ -78,9 +78,10 @@ class StoreSpeed:
 
 def spec_of(signatures: int, seed: int = 0) -> GraphSpec:
     """A made-up signature database over the paper's catalogue."""
-    predicted = np.random.default_rng(seed).integers(0, len(PAPER.classes), signatures)
+    catalogue = Catalogue.named("paper")
+    predicted = np.random.default_rng(seed).integers(0, len(catalogue.classes), signatures)
     prior = BetaPrior()
-    return GraphSpec(f"{signatures:064x}", "synthetic", predicted.astype(np.int8), PAPER, prior)
+    return GraphSpec(f"{signatures:064x}", "synthetic", predicted.astype(np.int8), catalogue, prior)
 
 
 def table_of(spec: GraphSpec, flows: int, rng: np.random.Generator) -> InteractionTable:
@@ -92,9 +93,10 @@ def table_of(spec: GraphSpec, flows: int, rng: np.random.Generator) -> Interacti
     signatures = len(spec.predicted)
     signature = (signatures * rng.random(flows) ** 3).astype(np.int32)
     wrong = rng.random(flows) < 0.02
-    classes = rng.integers(0, len(PAPER.classes), flows)
+    classes = rng.integers(0, len(spec.catalogue.classes), flows)
     actual = np.where(wrong, classes, spec.predicted[signature])
-    return InteractionTable.tally(signature, rng.integers(0, len(PAPER.actions), flows), actual)
+    action = rng.integers(0, len(spec.catalogue.actions), flows)
+    return InteractionTable.tally(signature, action, actual)
 
 
 def measure(progress: Progress) -> StoreSpeed:

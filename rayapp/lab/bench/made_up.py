@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from envs import FEATURES, PAPER, Catalogue, Scenario
+from envs import Catalogue, Scenario
 from envs.catalogue import Mitigation
+from envs.datasets import cicflowmeter
 from envs.detector import Detector
+from envs.flows import Provenance
+from envs.scenario_files import Tables
 from envs.signatures import SignatureTable
 
 _TEST_FLOWS = 1_000
 
 
 def made_up(
-    out: Path, *, flows: int, signatures: int = 1_451, actions: int = len(PAPER.actions)
+    out: Path, *, flows: int, signatures: int = 1_451, actions: int | None = None
 ) -> Scenario:
     """Writes a scenario of made-up flows.
 
@@ -26,16 +30,18 @@ def made_up(
         out: the folder.
         flows: of the training part.
         signatures: by default as many as the paper's tree has.
-        actions: the paper's, and others that no class ranks.
+        actions: how many; by default the paper's, and beyond those, ones that no class ranks.
     """
     catalogue, rng = _catalogue(actions), np.random.default_rng(signatures)
     classes = len(catalogue.classes)
     predicted = rng.integers(0, classes, signatures).astype(np.int8)
     train, test = (_drawn(predicted, classes, count, rng) for count in (flows, _TEST_FLOWS))
     names = np.repeat(np.arange(classes, dtype=np.int8), 2)
-    features = np.tile(names[:, None], len(FEATURES)).astype(np.float32)
+    features = np.tile(names[:, None], len(cicflowmeter.SCHEMA)).astype(np.float32)
     about = {
-        "source": {"kind": "synthetic", "origin": {"made up": flows}, "rows_read": flows},
+        "source": asdict(
+            Provenance("synthetic", {"made up": flows}, rows_read=flows, synthetic=True)
+        ),
         "classes": dict.fromkeys(catalogue.class_names, 0),
         "split": {"seed": 0, "test_share": 0.0, "honest": None, "cross_fit": 0},
     }
@@ -45,17 +51,22 @@ def made_up(
         out,
         about,
         Detector.fit(features, names, seed=0),
-        SignatureTable(predicted, rules, support),
-        train=train,
-        test=test,
-        cross_fitted=np.zeros((0, flows), np.int32),
-        catalogue=catalogue,
+        Tables(
+            SignatureTable(predicted, rules, support),
+            train,
+            test,
+            np.zeros((0, flows), np.int32),
+        ),
+        catalogue,
+        cicflowmeter.SCHEMA,
     )
 
 
-def _catalogue(actions: int) -> Catalogue:
-    more = (Mitigation(f"Made up {n}", f"M9{n:03d}") for n in range(len(PAPER.actions), actions))
-    return Catalogue(PAPER.classes, (*PAPER.actions, *more))
+def _catalogue(actions: int | None) -> Catalogue:
+    paper = Catalogue.named("paper")
+    known = len(paper.actions)
+    more = (Mitigation(f"Made up {n}", f"M9{n:03d}") for n in range(known, actions or known))
+    return replace(paper, actions=(*paper.actions, *more))
 
 
 def _drawn(

@@ -21,9 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pc
 
-from envs import FEATURES, PAPER, Flows, Scenario
-from envs.datasets.cicids2017 import reader as cicids2017
-from envs.datasets.synthetic import generator as synthetic
+from envs import Catalogue, Flows, Scenario
+from envs.datasets import registry
 from rayapp.preparation.memory import own_peak
 
 ROWS = 2_827_876
@@ -71,7 +70,8 @@ def measure_prepare(rows: int, progress: Callable[[int, int], None]) -> PrepareS
     """
     with tempfile.TemporaryDirectory() as folder:
         csv, result = Path(folder) / "flows.csv", Path(folder) / "result.json"
-        write_csv(synthetic.generate(rows, seed=0, progress=progress), csv)
+        flows = registry.drawn(rows, 0, Catalogue.named("paper")).read(progress)
+        write_csv(flows, csv)
         done = subprocess.run(  # noqa: S603 (our own)
             [
                 *(sys.executable, "-m", "rayapp.lab.bench.prepare"),
@@ -88,8 +88,9 @@ def measure_prepare(rows: int, progress: Callable[[int, int], None]) -> PrepareS
 
 def write_csv(flows: Flows, path: Path) -> None:
     """Writes flows as a day file of CICIDS2017, labels by their class's first one."""
-    labels = np.array([traffic.labels[0] for traffic in PAPER.classes])
-    schema = pa.schema([(name, pa.float32()) for name in FEATURES] + [("Label", pa.string())])
+    labels = np.array([traffic.labels[0] for traffic in flows.catalogue.classes])
+    names = flows.schema.names
+    schema = pa.schema([(name, pa.float32()) for name in names] + [("Label", pa.string())])
     with pc.CSVWriter(path, schema) as writer:
         for start in range(0, len(flows), _PIECE):
             piece = slice(start, start + _PIECE)
@@ -108,7 +109,7 @@ def _prepare(csv: Path, out: Path) -> PrepareSpeed:
         seconds[title.partition(" ")[0].lower()] = time.perf_counter() - begun
 
     with stage("Reading"):
-        flows = cicids2017.read([csv])
+        flows = registry.opened([csv], Catalogue.named("paper"), "cicids2017").read()
     scenario = Scenario.prepare(flows, out, stage=stage)
     detection = scenario.manifest["detection"].values()
     return PrepareSpeed(

@@ -18,7 +18,7 @@ class Provenance:
     """Where a figure comes from.
 
     Attributes:
-        kind: of the scenario: ``cicids2017`` or ``synthetic``.
+        kind: of the scenario's data set.
         fingerprint: of the scenario.
         flows: of its training part.
         signatures, actions: of the problem.

@@ -12,15 +12,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from envs import Flows
-from envs.datasets.cicids2017 import reader as cicids2017
-from envs.datasets.synthetic import generator as synthetic
+from envs import Catalogue, Flows
+from envs.datasets import registry
 from envs.detector.growing import COUNTED_FROM, grow
 from envs.division import split
 
@@ -128,7 +127,9 @@ def grown_in_turn(flows: Flows, seeds: int, counted_from: int) -> TreeComparison
             begun, worked = time.perf_counter(), time.process_time()
             tree = way(seed)
             seconds = time.perf_counter() - begun, time.process_time() - worked
-            grown[name].append(_judged(tree, seconds, Flows(unseen, truly, flows.provenance)))
+            grown[name].append(
+                _judged(tree, seconds, replace(flows, features=unseen, actual=truly))
+            )
     ours, theirs = (
         statistics.median(one.processor_seconds for one in grown[name]) for name in (OURS, THEIRS)
     )
@@ -154,7 +155,11 @@ def _judged(tree: DecisionTreeClassifier, seconds: tuple[float, float], test: Fl
 def _main(order: str) -> None:
     given = json.loads(order)
     files = [Path(path) for path in given["data"]]
-    flows = cicids2017.read(files) if files else synthetic.generate(given["rows"], seed=0)
+    catalogue = Catalogue.named("paper")
+    source = (
+        registry.opened(files, catalogue) if files else registry.drawn(given["rows"], 0, catalogue)
+    )
+    flows = source.read()
     found = grown_in_turn(flows, given["seeds"], given["counted_from"])
     Path(given["result"]).write_text(json.dumps(asdict(found)))
 

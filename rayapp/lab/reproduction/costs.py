@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs import Scenario
-from envs.datasets.synthetic import generator as synthetic
+from envs.datasets import registry
 from kg_actor import records_of
 from llm_actor.selection import build
 from rayapp import config
@@ -60,7 +60,7 @@ def measure(scenario: Scenario, plain: RunFolder, infused: RunFolder) -> Costs:
     Raises:
         ValueError: a run's policy is not a network.
     """
-    features = synthetic.generate(FLOWS, seed=0, catalogue=scenario.catalogue).features
+    features = registry.drawn(FLOWS, 0, scenario.catalogue).read().features
     catalogue, settings = scenario.catalogue, infused.manifest().settings
     detector = scenario.detector()
     advisor = build(settings.advice.spec())

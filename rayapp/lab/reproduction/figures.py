@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from envs.catalogue import TOP_REWARD
 from kg_actor.draw import INK, PAPER
 from rayapp.lab.curves import LOOKS, flow_axes
 from rayapp.lab.reproduction.data import ESTIMATE, Data, estimated
@@ -144,7 +143,7 @@ def closing_range(curves: Sequence[Curve]) -> tuple[float, float]:
     """What the curves' means span in the second half of training, with a margin."""
     late = np.concatenate([c.mean[len(c.mean) // 2 :] for c in curves])
     margin = max(0.1 * float(np.ptp(late)), 5e-3)
-    return float(late.min()) - margin, min(float(late.max()), TOP_REWARD) + margin
+    return float(late.min()) - margin, float(late.max()) + margin
 
 
 def _lines(curves: Mapping[str, Curve], limits: tuple[float, float] | None = None) -> Figure:

@@ -77,7 +77,7 @@ def write_page(
         _environment()
         .get_template("page.html")
         .render(
-            synthetic=any(scenario.kind == "synthetic" for scenario in results.scenarios),
+            synthetic=any(scenario.synthetic for scenario in results.scenarios),
             quick=quick,
             summary=summary.summary(results),
             scope=summary.scope(results),

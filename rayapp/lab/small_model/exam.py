@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from envs import Catalogue
-from envs.catalogue import MOST_CLASSES, Mitigation, TrafficClass
+from envs.catalogue import Mitigation, TrafficClass
+from envs.catalogue_terms import MOST_CLASSES
 from llm_actor import Advisor, Prompts
 from llm_actor.advisor import ask
 from llm_actor.text import printable

@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +11,21 @@ from sklearn.metrics import f1_score
 from sklearn.model_selection import train_test_split
 from sklearn.tree import DecisionTreeClassifier
 
-from envs.catalogue import PAPER, Catalogue, TrafficClass
-from envs.datasets.cicflowmeter import columns_of
-from envs.datasets.synthetic import calibration
-from envs.datasets.synthetic.behaviours import PUBLISHED_COUNTS
-from envs.datasets.synthetic.generator import (
-    LEAST_PER_CLASS,
-    apportion,
-    class_counts,
-    generate,
-    label_counts,
-)
+from envs.catalogue import Catalogue, TrafficClass
+from envs.datasets.cicflowmeter import SCHEMA
+from envs.datasets.cicids2017 import PUBLISHED_COUNTS
+from envs.datasets.synthetic import calibration, generator
+from envs.datasets.synthetic.arithmetic import columns_of
+from envs.datasets.synthetic.generator import LEAST_PER_CLASS, apportion
 from envs.errors import InputError
-from envs.flows import FEATURES, Flows
+from envs.flows import Flows
+
+PAPER = Catalogue.named("paper")
+FEATURES = SCHEMA.names
+
+generate = partial(generator.generate, catalogue=PAPER)
+class_counts = partial(generator.class_counts, catalogue=PAPER)
+label_counts = partial(generator.label_counts, catalogue=PAPER)
 
 SAMPLE = Path(__file__).resolve().parents[4] / "shared/cicids2017-sample/cicids2017-sample.csv.gz"
 PAPER_TABLE_1 = {
@@ -102,6 +105,7 @@ class TestGenerate:
 
     def test_it_says_that_it_is_synthetic(self, flows: Flows) -> None:
         assert flows.provenance.kind == "synthetic"
+        assert flows.provenance.synthetic
         assert flows.provenance.origin == {"rows": 60_000, "seed": 7}
         assert flows.provenance.labels == label_counts(60_000)
         assert flows.provenance.rows_read == len(flows) == 60_000

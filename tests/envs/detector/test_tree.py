@@ -13,10 +13,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import classification_report
 from sklearn.tree import DecisionTreeClassifier
 
-from envs.catalogue import PAPER
+from envs.catalogue import Catalogue
+from envs.datasets.cicflowmeter import SCHEMA
 from envs.detector import Detector, detection_report, report_to_json
 from envs.errors import InputError
-from envs.flows import FEATURES, Flows
+from envs.flows import Flows
+
+PAPER = Catalogue.named("paper")
+FEATURES = SCHEMA.names
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +37,7 @@ def test_fully_grown_tree_is_right_on_what_it_was_fitted_to(
     detector: Detector, flows: Flows
 ) -> None:
     signatures = detector.match(flows.features)
-    table = detector.signatures(np.bincount(signatures))
+    table = detector.signatures(np.bincount(signatures), SCHEMA)
 
     assert signatures.dtype == np.int32
     assert np.array_equal(table.predicted[signatures], flows.actual)
@@ -46,7 +50,7 @@ def test_signature_predicts_what_the_tree_predicts(
     unseen = rng.normal(2, 5, (500, len(FEATURES))).astype(np.float32)
     detector = Detector(tree)
 
-    table = detector.signatures(np.bincount(detector.match(flows.features)))
+    table = detector.signatures(np.bincount(detector.match(flows.features)), SCHEMA)
 
     assert np.array_equal(table.predicted[detector.match(unseen)], tree.predict(unseen))
 
@@ -72,7 +76,7 @@ def test_a_saved_detector_matches_as_before(
 
     assert np.array_equal(loaded.match(unseen), detector.match(unseen))
     assert loaded.digest() == detector.digest()
-    assert loaded.signatures(support).rule == detector.signatures(support).rule
+    assert loaded.signatures(support, SCHEMA).rule == detector.signatures(support, SCHEMA).rule
 
 
 def test_missing_file_is_refused_by_name(tmp_path: Path) -> None:
@@ -136,13 +140,16 @@ def test_harmless_types_that_are_no_fitted_tree_are_refused(
         Detector.load(path)
 
 
-def test_tree_over_other_features_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "detector.skops"
+def test_flows_with_another_number_of_features_are_refused(tmp_path: Path) -> None:
     features = np.arange(10, dtype=np.float32).reshape(5, 2)
-    skops.io.dump(DecisionTreeClassifier().fit(features, [0, 1, 0, 1, 0]), path)
+    detector = Detector.fit(features, np.array([0, 1, 0, 1, 0], np.int8), seed=0)
+    detector.save(tmp_path / "detector.skops")
 
-    with pytest.raises(InputError, match="not a readable detector"):
-        Detector.load(path)
+    loaded = Detector.load(tmp_path / "detector.skops")
+
+    assert np.array_equal(loaded.match(features), detector.match(features))
+    with pytest.raises(InputError, match=r"the flows have 3 features\. Expected 2, as the"):
+        loaded.match(np.zeros((4, 3), np.float32))
 
 
 def a_leaf(tree: DecisionTreeClassifier) -> int:

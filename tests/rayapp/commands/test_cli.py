@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from envs import FEATURES
+from envs.datasets.cicflowmeter import SCHEMA
+
+FEATURES = SCHEMA.names
 
 HEADER = ",".join([*(f" {name}" for name in FEATURES[:-1]), FEATURES[-1], " Label"])
 

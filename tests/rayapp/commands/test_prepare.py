@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from envs import Scenario
-from envs.datasets.synthetic import generator as synthetic
+from envs import Catalogue, Scenario
+from envs.datasets.synthetic.entry import SyntheticSource
 
 
 @pytest.mark.slow
@@ -28,7 +28,8 @@ def test_a_stream_is_prepared_and_tells_what_it_cost(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    held = Scenario.prepare(synthetic.generate(4000, seed=0), tmp_path / "held", sample=1000)
+    flows = SyntheticSource(4000, 0, Catalogue.named("paper")).read()
+    held = Scenario.prepare(flows, tmp_path / "held", sample=1000)
     assert told["fingerprint"] == held.fingerprint
     assert told["split"]["fitted_on"] == 1000
     cost = told["preparation"]

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from envs import PAPER, FlowSet, Scenario
+from envs import Catalogue, FlowSet, Scenario
 from envs.drift import Drift
 from rayapp.lab import online
 from rayapp.lab.online import Bounds, Outcome, recovery
 from rayapp.runs.folder import ProgressLine
+
+PAPER = Catalogue.named("paper")
 
 DRIFT = Drift(1000, "Web", traffic="DoS")
 

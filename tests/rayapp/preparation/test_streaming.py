@@ -15,19 +15,27 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from envs import FEATURES, InputError, Scenario
-from envs.datasets.cicids2017 import reader as cicids2017
-from envs.datasets.cicids2017.reader import Account, Cleaned
-from envs.datasets.synthetic import generator as synthetic
+from envs import Catalogue, InputError, Scenario
+from envs.datasets.cicflowmeter import SCHEMA
+from envs.datasets.cicids2017 import FORM
+from envs.datasets.source import Account, FlowBatch, FlowPart, FlowSource
+from envs.datasets.synthetic.entry import SyntheticSource
+from envs.datasets.tables.source import PART_BYTES, TableSource
 from envs.division import Wishes
 from envs.flows import Provenance
 from rayapp.preparation import streaming
-from rayapp.preparation.sources import Files, Part, Synthetic
+
+PAPER = Catalogue.named("paper")
+FEATURES = SCHEMA.names
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 
 HEADER = ",".join([*FEATURES, "Label"])
 LABELS = ("BENIGN", "DoS Hulk", "Web Attack - XSS")
+
+
+def files(path: Path, part_bytes: int = PART_BYTES) -> TableSource:
+    return TableSource(FORM, [path], PAPER, part_bytes)
 
 
 def csv_of(rows: int, seed: int, *, spoilt: int = 0) -> str:
@@ -49,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("days")
     (folder / "a.csv").write_text(csv_of(300, 0, spoilt=4) + "," * 78 + "\n")
     (folder / "b.csv.gz").write_bytes(gzip.compress(csv_of(150, 1).encode()))
-    flows = cicids2017.read([folder / "a.csv"])
+    flows = files(folder / "a.csv").read()
     columns: dict[str, Any] = {name: flows.features[:, i] for i, name in enumerate(FEATURES)}
     columns["Label"] = [LABELS[(2, 1, 0)[i % 3]] for i in range(len(flows))]
     pq.write_table(pa.table(columns), folder / "c.parquet", row_group_size=64)
@@ -78,12 +86,12 @@ def assert_same(one: Scenario, other: Scenario) -> None:
 def test_streamed_files_give_the_scenario_that_memory_gives(
     folder: Path, tmp_path: Path, wishes: Wishes
 ) -> None:
-    flows = cicids2017.read([folder])
+    flows = files(folder).read()
     held = Scenario.prepare(
         flows, tmp_path / "held", seed=wishes.seed, honest=wishes.honest, sample=wishes.sample
     )
 
-    source = Files([folder], part_bytes=30_000)
+    source = files(folder, part_bytes=30_000)
     streamed = streaming.prepare(source, tmp_path / "streamed", wishes)
 
     assert len(source.parts) > 8
@@ -95,18 +103,18 @@ def test_streamed_files_give_the_scenario_that_memory_gives(
 
 
 def test_streamed_synthetic_flows_give_the_scenario_that_memory_gives(tmp_path: Path) -> None:
-    flows = synthetic.generate(3000, seed=5)
+    flows = SyntheticSource(3000, 5, PAPER).read()
     held = Scenario.prepare(flows, tmp_path / "held", seed=5, sample=1000)
 
     wishes = Wishes(seed=5, sample=1000)
-    streamed = streaming.prepare(Synthetic(3000, seed=5), tmp_path / "streamed", wishes)
+    streamed = streaming.prepare(SyntheticSource(3000, 5, PAPER), tmp_path / "streamed", wishes)
 
     assert_same(streamed, held)
 
 
 def test_flows_that_the_tree_has_not_seen_are_met_as_they_are_matched(tmp_path: Path) -> None:
     wishes = Wishes(sample=500)
-    scenario = streaming.prepare(Synthetic(3000, seed=5), tmp_path / "streamed", wishes)
+    scenario = streaming.prepare(SyntheticSource(3000, 5, PAPER), tmp_path / "streamed", wishes)
 
     moved = (scenario.cross_fitted != scenario.train[0]).any(axis=0)
 
@@ -137,9 +145,9 @@ def test_hostile_files_are_refused_in_the_words_of_memory(
     (days / name).write_text(text[:cut] + text[cut:].replace(old, new, 1))
     (days / "z.csv").write_text("worse\n")
     with pytest.raises(InputError) as held:
-        cicids2017.read([days])
+        files(days).read()
 
-    source = Files([days], part_bytes=20_000)
+    source = files(days, part_bytes=20_000)
     with pytest.raises(InputError) as streamed:
         streaming.prepare(source, tmp_path / "out", Wishes(sample=10**6))
 
@@ -155,25 +163,25 @@ class Fickle:
     size: int
     counter: Path
 
-    def batches(self) -> Iterator[Cleaned]:
+    def batches(self) -> Iterator[FlowBatch]:
         readings = len(list(self.counter.parent.iterdir()))
         self.counter.with_name(str(readings)).touch()
         features = np.full((self.size, len(FEATURES)), readings, np.float32)
         labels = (np.arange(self.size) % 2).astype(np.int16)
         features[:, 0] = labels
-        yield Cleaned(features, labels, self.size, 0, 0, self.size)
+        yield FlowBatch(features, labels, self.size, 0, 0, self.size)
 
 
-class FickleSource:
+class FickleSource(FlowSource):
     unit = "flows"
+    catalogue = PAPER
+    schema = SCHEMA
 
     def __init__(self, folder: Path) -> None:
-        self.parts: Sequence[Part] = [Fickle(400, folder / "0")]
-
-    def order(self) -> None: ...
+        self.parts: Sequence[FlowPart] = [Fickle(400, folder / "0")]
 
     def provenance(self, account: Account, labels: NDArray[np.int16]) -> Provenance:
-        return Provenance("synthetic", {}, rows_read=account.rows)
+        return Provenance("mynet", {}, rows_read=account.rows)
 
 
 def test_flows_that_change_between_two_readings_are_noticed(tmp_path: Path) -> None:
@@ -185,12 +193,12 @@ def test_flows_that_change_between_two_readings_are_noticed(tmp_path: Path) -> N
 
 def test_a_worker_that_dies_is_replaced(tmp_path: Path, ray_local: ModuleType) -> None:
     (tmp_path / "deaths").mkdir()
-    source = Synthetic(3000, seed=5)
+    source = SyntheticSource(3000, 5, PAPER)
     source.parts = [Mortal(part, tmp_path / "deaths") for part in source.parts]
 
     streamed = streaming.prepare(source, tmp_path / "out", Wishes(seed=5))
 
-    held = Scenario.prepare(synthetic.generate(3000, seed=5), tmp_path / "held", seed=5)
+    held = Scenario.prepare(SyntheticSource(3000, 5, PAPER).read(), tmp_path / "held", seed=5)
     assert len(list((tmp_path / "deaths").iterdir())) == 1
     assert_same(streamed, held)
 
@@ -199,14 +207,14 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path, ray_local: ModuleType) -
 class Mortal:
     """A part whose first reader is killed in the middle."""
 
-    part: Part
+    part: FlowPart
     deaths: Path
 
     @property
     def size(self) -> int:
         return self.part.size
 
-    def batches(self) -> Iterator[Cleaned]:
+    def batches(self) -> Iterator[FlowBatch]:
         import os
         import signal
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import ray
 
-from envs import PAPER, BetaPrior, InputError, InteractionTable, Scenario
+from envs import BetaPrior, Catalogue, InputError, InteractionTable, Scenario
 from kg_actor import GraphCounts, Lesson, records_of, snapshot
 from llm_actor import GraphReader, Prompts, compose
 from llm_actor.selection import AdvisorSpec
@@ -23,6 +23,8 @@ from rayapp.rl.env_runner import slices
 from rayapp.rl.ppo import KnowledgePPO, KnowledgePPOConfig
 from rayapp.rl.saved_policy import SavedPolicy
 from rayapp.rl.schedules import Schedule
+
+PAPER = Catalogue.named("paper")
 
 Build = Callable[..., KnowledgePPO]
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import rayapp
-from envs import PAPER, Scenario
+from envs import Catalogue, Scenario
 from kg_actor.raykit import ask
 from llm_actor import actor as advisor_actor
 from llm_actor import endpoint_advisor
@@ -27,6 +27,8 @@ from rayapp.rl.ppo import KnowledgePPOConfig
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "llm_actor"))
 from scripted import Request, Response, chosen, serving
+
+PAPER = Catalogue.named("paper")
 
 pytest.importorskip("opentelemetry", reason="ray[default] exports metrics")
 pytest.importorskip("aiohttp", reason="ray[default] exports metrics")

@@ -4,7 +4,9 @@ import torch
 
 from rayapp.rl.networks import EmbeddingEncoder, NetworkSpec, RawEncoder, build
 
-SPEC = NetworkSpec(signatures=3, classes=8, actions=15, augmented=True, embedding_dim=4)
+SPEC = NetworkSpec(
+    signatures=3, classes=8, actions=15, augmented=True, reward_scale=5, embedding_dim=4
+)
 
 # y, ID, N, C, B, A_LLM, R_LLM
 OBSERVATION = torch.tensor([[2.0, 1.0, 99.0, 98.0, 0.98, 14.0, 5.0]])
@@ -37,7 +39,7 @@ def test_a_new_policy_is_nearly_uniform() -> None:
 
 
 def test_raw_and_plain_networks_take_five_columns() -> None:
-    spec = NetworkSpec(3, 8, 15, augmented=False, encoder="raw", hidden=(16,))
+    spec = NetworkSpec(3, 8, 15, augmented=False, reward_scale=5, encoder="raw", hidden=(16,))
 
     assert build(spec, outputs=1)(OBSERVATION[:, :5]).shape == (1, 1)
 

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from envs import PAPER, Scenario
+from envs import Catalogue, Scenario
 from envs.drift import Drift
 from rayapp.rl.ppo import KnowledgePPO, KnowledgePPOConfig
+
+PAPER = Catalogue.named("paper")
 
 Build = Callable[..., KnowledgePPO]
 

@@ -20,7 +20,7 @@ CONTEXTS = Contexts.of_signatures(np.array([0, 2, 6], np.int8))
 @pytest.fixture
 def policy() -> SavedPolicy:
     torch.manual_seed(0)
-    spec = NetworkSpec(3, 8, 15, augmented=True)
+    spec = NetworkSpec(3, 8, 15, augmented=True, reward_scale=5)
     weights = {
         name: torch.randn_like(value) for name, value in build(spec, 15).state_dict().items()
     }

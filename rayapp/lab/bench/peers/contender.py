@@ -170,5 +170,6 @@ def network_of(flows: FlowSet) -> NetworkSpec:
         classes=len(flows.catalogue.classes),
         actions=len(flows.catalogue.actions),
         augmented=False,
+        reward_scale=flows.catalogue.reward_scale,
         hidden=HIDDEN,
     )

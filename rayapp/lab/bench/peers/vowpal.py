@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs import FlowSet, Scenario, ThreatMitigationVectorEnv
-from envs.catalogue import MISS_REWARD, TOP_REWARD
+from envs import Catalogue, FlowSet, Scenario, ThreatMitigationVectorEnv
 from envs.state import Decided
 from rayapp.lab.bench.peers.contender import Peer, Stretch, Work, flows_of
 from rayapp.rl.stepping import Slice, action_noise, pick_actions
@@ -57,6 +56,13 @@ def workspace_of(actions: int, cb_type: str) -> Any:  # noqa: ANN401
 
     return Workspace(
         f"--cb_explore {actions} --epsilon 0 --cb_type {cb_type} --bit_precision {_BITS} --quiet"
+    )
+
+
+def cost_of(reward: Any, catalogue: Catalogue) -> Any:  # noqa: ANN401 (a number or an array)
+    """Costs from 0 (the highest reward) to 1 (the lowest)."""
+    return (catalogue.highest_reward - reward) / (
+        catalogue.highest_reward - catalogue.lowest_reward
     )
 
 
@@ -113,7 +119,7 @@ class InBlocks(Peer):
     def _learn(
         self, decided: Decided, actions: NDArray[np.int64], chance: NDArray[np.float64]
     ) -> None:
-        cost = (TOP_REWARD - decided.reward) / (TOP_REWARD - MISS_REWARD)
+        cost = cost_of(decided.reward, self._flows.catalogue)
         rows = zip(
             decided.context.tolist(),
             actions.tolist(),

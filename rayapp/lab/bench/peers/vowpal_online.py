@@ -8,10 +8,16 @@ Model, exploration and random numbers are the same.
 from __future__ import annotations
 
 from envs import Scenario
-from envs.catalogue import MISS_REWARD, TOP_REWARD
 from envs.stream import FlowStream
 from rayapp.lab.bench.peers.contender import Peer, Stretch, Work, flows_of
-from rayapp.lab.bench.peers.vowpal import STRETCH, contexts_of, exploration, lesson, workspace_of
+from rayapp.lab.bench.peers.vowpal import (
+    STRETCH,
+    contexts_of,
+    cost_of,
+    exploration,
+    lesson,
+    workspace_of,
+)
 from rayapp.rl.stepping import Slice, action_noise
 
 SETTINGS = ({"cb_type": "mtr"}, {"cb_type": "dr"})
@@ -51,7 +57,7 @@ class FlowByFlow(Peer):
         action = int(noise / share * len(chances)) if noise < share else best
         chance = share / len(chances) + (1 - share) * (action == best)
         reward: int = rewards[action]
-        cost = (TOP_REWARD - reward) / (TOP_REWARD - MISS_REWARD)
+        cost = cost_of(reward, self._flows.catalogue)
         self._workspace.learn(lesson(context, action, cost, chance))
         return reward
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from envs import PAPER, InteractionTable
+from envs import Catalogue, InteractionTable
 from rayapp.lab.baselines.ridge import RewardModel
+
+PAPER = Catalogue.named("paper")
 
 PREDICTED = np.array([2, 2, 2, 1, 1, 6], np.int8)
 CLASSES, ACTIONS, SIGNATURES = len(PAPER.classes), len(PAPER.actions), len(PREDICTED)

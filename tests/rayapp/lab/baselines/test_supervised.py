@@ -13,7 +13,9 @@ from rayapp.rl.networks import NetworkSpec
 
 
 def trainee(flows: FlowSet, epochs: float, seed: int = 0) -> SupervisedTrainee:
-    spec = NetworkSpec(len(flows.contexts.predicted), 8, 15, augmented=False, hidden=(16,))
+    spec = NetworkSpec(
+        len(flows.contexts.predicted), 8, 15, augmented=False, reward_scale=5, hidden=(16,)
+    )
     return SupervisedTrainee(
         flows,
         spec,

@@ -7,11 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from envs import PAPER, BetaPrior, FlowSet
+from envs import BetaPrior, Catalogue, FlowSet
 from rayapp.lab.baselines.ridge import RewardModel
 from rayapp.lab.baselines.thompson import ClassThompson, RewardThompson
 from rayapp.lab.baselines.trainee import Decided
 from rayapp.rl.env_runner import Slice
+
+PAPER = Catalogue.named("paper")
 
 UNUSED = np.zeros(0)
 

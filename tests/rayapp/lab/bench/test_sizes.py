@@ -8,9 +8,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from envs import Scenario
-from envs.datasets.cicids2017 import reader as cicids2017
-from envs.datasets.synthetic import generator as synthetic
+from envs import Catalogue, Scenario
+from envs.datasets import registry
 from rayapp.lab.bench import decisions, scaling
 from rayapp.lab.bench.made_up import made_up
 from rayapp.lab.bench.prepare import measure_prepare, write_csv
@@ -67,10 +66,11 @@ def test_every_size_is_trained_on(
 
 
 def test_written_flows_are_read_back_to_the_bit(tmp_path: Path) -> None:
-    flows = synthetic.generate(500, seed=3)
+    paper = Catalogue.named("paper")
+    flows = registry.drawn(500, 3, paper).read()
     write_csv(flows, tmp_path / "day.csv")
 
-    read = cicids2017.read([tmp_path / "day.csv"])
+    read = registry.opened([tmp_path / "day.csv"], paper).read()
 
     assert np.array_equal(read.features, flows.features)
     assert np.array_equal(read.actual, flows.actual)

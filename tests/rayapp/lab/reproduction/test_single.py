@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from envs import PAPER
+from envs import Catalogue
 from rayapp.lab.reproduction.findings import findings
 from rayapp.lab.reproduction.results import Results, SystemResult
 from rayapp.lab.reproduction.single import one_action
+
+PAPER = Catalogue.named("paper")
 
 MakeSystem = Callable[..., SystemResult]
 MakeResults = Callable[..., Results]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, Phi3ForCausalLM
 
-from envs import PAPER
+from envs import Catalogue
 from llm_actor import Prompts
 from llm_actor.labels import labels
 from llm_actor.model_files import ModelSource
@@ -29,6 +29,8 @@ from rayapp.lab.small_model.train import (
     train_and_judge,
 )
 from rayapp.lab.small_model.vocabulary import Vocabulary, build
+
+PAPER = Catalogue.named("paper")
 
 VOCABULARY = Vocabulary(build())
 SIZE = Size(hidden=32, intermediate=48, layers=2, heads=2)

@@ -1,7 +1,7 @@
-"""Read one Parquet copy of CICIDS2017 in blocks of rows.
+"""Reads one Parquet file in blocks of rows.
 
-Nobody publishes the data set in Parquet; people make such copies with pandas, polars or
-Spark. So any numeric type is taken, numbers kept as text too, and labels of any string type.
+Data sets are published in CSV; people make such copies with pandas, polars or Spark. So any
+numeric type is taken, numbers kept as text too, and labels of any string type.
 """
 
 from __future__ import annotations
@@ -17,42 +17,49 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from envs.datasets.cicids2017.labels import decode_text
-from envs.datasets.cicids2017.table import (
+from envs.datasets.labels import decode_text
+from envs.datasets.tables.rows import (
     MISSING_WORDS,
     Block,
-    Columns,
+    TableFormat,
     is_number,
     locate_columns,
     not_a_number,
-    printable,
     reading,
     shown_path,
     to_features,
 )
-from envs.errors import InputError
-from envs.flows import FEATURES
+from envs.errors import InputError, quoted
 
 BATCH_ROWS = 1 << 16
 
 _MAGIC = b"PAR1"
 
 
-def read_parquet(path: Path, start: int = 0, stop: int | None = None) -> Iterator[Block]:
+def read_parquet(
+    path: Path, form: TableFormat, start: int = 0, stop: int | None = None
+) -> Iterator[Block]:
     """The rows of ``path`` in order.
 
     Args:
         path: a ``.parquet`` file.
+        form: of the table.
         start: the first row group to read.
         stop: the row group to stop before, ``None`` for none.
 
     Raises:
-        InputError: for a file that is not a whole and sound table of CICIDS2017 flows. Rows
-            are counted from 1.
+        InputError: for a file that is not a whole and sound table of that form. Rows are
+            counted from 1.
     """
     where = shown_path(path)
     with _opened(path) as (file, size):
-        yield from _blocks(file, range(file.num_row_groups)[start:stop], size, where)
+        yield from _blocks(file, form, range(file.num_row_groups)[start:stop], size, where)
+
+
+def check_parquet(path: Path, form: TableFormat) -> None:
+    """Raises :class:`InputError` for a file whose columns are not those of the form."""
+    with _opened(path) as (file, _):
+        locate_columns(file.schema_arrow.names, form, shown_path(path))
 
 
 def group_starts(path: Path, size: int) -> list[int]:
@@ -80,7 +87,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, int]]:
             if isinstance(error, OSError) and error.errno:
                 raise
             raise InputError(
-                f"not sound Parquet data ({printable(str(error), 200)[1:-1]})",
+                f"not sound Parquet data ({quoted(str(error), 200)[1:-1]})",
                 where=where,
                 expected="a whole Parquet file",
                 mend="Write or download the file again",
@@ -96,7 +103,7 @@ def _check_whole(path: Path, where: str) -> int:
     if not size:
         what = "the file is empty"
     elif start != _MAGIC:
-        what = f"not a Parquet file: it starts with {printable(start.decode('latin-1'))}"
+        what = f"not a Parquet file: it starts with {quoted(start.decode('latin-1'))}"
     elif end != _MAGIC or size < 3 * len(_MAGIC):
         what = "the Parquet file is truncated: its footer is not there"
     else:
@@ -106,9 +113,15 @@ def _check_whole(path: Path, where: str) -> int:
     )
 
 
-def _blocks(file: Any, groups: range, size: int, where: str) -> Iterator[Block]:  # noqa: ANN401
+def _blocks(
+    file: Any,  # noqa: ANN401 (pyarrow is untyped)
+    form: TableFormat,
+    groups: range,
+    size: int,
+    where: str,
+) -> Iterator[Block]:
     names = file.schema_arrow.names
-    columns = locate_columns(names, where)
+    columns = locate_columns(names, form, where)
     rows = file.metadata.num_rows
     if not rows:
         raise InputError(
@@ -118,22 +131,24 @@ def _blocks(file: Any, groups: range, size: int, where: str) -> Iterator[Block]:
             mend="Write or download the file again",
         )
     wanted = {names[position] for position in (*columns.features, columns.label)}
-    done = sum(file.metadata.row_group(group).num_rows for group in range(groups.start))
+    before = sum(file.metadata.row_group(group).num_rows for group in range(groups.start))
+    done = before
     batches = file.iter_batches(
         batch_size=BATCH_ROWS, row_groups=list(groups), columns=sorted(wanted)
     )
     for batch in batches:
-        columns = locate_columns(batch.schema.names, where)
-        yield _to_block(batch, columns, done, size * (done + len(batch)) // rows, where)
+        consumed = size * (done + len(batch) - before) // rows
+        yield _to_block(batch, form, done, consumed, where)
         done += len(batch)
 
 
-def _to_block(batch: Any, columns: Columns, done: int, consumed: int, where: str) -> Block:  # noqa: ANN401
+def _to_block(batch: Any, form: TableFormat, done: int, consumed: int, where: str) -> Block:  # noqa: ANN401
+    columns = locate_columns(batch.schema.names, form, where)
     features = [
-        _numbers(batch.column(position), feature, done, where)
-        for feature, position in enumerate(columns.features)
+        _numbers(batch.column(position), name, done, where)
+        for name, position in zip(form.schema.names, columns.features, strict=True)
     ]
-    codes, texts = _labels(batch.column(columns.label), where)
+    codes, texts = _labels(batch.column(columns.label), form.label, where)
     return Block(
         features=to_features(features, len(batch)),
         codes=codes,
@@ -144,12 +159,12 @@ def _to_block(batch: Any, columns: Columns, done: int, consumed: int, where: str
     )
 
 
-def _numbers(column: Any, feature: int, done: int, where: str) -> NDArray[np.float64]:  # noqa: ANN401
+def _numbers(column: Any, name: str, done: int, where: str) -> NDArray[np.float64]:  # noqa: ANN401
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     kind = column.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        column = _parsed(column, feature, done, where)
+        column = _parsed(column, name, done, where)
     elif not (
         pa.types.is_integer(kind)
         or pa.types.is_floating(kind)
@@ -158,8 +173,8 @@ def _numbers(column: Any, feature: int, done: int, where: str) -> NDArray[np.flo
         or pa.types.is_null(kind)
     ):
         raise InputError(
-            f"the column holds {printable(str(kind))} values, not numbers",
-            where=f"{where}, column '{FEATURES[feature]}'",
+            f"the column holds {quoted(str(kind))} values, not numbers",
+            where=f"{where}, column '{name}'",
             expected="integers or floating-point numbers",
             mend="Write the file again with numeric columns",
         )
@@ -169,7 +184,7 @@ def _numbers(column: Any, feature: int, done: int, where: str) -> NDArray[np.flo
     return numbers
 
 
-def _parsed(column: Any, feature: int, done: int, where: str) -> Any:  # noqa: ANN401
+def _parsed(column: Any, name: str, done: int, where: str) -> Any:  # noqa: ANN401
     words = pa.array(MISSING_WORDS, column.type)
     column = pc.if_else(pc.is_in(column, value_set=words), pa.scalar(None, column.type), column)
     column = pc.utf8_trim_whitespace(column)
@@ -178,17 +193,17 @@ def _parsed(column: Any, feature: int, done: int, where: str) -> Any:  # noqa: A
     except pa.ArrowInvalid:
         for index, cell in enumerate(column.to_pylist()):
             if cell is not None and not is_number(cell):
-                raise not_a_number(cell, feature, f"{where}, row {done + index + 1}") from None
+                raise not_a_number(cell, name, f"{where}, row {done + index + 1}") from None
         raise
 
 
-def _labels(column: Any, where: str) -> tuple[NDArray[np.int32], list[str]]:  # noqa: ANN401
+def _labels(column: Any, name: str, where: str) -> tuple[NDArray[np.int32], list[str]]:  # noqa: ANN401
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_nested(column.type):
         raise InputError(
-            f"the column holds {printable(str(column.type))} values, not labels",
-            where=f"{where}, column 'Label'",
+            f"the column holds {quoted(str(column.type))} values, not labels",
+            where=f"{where}, column '{name}'",
             expected="text",
             mend="Write the file again with one label per row",
         )

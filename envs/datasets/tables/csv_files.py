@@ -1,4 +1,4 @@
-"""Read one CSV copy of CICIDS2017, plain or gzipped, in blocks of rows.
+"""Reads one CSV file, plain or gzipped, in blocks of rows.
 
 The file is cut at line ends here, and pyarrow parses each piece by itself. Compared with
 pyarrow's own streaming reader this costs nothing, parses the columns of a block in parallel,
@@ -20,22 +20,21 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.csv
 
-from envs.datasets.cicids2017.labels import decode_text
-from envs.datasets.cicids2017.table import (
+from envs.datasets.labels import decode_text
+from envs.datasets.tables.rows import (
     MISSING_WORDS,
     Block,
     Columns,
+    TableFormat,
     is_number,
     locate_columns,
     not_a_number,
-    printable,
     reading,
     shown_path,
     to_features,
     truncated,
 )
-from envs.errors import InputError
-from envs.flows import FEATURES
+from envs.errors import InputError, quoted
 
 BLOCK_BYTES = 8 << 20
 LINE_BYTES = 1 << 20
@@ -62,6 +61,7 @@ class _Sheet:
 
     where: str
     width: int
+    form: TableFormat
     columns: Columns
     before: Callable[[], int] = lambda: 1
 
@@ -70,22 +70,25 @@ class _Sheet:
         return self.before() + line
 
 
-def read_csv(path: Path, start: int = 0, stop: int | None = None) -> Iterator[Block]:
+def read_csv(
+    path: Path, form: TableFormat, start: int = 0, stop: int | None = None
+) -> Iterator[Block]:
     """The rows of ``path`` in order.
 
     Args:
         path: a ``.csv`` file, or a gzipped one if the name ends in ``.gz``. Cells are
             separated by commas; text is UTF-8 (with or without BOM), cp1252 or latin-1.
+        form: of the table.
         start: byte from which on a row must begin to be read; of plain files alone.
         stop: byte from which on rows are left, ``None`` for none; of plain files alone.
 
     Raises:
-        InputError: for a file that is not a whole and sound table of CICIDS2017 flows. Rows
-            are named by their line, the header being line 1.
+        InputError: for a file that is not a whole and sound table of that form. Rows are named
+            by their line, the header being line 1.
     """
     where = shown_path(path)
     with reading(path), path.open("rb") as raw, _decompressed(raw, path) as stream:
-        sheet = _read_header(stream, where)
+        sheet = _read_header(stream, form, where)
         if start:
             begun = _seek(stream, start)
             # Told in errors alone; counted beforehand, late rows would cost the whole file.
@@ -104,6 +107,12 @@ def read_csv(path: Path, start: int = 0, stop: int | None = None) -> Iterator[Bl
             expected="one row per flow",
             mend="Export or download the file again",
         )
+
+
+def check_csv(path: Path, form: TableFormat) -> None:
+    """Raises :class:`InputError` for a file whose header is not that of the form."""
+    with reading(path), path.open("rb") as raw, _decompressed(raw, path) as stream:
+        _read_header(stream, form, shown_path(path))
 
 
 def _seek(stream: IO[bytes], start: int) -> int:
@@ -138,14 +147,14 @@ def _decompressed(raw: IO[bytes], path: Path) -> Iterator[IO[bytes]]:
         ) from error
     except (gzip.BadGzipFile, zlib.error) as error:
         raise InputError(
-            f"not sound gzip data ({printable(str(error), 80)[1:-1]})",
+            f"not sound gzip data ({quoted(str(error), 80)[1:-1]})",
             where=shown_path(path),
             expected="a whole .csv.gz file",
             mend=f"If it is plain text, name it .csv. {mend}",
         ) from error
 
 
-def _read_header(stream: IO[bytes], where: str) -> _Sheet:
+def _read_header(stream: IO[bytes], form: TableFormat, where: str) -> _Sheet:
     raw = stream.readline(LINE_BYTES)
     if not raw:
         raise InputError(
@@ -160,7 +169,7 @@ def _read_header(stream: IO[bytes], where: str) -> _Sheet:
         names = next(csv.reader([decode_text(raw).rstrip("\r\n")]), [])
     except csv.Error as error:
         raise InputError(
-            f"the first line is no header ({printable(str(error), 80)[1:-1]})",
+            f"the first line is no header ({quoted(str(error), 80)[1:-1]})",
             where=f"{where}, row 1",
             expected="column names separated by commas",
         ) from error
@@ -172,7 +181,7 @@ def _read_header(stream: IO[bytes], where: str) -> _Sheet:
                 expected="commas",
                 mend="Save the file again with commas",
             )
-    return _Sheet(where, len(names), locate_columns(names, where))
+    return _Sheet(where, len(names), form, locate_columns(names, form, where))
 
 
 def _refuse_foreign(first_line: bytes, where: str) -> None:
@@ -191,7 +200,7 @@ def _refuse_foreign(first_line: bytes, where: str) -> None:
             f"not a CSV file: this is {kind}",
             where=where,
             expected="comma-separated text with a header line",
-            mend=mend or "Give the published CSV files",
+            mend=mend or "Give a table in CSV",
         )
 
 
@@ -229,7 +238,8 @@ def _chunk(stream: IO[bytes], stop: int | None) -> bytes:
 
 def _to_block(piece: bytes, first_line: int, sheet: _Sheet, consumed: int) -> Block:
     table, blank = _parse_patiently(piece, first_line, sheet)
-    label = table.column(len(FEATURES)).combine_chunks().dictionary_encode()
+    features = len(sheet.columns.features)
+    label = table.column(features).combine_chunks().dictionary_encode()
 
     def row(index: int) -> int:
         return next(
@@ -239,9 +249,7 @@ def _to_block(piece: bytes, first_line: int, sheet: _Sheet, consumed: int) -> Bl
         )
 
     return Block(
-        features=to_features(
-            [table.column(i).to_numpy() for i in range(len(FEATURES))], table.num_rows
-        ),
+        features=to_features([table.column(i).to_numpy() for i in range(features)], table.num_rows),
         codes=label.indices.to_numpy(),
         texts=[decode_text(raw) for raw in label.dictionary.to_pylist()],
         blank=blank,
@@ -272,7 +280,7 @@ def _parse_patiently(piece: bytes, first_line: int, sheet: _Sheet) -> tuple[Any,
 
 
 def _parse(piece: bytes, sheet: _Sheet) -> Any:  # noqa: ANN401
-    """Table of the 78 features and the label's bytes, for rows that all have the sheet's width."""
+    """Table of the features and the label's bytes, for rows that all have the sheet's width."""
     names = [str(position) for position in range(sheet.width)]
     features = [names[position] for position in sheet.columns.features]
     label = names[sheet.columns.label]
@@ -313,7 +321,7 @@ def _explain(piece: bytes, first_line: int, sheet: _Sheet, complaint: str) -> In
                 return truncated(error, where)
             return error
     return InputError(
-        f"not readable as CSV: {printable(complaint, 200)[1:-1]}",
+        f"not readable as CSV: {quoted(complaint, 200)[1:-1]}",
         where=f"{sheet.where}, rows {sheet.row(first_line)} to {sheet.row(first_line + last)}",
         expected="one row per line, cells separated by commas",
         mend="Export or download the file again",
@@ -326,7 +334,7 @@ def _fault(line: bytes, where: str, sheet: _Sheet) -> InputError | None:
         cells = next(csv.reader([line.decode("latin-1")], strict=True))
     except csv.Error as error:
         return InputError(
-            f"the row cannot be split into cells ({printable(str(error), 80)[1:-1]})",
+            f"the row cannot be split into cells ({quoted(str(error), 80)[1:-1]})",
             where=where,
             expected=f"{sheet.width} cells separated by commas, quotes closed on the same line",
             mend="Correct or remove the row",
@@ -341,5 +349,5 @@ def _fault(line: bytes, where: str, sheet: _Sheet) -> InputError | None:
     for feature, position in enumerate(sheet.columns.features):
         if not is_number(cells[position]):
             cell = decode_text(cells[position].encode("latin-1"))
-            return not_a_number(cell, feature, where)
+            return not_a_number(cell, sheet.form.schema.names[feature], where)
     return None

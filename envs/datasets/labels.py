@@ -1,7 +1,7 @@
-"""The labels of CICIDS2017: their many spellings, and their merging into the paper's classes.
+"""Labels: their many spellings, and their merging into a catalogue's classes.
 
-The three web attacks are published with a dash that is byte 0x96 (cp1252). Every tool that
-touched a copy since has left its own trace there, so labels are compared with dashes, their
+Three of CICIDS2017's labels are published with a dash that is byte 0x96 (cp1252). Every tool
+that touched a copy since has left its own trace there, so labels are compared with dashes, their
 remains, case and spacing set aside.
 """
 
@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.catalogue import Catalogue
-from envs.datasets.cicids2017.table import printable
-from envs.errors import InputError
+from envs.errors import InputError, quoted
 
 _DASHES = re.compile(
     'â€["“”–—]'  # UTF-8 read as cp1252
@@ -52,7 +51,7 @@ class LabelIndex:
         near = difflib.get_close_matches(label_key(label[:200]), self.by_key, n=1)
         hint = f"Did you mean '{self.names[self.by_key[near[0]]]}'? " if near else ""
         return InputError(
-            f"unknown label {printable(label)}",
+            f"unknown label {quoted(label)}",
             where=where,
             expected="one of: " + ", ".join(self.names),
             mend=hint + "Correct the label, or leave these rows out",
@@ -93,48 +92,11 @@ def label_index(catalogue: Catalogue) -> LabelIndex:
         for label in traffic.labels:
             if label_key(label) in by_key:
                 raise InputError(
-                    f"label {printable(label)} occurs twice",
-                    where=f"catalogue, class {printable(traffic.name)}",
+                    f"label {quoted(label)} occurs twice",
+                    where=f"catalogue, class {quoted(traffic.name)}",
                     expected="labels that differ in more than case, dashes and spacing",
                 )
             by_key[label_key(label)] = len(names)
             names.append(label)
             classes.append(class_id)
     return LabelIndex(tuple(names), np.array(classes, dtype=np.int8), by_key)
-
-
-def merge_label(label: str, catalogue: Catalogue) -> int:
-    """Index of the class into which the catalogue merges a published label (paper, Table I).
-
-    Args:
-        label: a label in any of its spellings: case, surrounding spaces and the damage
-            commonly done to the dash of the web attacks do not matter.
-        catalogue: classes and their labels.
-
-    Raises:
-        InputError: for a label that the catalogue does not hold.
-    """
-    index = label_index(catalogue)
-    position = index.by_key.get(label_key(label))
-    if position is None:
-        raise index.unknown(label)
-    return int(index.classes[position])
-
-
-def merged_counts(label_counts: Mapping[str, int], catalogue: Catalogue) -> dict[str, int]:
-    """Flows per class from flows per label; with the published counts, the paper's Table I.
-
-    Args:
-        label_counts: number of flows by published label, in any spelling.
-        catalogue: classes and their labels.
-
-    Returns:
-        Number of flows by class name, in the catalogue's order, absent classes as 0.
-
-    Raises:
-        InputError: for a label that the catalogue does not hold.
-    """
-    counts = dict.fromkeys(catalogue.class_names, 0)
-    for label, count in label_counts.items():
-        counts[catalogue.class_names[merge_label(label, catalogue)]] += count
-    return counts

@@ -1,0 +1,119 @@
+"""examples/mynet.py and mynet.yaml: a kind of data set and a catalogue of somebody else's."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from envs import Catalogue
+from envs.datasets import cicflowmeter
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the example is installed as pip would do it."""
+    site = tmp_path_factory.mktemp("site")
+    (site / "mynet.py").write_text((EXAMPLES / "mynet.py").read_text())
+    about = site / "mynet-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: mynet\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[kirl.datasets]\nmynet = mynet:MYNET\n")
+    return site
+
+
+def kirl(site: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    paths = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return subprocess.run(
+        [sys.executable, "-m", "rayapp", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        env=os.environ | {"PYTHONPATH": paths},
+    )
+
+
+def told(site: Path, *arguments: object) -> dict[str, object]:
+    done = kirl(site, *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.default_rng(0)
+    lines = ["verdict,port,bytes_in,bytes_out,duration"]
+    for number, label in enumerate(("fine", "scan", "guessing")):
+        for row in np.abs(rng.normal(10 * number, 6, (80, 4))):
+            lines.append(",".join([label, *(f"{value:.3f}" for value in row)]))
+    path = tmp_path_factory.mktemp("data") / "flows.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_an_example_is_short() -> None:
+    assert len((EXAMPLES / "mynet.py").read_text().splitlines()) < 60
+
+
+def test_a_kind_of_another_package_is_prepared_trained_and_evaluated(
+    site: Path, data: Path, tmp_path: Path
+) -> None:
+    scenario, run = tmp_path / "scenario", tmp_path / "run"
+
+    kinds = told(site, "datasets", "mynet")["datasets"]
+    assert isinstance(kinds, list)
+    assert [column["unit"] for column in kinds[0]["features"]["columns"]][:2] == ["s", "bytes"]
+    catalogue = EXAMPLES / "mynet.yaml"
+    manifest = told(site, "prepare", "--data", data, "--catalogue", catalogue, "--out", scenario)
+    assert manifest["classes"] == {"Normal": 80, "Scan": 80, "Password guessing": 80}
+    assert manifest["source"]["kind"] == "mynet"  # type: ignore[index]
+    assert manifest["features"]["columns"][1] == ["bytes_in", "bytes"]  # type: ignore[index]
+    told(
+        *(site, "train", "--scenario", scenario, "--algo", "ppo-kg", "--passes", 20, "--out", run),
+        *("--set", "ppo.flows_per_iteration=500"),
+    )
+    card = told(site, "evaluate", "--run", run)
+    bound = card["bounds"]["signature_oracle"]["average_reward"]  # type: ignore[index]
+    assert -10 <= card["average_reward"] <= bound <= 3  # type: ignore[operator]
+    assert told(site, "evaluate", "--run", run, "--data", data)["flows"] == 240
+    assert told(site, "graph", "stats", run)["kind"] == "mynet"
+    names = [*cicflowmeter.SCHEMA.names, "Label"]
+    (tmp_path / "other.csv").write_text(",".join(names) + "\n" + "1," * 78 + "fine\n")
+    refused = kirl(site, "evaluate", "--run", run, "--data", tmp_path / "other.csv")
+    assert refused.returncode == 2
+    assert "the flows are of cicids2017, with 78 features" in refused.stderr
+    assert "the 4 features that the run's detector was fitted on" in refused.stderr
+
+
+def test_a_kind_can_be_named_and_must_be_one_that_reads_files(
+    site: Path, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "scenario"
+    told(site, "prepare", "--data", data, "--catalogue", EXAMPLES / "mynet.yaml", "--out", out)
+    asked = kirl(site, "prepare", "--data", data, "--dataset", "cicids2017", "--out", out)
+
+    assert asked.returncode == 2
+    assert "--overwrite" in asked.stderr
+    asked = kirl(site, "prepare", "--data", data, "--dataset", "cicids2017", "--out", f"{out}2")
+    assert "not a table of CICIDS2017 flows" in asked.stderr
+    asked = kirl(site, "prepare", "--data", data, "--dataset", "nonet", "--out", f"{out}2")
+    assert "one of cicids2017, synthetic, mynet" in asked.stderr
+
+
+def test_the_examples_catalogue_says_what_it_means() -> None:
+    catalogue = Catalogue.find(str(EXAMPLES / "mynet.yaml"))
+
+    assert catalogue.rewards.tolist() == [[-2, -2, 1], [3, -2, 0], [2, 3, -10]]
+    assert (catalogue.lowest_reward, catalogue.highest_reward) == (-10, 3)
+    assert catalogue.class_names[catalogue.benign] == "Normal"
+    assert catalogue.action_names[catalogue.inaction] == "Do nothing"
+    assert catalogue.reward_scale == 10
