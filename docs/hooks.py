@@ -1,0 +1,100 @@
+"""What the documentation site adds to the pages: notebooks, commands and settings."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import typer.main
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Adds a page for every notebook; the notebook itself stays there to be downloaded."""
+    for file in list(files):
+        if file.src_uri.endswith(".ipynb"):
+            source = Path(config.docs_dir, file.src_uri)
+            target = str(Path(file.src_uri).with_suffix(".md"))
+            files.append(File.generated(config, target, content=_notebook(source)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Fills in what the program itself knows, and leads links to notebooks to their pages."""
+    del config, files
+    match page.file.src_uri:
+        case "commands.md":
+            return markdown.replace("<!-- commands -->", _commands())
+        case "settings.md":
+            return markdown.replace("<!-- settings -->", _settings())
+    return markdown.replace(".ipynb)", ".md)")
+
+
+def _notebook(path: Path) -> str:
+    """The notebook as Markdown: text, code, and outputs that are text."""
+    parts = []
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "markdown":
+            parts.append(cell.source)
+            continue
+        parts.append(f"```python\n{cell.source}\n```")
+        for output in cell.outputs:
+            text = output.get("text") or output.get("data", {}).get("text/plain")
+            if text:
+                parts.append(f"```text\n{text.rstrip()}\n```")
+    parts.append(f"[Download this notebook]({path.name}){{ download }}")
+    return "\n\n".join(parts)
+
+
+def _commands() -> str:
+    from rayapp.__main__ import app
+
+    return "\n".join(_command(("kirl",), typer.main.get_command(app)))
+
+
+def _command(name: tuple[str, ...], command: Any) -> list[str]:
+    if hasattr(command, "commands"):
+        return [
+            line
+            for child in sorted(command.commands)
+            for line in _command((*name, child), command.commands[child])
+        ]
+    lines = [f"## {' '.join(name)}", "", command.help or "", ""]
+    if command.epilog:
+        lines += ["```", command.epilog.removeprefix("Example: "), "```", ""]
+    lines += ["| | |", "|---|---|"]
+    for parameter in command.params:
+        if not parameter.hidden:
+            lines.append(f"| `{_spelled(parameter)}` | {_cell(parameter.help or '')} |")
+    return [*lines, ""]
+
+
+def _spelled(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return str(parameter.name).upper()
+    return " / ".join([*parameter.opts, *parameter.secondary_opts])
+
+
+def _settings() -> str:
+    """One table per group, as ``kirl settings --json`` tells them."""
+    command = [sys.executable, "-m", "rayapp", "settings", "--json"]
+    told = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)  # noqa: S603
+    lines = []
+    for group, about in told["groups"].items():
+        lines += [f"## {group or 'A training'}", "", about, ""]
+        lines += ["| setting | default | meaning |", "|---|---|---|"]
+        for one in told["settings"]:
+            if one["key"].rpartition(".")[0].partition(".")[0] == group:
+                lines.append(f"| `{one['key']}` | `{one['default']}` | {_cell(one['about'])} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
