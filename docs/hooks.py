@@ -6,13 +6,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import typer.main
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -58,25 +58,26 @@ def _commands() -> str:
     return "\n".join(_command(("kirl",), typer.main.get_command(app)))
 
 
-def _command(name: tuple[str, ...], command: Any) -> list[str]:
-    if hasattr(command, "commands"):
+def _command(name: tuple[str, ...], command: object) -> list[str]:
+    if isinstance(command, TyperGroup):
         return [
             line
             for child in sorted(command.commands)
             for line in _command((*name, child), command.commands[child])
         ]
+    assert isinstance(command, TyperCommand)
     lines = [f"## {' '.join(name)}", "", command.help or "", ""]
     if command.epilog:
         lines += ["```", command.epilog.removeprefix("Example: "), "```", ""]
     lines += ["| | |", "|---|---|"]
     for parameter in command.params:
-        if not parameter.hidden:
+        if isinstance(parameter, TyperArgument | TyperOption) and not parameter.hidden:
             lines.append(f"| `{_spelled(parameter)}` | {_cell(parameter.help or '')} |")
     return [*lines, ""]
 
 
-def _spelled(parameter: Any) -> str:
-    if parameter.param_type_name == "argument":
+def _spelled(parameter: TyperArgument | TyperOption) -> str:
+    if isinstance(parameter, TyperArgument):
         return str(parameter.name).upper()
     return " / ".join([*parameter.opts, *parameter.secondary_opts])
 
