@@ -10,7 +10,7 @@ import numpy as np
 from envs import InputError
 from kg_actor.graph import KnowledgeGraph, Merged, MergeKey, counters_of
 from kg_actor.lessons import Lesson
-from kg_actor.neighbourhood import mean_rewards
+from kg_actor.records import mean_rewards
 from kg_actor.view import ACTION, CONFUSED, EARNED, PREDICTS, SIGNATURE, TYPE, edges_of
 
 
@@ -94,22 +94,6 @@ class GraphDiff:
     rewards: tuple[RewardChange, ...]
     lessons_added: tuple[Lesson, ...]
     lessons_withdrawn: tuple[Lesson, ...]
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing differs but, maybe, the version."""
-        return self.flows[0] == self.flows[1] and not any(
-            (
-                self.merges_gained,
-                self.merges_lost,
-                self.signatures,
-                self.appeared,
-                self.vanished,
-                self.rewards,
-                self.lessons_added,
-                self.lessons_withdrawn,
-            )
-        )
 
 
 def difference(before: KnowledgeGraph, after: KnowledgeGraph) -> GraphDiff:

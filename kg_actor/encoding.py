@@ -19,7 +19,7 @@ from kg_actor.graph import Changes, GraphCounts, Recent
 
 Arrays = dict[str, NDArray[Any]]
 
-_COLUMNS = {"signature": np.int32, "action": np.int16, "actual": np.int8, "count": np.int64}
+_COLUMNS = {"context": np.int32, "action": np.int16, "actual": np.int8, "count": np.int64}
 _BYTES_PER_ROW = 15
 _HEADER = 4_096
 """Bytes that names, types and shapes take at most."""
@@ -32,7 +32,7 @@ class DamagedError(ValueError):
 
 
 def pack_table(table: InteractionTable) -> bytes:
-    """An interaction table: signature, action, actual, count."""
+    """An interaction table: context, action, actual, count."""
     return _pack({name: getattr(table, name) for name in _COLUMNS})
 
 

@@ -44,7 +44,7 @@ class Keyed:
         """Eight bytes that tell the table's content from any other's."""
         hashed = hashlib.blake2b(digest_size=8)
         table = self.table
-        for column in (table.signature, table.action, table.actual, table.count):
+        for column in (table.context, table.action, table.actual, table.count):
             hashed.update(np.ascontiguousarray(column).data)
         return hashed.digest()
 
@@ -296,19 +296,14 @@ class KnowledgeGraph:
         self._set_lessons(kept, gone)
         return len(gone)
 
-    def replace_lessons(self, lessons: Sequence[Lesson], version: int = 0) -> None:
+    def replace_lessons(self, lessons: Sequence[Lesson]) -> None:
         """Makes these all that was taught; a new version if they differ from what was.
-
-        Args:
-            lessons: all of them.
-            version: that the graph has at least afterwards.
 
         Raises:
             ValueError: as :meth:`teach`.
         """
         before, after = set(self._lessons), set(lessons)
         self._set_lessons(tuple(lessons), sorted(before ^ after, key=lambda each: each.key))
-        self._version = max(self._version, version)
 
     def counts(self) -> GraphCounts:
         """A copy of the graph as it is now."""
@@ -364,9 +359,9 @@ class KnowledgeGraph:
     def _add(self, table: InteractionTable) -> None:
         if not len(table):
             return
-        predicted = self.predicted[table.signature]
+        predicted = self.predicted[table.context]
         by_signature, by_type = (
-            (table.signature, table.actual),
+            (table.context, table.actual),
             (
                 predicted,
                 table.action,
@@ -378,7 +373,7 @@ class KnowledgeGraph:
         if self._recent is not None:
             np.add.at(self._recent.signature_actual, by_signature, table.count)
             np.add.at(self._recent.type_action, by_type, table.count)
-        self._signature_version[table.signature] = self._version
+        self._signature_version[table.context] = self._version
         self._type_version[predicted] = self._version
 
     def _set_lessons(self, lessons: tuple[Lesson, ...], changed: Sequence[Lesson]) -> None:
@@ -426,7 +421,7 @@ def check_table(table: InteractionTable, signatures: int, catalogue: Catalogue) 
     if not len(table):
         return
     for name, column, size in (
-        ("signature", table.signature, signatures),
+        ("context", table.context, signatures),
         ("action", table.action, len(catalogue.actions)),
         ("actual", table.actual, len(catalogue.classes)),
     ):

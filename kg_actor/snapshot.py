@@ -29,6 +29,7 @@ from envs import InputError
 from envs.files import replacing, sha256
 from kg_actor.graph import Changes, GraphCounts, GraphState, Merged, MergeKey, Recent
 from kg_actor.lessons import Lesson
+from kg_actor.shards import refuse_shards
 from kg_actor.spec import GraphSpec
 
 FORMAT = 1
@@ -103,7 +104,7 @@ def load(folder: Path) -> tuple[GraphState, GraphSpec]:
     """
     about = _about(folder)
     try:
-        spec = GraphSpec.from_json(about["spec"])
+        spec = GraphSpec.from_json(about["spec"], str(folder))
         most = _most_rows(spec)
         tables = {name: _table(folder / f"{name}.parquet", about, most[name]) for name in _TABLES}
         state = _state(about, spec, tables)
@@ -136,12 +137,10 @@ def exists(folder: Path) -> bool:
 
 
 def newest(run: Path) -> Path | None:
-    """The latest snapshot among a run's checkpoints, of a graph or of its shards, if any."""
+    """The latest snapshot among a run's checkpoints, ``None`` if there is none."""
     # Half-written ones have hidden names.
-    found = list(run.glob("checkpoints/[!.]*/graph"))
-    whole = [path for path in found if exists(path)]
-    parted = [path for path in found if any(path.glob(f"*-of-*/{_ABOUT}"))]
-    return max(whole + parted, key=lambda path: path.stat().st_mtime, default=None)
+    found = filter(exists, run.glob("checkpoints/[!.]*/graph"))
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
 _HEADER, _BYTES_PER_ROW = 2**20, 1_000
@@ -155,6 +154,7 @@ def _about(folder: Path) -> dict[str, Any]:
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
+        refuse_shards(folder)
         raise InputError(
             "not a snapshot of a graph (it has no graph.json)", where=str(folder), mend=_MEND
         ) from error

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from envs import InputError
 from kg_actor import KnowledgeGraph, Neighbourhood, neighbourhood, queries, records_of
-from kg_actor.neighbourhood import ActionRecord
+from kg_actor.records import ActionRecord
 from llm_actor import Advisor, GraphReader, Prompts, compose
 from llm_actor.advisor import FLOOR, ask
 from llm_actor.labels import label

@@ -32,7 +32,7 @@ def graph(
     address: console.Address = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Durable merges, answers in process and over the wire; how both grow; merges into shards."""
+    """Durable merges, answers in process and over the wire; how both grow."""
     if scenario:
         Scenario.load(scenario)
     if out:
@@ -44,11 +44,11 @@ def graph(
         store = bench.measure(reporter)
     with tempfile.TemporaryDirectory() as folder:
         where = scenario or made_up_scenario(Path(folder) / "scenario")
-        with console.ray_session(address):
-            with console.Reporter("Merging into shards", "rounds") as reporter:
-                shards = bench.measure_shards(reporter)
-            with console.Reporter("Asking a training", "iterations") as reporter:
-                remote = bench.measure_remote(where, iterations, reporter)
+        with (
+            console.ray_session(address),
+            console.Reporter("Asking a training", "iterations") as reporter,
+        ):
+            remote = bench.measure_remote(where, iterations, reporter)
     if out:
         from rayapp.lab.bench.curves import draw_growth
 
@@ -58,7 +58,6 @@ def graph(
         console.print_json(
             {
                 **asdict(store),
-                "shards": [asdict(one) for one in shards],
                 "remote": asdict(remote),
                 "steepest": _steepest(store),
             }
@@ -67,7 +66,6 @@ def graph(
     console.out.print(_speed_table(store, remote))
     console.out.print(_growth_table("signatures", store.signatures))
     console.out.print(_growth_table("runners", store.runners))
-    console.out.print(_shards_table(shards))
     told = ", ".join(f"{name} {power:.2f}" for name, power in _steepest(store).items())
     console.out.print(f"Steepest growth between two sizes (1 is linear): {told}", soft_wrap=True)
 
@@ -110,13 +108,4 @@ def _growth_table(what: str, growth: tuple[bench.Growth, ...]) -> Table:
         table.add_row(
             f"{one.size:,}", milliseconds(one.merge_seconds), milliseconds(one.answer_seconds), size
         )
-    return table
-
-
-def _shards_table(shards: tuple[bench.Sharded, ...]) -> Table:
-    table = Table(title=f"{bench.SIGNATURES[-1]:,} signatures in shards, an actor each")
-    for name in ("shards", "durable merge, counts joined"):
-        table.add_column(name, justify="right")
-    for one in shards:
-        table.add_row(str(one.shards), milliseconds(one.merge_seconds))
     return table

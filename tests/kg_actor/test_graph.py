@@ -133,8 +133,8 @@ def test_an_iterations_tables_are_one_version() -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ((4, 0, 0, 1), "signature must be in 0 .. 3"),
-        ((-1, 0, 0, 1), "signature must be in 0 .. 3"),
+        ((4, 0, 0, 1), "context must be in 0 .. 3"),
+        ((-1, 0, 0, 1), "context must be in 0 .. 3"),
         ((0, 15, 0, 1), "action must be in 0 .. 14"),
         ((0, -1, 0, 1), "action must be in 0 .. 14"),
         ((0, 0, 8, 1), "actual must be in 0 .. 7"),
@@ -229,7 +229,7 @@ def test_counters_are_those_that_the_environment_kept_for_the_same_flows(
     flow_set: FlowSet,
 ) -> None:
     env = ThreatMitigationVectorEnv(flow_set, 4)
-    graph = KnowledgeGraph(flow_set.predicted, PAPER)
+    graph = KnowledgeGraph(flow_set.contexts.predicted, PAPER)
     env.action_space.seed(0)
     _, info = env.reset(seed=0)
 
@@ -240,7 +240,7 @@ def test_counters_are_those_that_the_environment_kept_for_the_same_flows(
         graph.merge(table, MergeKey("run", iteration, 0))
 
     kept, known = env.situation.counters, graph.counts()
-    derived = counters_of(known, flow_set.predicted, BetaPrior())
+    derived = counters_of(known, flow_set.contexts.predicted, BetaPrior())
     assert derived.seen.tolist() == kept.seen.tolist()
     assert derived.correct.tolist() == kept.correct.tolist()
     assert derived.confidence().tolist() == kept.confidence().tolist()
@@ -384,8 +384,8 @@ def test_what_was_taught_is_no_new_version_when_it_is_taught_again() -> None:
     graph.replace_lessons([FEED, TEAM])
     assert graph.version == 1
 
-    graph.replace_lessons([FEED], version=7)
-    assert (graph.version, graph.lessons) == (7, (FEED,))
+    graph.replace_lessons([FEED])
+    assert (graph.version, graph.lessons) == (2, (FEED,))
 
 
 def test_every_merge_teaching_and_withdrawal_is_a_version() -> None:

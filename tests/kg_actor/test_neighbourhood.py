@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 from envs import PAPER, BetaPrior, InputError, InteractionTable
 from kg_actor import KnowledgeGraph, MergeKey, neighbourhood, records_of
 from kg_actor.lessons import Lesson
-from kg_actor.neighbourhood import (
+from kg_actor.neighbourhood import neighbourhoods, type_neighbourhood
+from kg_actor.records import (
     ActionRecord,
     ConfusionRecord,
     Neighbourhood,
     SignatureRecord,
     TypeConfusion,
-    neighbourhoods,
-    type_neighbourhood,
 )
 
 DOS, BENIGN, DDOS, WEB = (PAPER.class_index(n) for n in ("DoS", "Benign", "DDoS", "Web"))

@@ -31,7 +31,7 @@ def bandit_trainee(settings: config.TrainingSettings, scenario: Scenario) -> Ban
 
 def _bandit(settings: config.TrainingSettings, scenario: Scenario) -> Bandit:
     chosen, seed = settings.bandit, settings.seed
-    predicted, catalogue = scenario.signatures.predicted, scenario.catalogue
+    predicted, catalogue = scenario.contexts.traffic, scenario.catalogue
     if settings.algo == "vw":
         return VowpalWabbit(
             predicted,

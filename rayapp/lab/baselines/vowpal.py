@@ -90,9 +90,9 @@ class VowpalWabbit:
     def learn(self, decided: Decided) -> None:
         """See :class:`rayapp.lab.baselines.trainee.Bandit`."""
         cost = (TOP_REWARD - decided.reward) / (TOP_REWARD - MISS_REWARD)
-        chance = self._probabilities[decided.signature, decided.action]
+        chance = self._probabilities[decided.context, decided.action]
         rows = zip(
-            decided.signature.tolist(),
+            decided.context.tolist(),
             decided.action.tolist(),
             cost.tolist(),
             chance.tolist(),

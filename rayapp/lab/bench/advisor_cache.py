@@ -11,7 +11,7 @@ import torch
 from envs import Scenario
 from llm_actor.selection import AdvisorSpec
 from rayapp.lab.bench.advisor import Progress
-from rayapp.rl.algorithm import KnowledgePPOConfig
+from rayapp.rl.ppo import KnowledgePPOConfig
 
 FLOWS = 4_000_000
 ROWS = 300_000
@@ -74,10 +74,10 @@ def measure_cache(scenario: Path, flows: int, progress: Progress) -> CacheFigure
         .build_algo()
     )
     try:
-        advised = [algorithm.advised]
+        advised = [algorithm.memory.advised]
         while algorithm.flows < flows:
             algorithm.train()
-            advised.append(algorithm.advised)
+            advised.append(algorithm.memory.advised)
             progress(min(algorithm.flows, flows), flows)
         trained = algorithm.flows
     finally:

@@ -7,7 +7,6 @@ process while a real training merges into it.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import statistics
 import tempfile
@@ -163,62 +162,6 @@ def _seconds_per_merge(
     return (time.perf_counter() - begun) / MERGES
 
 
-SHARDS = (1, 2, 4)
-
-
-@dataclass(frozen=True)
-class Sharded:
-    """A graph of the largest size, cut into actors.
-
-    Attributes:
-        shards: how many.
-        merge_seconds: of one durable merge of an iteration's table through all of them, until
-            the joined counts are there; a median.
-    """
-
-    shards: int
-    merge_seconds: float
-
-
-def measure_shards(progress: Progress) -> tuple[Sharded, ...]:
-    """Merges the same tables into a graph in each number of shards, by turns. Ray must run.
-
-    Args:
-        progress: called with rounds done and rounds in all.
-    """
-    from kg_actor import client
-
-    signatures = SIGNATURES[-1]
-    spec, rng = spec_of(signatures), np.random.default_rng(signatures)
-    batches = [table_of(spec, FLOWS, rng) for _ in range(4)]
-    seconds: dict[int, list[float]] = {number: [] for number in SHARDS}
-    with contextlib.ExitStack() as stack:
-        graphs: dict[int, GraphClient] = {}
-        for number in SHARDS:
-            run = f"bench-{number}"
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            graphs[number] = client.start(run, spec, folder, shards=number)
-            stack.callback(graphs[number].stop, run)
-        # The first round opens stores and warms up, and does not count.
-        for round_ in range(ROUNDS + 1):
-            for number, graph in graphs.items():
-                taken = _seconds_per_live_merge(graph, batches, round_)
-                if round_:
-                    seconds[number].append(taken)
-            progress(round_ + 1, ROUNDS + 1)
-    return tuple(Sharded(number, statistics.median(taken)) for number, taken in seconds.items())
-
-
-def _seconds_per_live_merge(
-    graph: GraphClient, batches: list[InteractionTable], round_: int
-) -> float:
-    begun = time.perf_counter()
-    for number in range(MERGES):
-        key = MergeKey("bench", round_ * MERGES + number, 0)
-        graph.merge([Keyed(key, batches[number % len(batches)])]).counts()
-    return (time.perf_counter() - begun) / MERGES
-
-
 @dataclass(frozen=True)
 class RemoteSpeed:
     """What a question costs over the wire, in seconds.
@@ -247,7 +190,7 @@ def measure_remote(scenario: Path, iterations: int, progress: Progress) -> Remot
     import ray
     import torch
 
-    from rayapp.rl.algorithm import KnowledgePPOConfig
+    from rayapp.rl.ppo import KnowledgePPOConfig
 
     # As kirl train has it: a second thread costs these small networks more than it brings.
     torch.set_num_threads(1)
@@ -261,7 +204,7 @@ def measure_remote(scenario: Path, iterations: int, progress: Progress) -> Remot
         )
         # Two threads: one asks while the other can be told to stop.
         asker = ray.remote(num_cpus=0, max_concurrency=2)(_Asker).remote(
-            algorithm.graph, len(algorithm.scenario.signatures)
+            algorithm.memory.graph, len(algorithm.scenario.signatures)
         )
         try:
             for _ in range(3):

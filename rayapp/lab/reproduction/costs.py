@@ -68,7 +68,8 @@ def measure(scenario: Scenario, plain: RunFolder, infused: RunFolder) -> Costs:
         infused.graph().counts(), predicted, catalogue, config.beta_prior(settings.prior)
     )
     deciders = [
-        Decider(detector, network_of(folder), predicted, catalogue) for folder in (plain, infused)
+        Decider(detector, network_of(folder), scenario.contexts, catalogue)
+        for folder in (plain, infused)
     ]
 
     def asking(flow: NDArray[np.float32]) -> object:

@@ -200,7 +200,7 @@ def gather(placed: Sequence[tuple[Scenario, Sequence[Placed]]]) -> Results:
 def _training_bound(scenario: Scenario) -> Score:
     """What acting on the predicted class earns on the flows that trainings meet."""
     flows = scenario.flow_set("train")
-    return evaluate(flows.catalogue.best_actions[flows.predicted], flows).score
+    return evaluate(flows.catalogue.best_actions[flows.contexts.traffic], flows).score
 
 
 def _result(one: Placed, scenario: Scenario, bound: Score) -> TrialResult:
@@ -212,7 +212,7 @@ def _result(one: Placed, scenario: Scenario, bound: Score) -> TrialResult:
     return TrialResult(
         seed=one.trial.settings.seed,
         scenario=scenario.fingerprint,
-        card=evaluate(one.folder.policy().actions(flows.predicted), flows),
+        card=evaluate(one.folder.policy().actions(flows.contexts), flows),
         lines=lines,
         seconds=one.folder.manifest().seconds,
         average_reached=reached(lines, bound.average_reward, after=cloned),

@@ -48,7 +48,8 @@ def exploration(flows: int) -> float:
 def contexts_of(flows: FlowSet) -> list[str]:
     """What Vowpal Wabbit reads of each signature."""
     # A name that is a number would be its own hash, and neighbours would share weights.
-    return [f"|class c{kind} |signature s{n}" for n, kind in enumerate(flows.predicted.tolist())]
+    classes = flows.contexts.traffic.tolist()
+    return [f"|class c{kind} |signature s{n}" for n, kind in enumerate(classes)]
 
 
 def workspace_of(actions: int, cb_type: str) -> Any:  # noqa: ANN401
@@ -115,7 +116,7 @@ class InBlocks(Peer):
     ) -> None:
         cost = (TOP_REWARD - decided.reward) / (TOP_REWARD - MISS_REWARD)
         rows = zip(
-            decided.signature.tolist(),
+            decided.context.tolist(),
             actions.tolist(),
             cost.tolist(),
             chance.tolist(),

@@ -33,7 +33,7 @@ class FlowByFlow(Peer):
         flow = self._stream.take(self._at, STRETCH)
         noise = action_noise(0, Slice(self._at, STRETCH))
         met = zip(
-            self._flows.signature[flow].tolist(),
+            self._flows.context[flow].tolist(),
             self._flows.actual[flow].tolist(),
             noise.tolist(),
             strict=True,

@@ -19,7 +19,7 @@ from rayapp.runs.folder import RunFolder, begin
 def bandit(flow_set: FlowSet) -> VowpalWabbit:
     pytest.importorskip("vowpalwabbit")
     return VowpalWabbit(
-        flow_set.predicted, flow_set.catalogue, learning_rate=0.5, epsilon=0.1, seed=0
+        flow_set.contexts.predicted, flow_set.catalogue, learning_rate=0.5, epsilon=0.1, seed=0
     )
 
 
@@ -38,7 +38,7 @@ def test_it_learns_the_best_action_of_a_pure_signature(flow_set: FlowSet) -> Non
     for part in range(20):
         step(learner, flow_set, 200, 200 * part)
 
-    assert learner.greedy()[0] == flow_set.catalogue.best_actions[flow_set.predicted[0]]
+    assert learner.greedy()[0] == flow_set.catalogue.best_actions[flow_set.contexts.predicted[0]]
     learner.close()
 
 

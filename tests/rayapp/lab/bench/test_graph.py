@@ -20,7 +20,6 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "FLOWS", 500)
     monkeypatch.setattr(bench, "SIGNATURES", (30, 60))
     monkeypatch.setattr(bench, "RUNNERS", (1, 2, 5))
-    monkeypatch.setattr(bench, "SHARDS", (1, 2))
     monkeypatch.setattr(bench, "ROUNDS", 1)
     monkeypatch.setattr(bench, "MERGES", 2)
     monkeypatch.setattr(bench, "IDLE_QUESTIONS", 5)
@@ -30,7 +29,7 @@ def test_a_made_up_table_counts_its_flows_and_misdetects_few() -> None:
     spec = bench.spec_of(50)
     table = bench.table_of(spec, 10_000, np.random.default_rng(0))
 
-    wrong = table.count[spec.predicted[table.signature] != table.actual].sum()
+    wrong = table.count[spec.predicted[table.context] != table.actual].sum()
     assert table.flows == 10_000
     assert 0 < wrong < 300
     assert spec.new_graph().merge(table, bench.MergeKey("bench", 0, 0))
@@ -65,13 +64,3 @@ def test_questions_are_asked_while_a_training_merges(
     assert speed.questions > 0
     for median, worst in (speed.idle, speed.training):
         assert 0 < median <= worst < math.inf
-
-
-def test_merges_into_shards_are_measured_by_turns(ray_local: ModuleType) -> None:
-    steps: list[tuple[int, int]] = []
-
-    speed = bench.measure_shards(lambda done, total: steps.append((done, total)))
-
-    assert steps == [(1, 2), (2, 2)]
-    assert [one.shards for one in speed] == [1, 2]
-    assert all(one.merge_seconds > 0 for one in speed)
