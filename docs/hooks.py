@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import typer.main
@@ -13,6 +12,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+from typer.testing import CliRunner
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -83,18 +83,33 @@ def _spelled(parameter: TyperArgument | TyperOption) -> str:
 
 
 def _settings() -> str:
-    """One table per group, as ``kirl settings --json`` tells them."""
-    command = [sys.executable, "-m", "rayapp", "settings", "--json"]
-    told = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)  # noqa: S603
-    lines = []
-    for group, about in told["groups"].items():
-        lines += [f"## {group or 'A training'}", "", about, ""]
-        lines += ["| setting | default | meaning |", "|---|---|---|"]
-        for one in told["settings"]:
-            if one["key"].rpartition(".")[0].partition(".")[0] == group:
-                lines.append(f"| `{one['key']}` | `{one['default']}` | {_cell(one['about'])} |")
-        lines.append("")
+    """The algorithms, the settings of ppo-kg, and those that other algorithms have instead."""
+    usual = _asked()
+    lines = ["## Algorithms", "", "| `--algo` | |", "|---|---|"]
+    lines += [f"| `{name}` | {_cell(about)} |" for name, about in usual["algorithms"].items()]
+    seen = []
+    for algo in ("ppo-kg", *usual["algorithms"]):
+        asked = _asked("--algo", algo)
+        for group, about in asked["groups"].items():
+            rows = [
+                f"| `{one['key']}` | `{one['default']}` | {_cell(one['about'])} |"
+                for one in asked["settings"]
+                if one["key"].rpartition(".")[0].partition(".")[0] == group
+            ]
+            if rows in seen:
+                continue
+            seen.append(rows)
+            title = f"{group} of {algo}" if group == "learning" else group or "A training"
+            lines += ["", f"## {title}", "", about, "", "| | default | |", "|---|---|---|", *rows]
     return "\n".join(lines)
+
+
+def _asked(*options: str) -> dict[str, Any]:
+    from rayapp.__main__ import app
+
+    done = CliRunner().invoke(app, ["settings", *options, "--json"], catch_exceptions=False)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
 
 
 def _cell(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import yaml
 from typer.core import TyperArgument, TyperGroup, TyperOption
 
 import rayapp
+from rayapp import algorithms, config
 from rayapp.__main__ import app
 
 REPOSITORY = Path(rayapp.__file__).parents[1]
@@ -21,10 +23,17 @@ WITH_COMMANDS = [*PAGES, *sorted(REPOSITORY.glob("docs/**/*.ipynb"))]
 FENCE = re.compile(r"^ *```.*?^ *```", re.DOTALL | re.MULTILINE)
 
 
+def text_of(page: Path) -> str:
+    if page.suffix == ".md":
+        return page.read_text()
+    cells = json.loads(page.read_text())["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+
+
 def commands(text: str) -> Iterator[list[str]]:
     """The words behind every ``kirl`` in code, up to where the shell ends the command."""
-    code = [*FENCE.findall(text), *re.findall(r"`([^`]+)`", FENCE.sub("", text))]
-    for block in code:
+    spans = re.findall(r"`([^`]+)`", FENCE.sub("", text))
+    for block in (*FENCE.findall(text), *(" ".join(span.split()) for span in spans)):
         joined = re.sub(r"\\\n\s*", "", block)
         for found in re.finditer(r"(?:^|[\s;&/])(?:kirl|-m rayapp) +([^\n;|>&]+)", joined):
             yield shlex.split(found[1], comments=True)
@@ -78,7 +87,7 @@ def test_commands_are_found_and_wrong_ones_refused() -> None:
 
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.name)
 def test_the_program_takes_every_command(page: Path) -> None:
-    wrong = [(line, why) for line in commands(page.read_text()) if (why := refused(line))]
+    wrong = [(line, why) for line in commands(text_of(page)) if (why := refused(line))]
 
     assert not wrong
 
@@ -139,6 +148,33 @@ def test_pages_name_files_that_are_there() -> None:
 
     assert len(named) > 40
     assert [name for name in sorted(named) if not (REPOSITORY / name).is_file()] == []
+
+
+def test_recipes_are_ten_lines_with_an_example_and_its_test() -> None:
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text()
+    recipes = re.findall(r"^## Add (.+)\n((?:(?!^## ).*\n)+)", text, re.MULTILINE)
+
+    named = {name for name, _ in recipes}
+    assert named == {"an algorithm", "a data set", "a mitigation catalogue", "an advisor"}
+    for _, recipe in recipes:
+        assert len([line for line in recipe.splitlines() if line]) <= 10
+        # That they are there is tested above.
+        assert re.search(r"`examples/[\w.]+`", recipe)
+        assert re.search(r"`tests/[\w/.]+`", recipe)
+
+
+def test_every_setting_that_is_set_exists() -> None:
+    keys = {key for name in algorithms.names() for key in config.known(algorithms.find(name))}
+    # A recipe's own algorithm has settings of its own.
+    keys.add("learning.epsilon")
+    found = {
+        (page.name, key)
+        for page in WITH_COMMANDS
+        for key in re.findall(r"--set '?([\w.]+)=", text_of(page))
+        if key not in keys and not key.isupper() and key not in ("key", "advice.KEY")
+    }
+
+    assert not found
 
 
 def test_hooks_before_a_commit_run_what_make_check_runs() -> None:
