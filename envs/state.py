@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import gymnasium as gym
 import numpy as np
@@ -18,6 +18,8 @@ from envs.catalogue import MISS_REWARD, TOP_REWARD, Catalogue
 from envs.signatures import BetaPrior
 
 Observations = NDArray[np.float32]
+
+Count = TypeVar("Count", np.int64, np.float64)
 
 
 @dataclass(frozen=True)
@@ -44,20 +46,25 @@ class Contexts:
         return len(self.signature)
 
     @cached_property
+    def are_signatures(self) -> bool:
+        """Whether contexts and signatures are the same, number by number."""
+        return np.array_equal(self.signature, np.arange(len(self.predicted)))
+
+    @cached_property
     def traffic(self) -> NDArray[np.int8]:
         """The class that each context's signature predicts, int8 [contexts]."""
         return self.predicted[self.signature]
 
-    def by_signature(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+    def by_signature(self, values: NDArray[Count]) -> NDArray[Count]:
         """Sums over the contexts of each signature.
 
         Args:
-            values: int64 [contexts, ...].
+            values: [contexts, ...].
 
         Returns:
-            int64 [signatures, ...].
+            [signatures, ...], of the same type.
         """
-        summed = np.zeros((len(self.predicted), *values.shape[1:]), np.int64)
+        summed = np.zeros((len(self.predicted), *values.shape[1:]), values.dtype)
         np.add.at(summed, self.signature, values)
         return summed
 

@@ -152,7 +152,7 @@ def _signatures(before: KnowledgeGraph, after: KnowledgeGraph) -> tuple[Signatur
     counts = [graph.counts() for graph in graphs]
     exact = [each.signature_actual for each in counts]
     belief = [
-        counters_of(each, graph.predicted, graph.prior).confidence()
+        counters_of(each, graph.prior).confidence()
         for graph, each in zip(graphs, counts, strict=True)
     ]
     changed = np.flatnonzero((exact[0] != exact[1]).any(axis=1)).tolist()

@@ -154,13 +154,13 @@ class TypeNeighbourhood:
 
 @dataclass(frozen=True)
 class Records:
-    """Every signature's records at one graph version, as arrays.
+    """Every context's records at one graph version, as arrays.
 
     Attributes:
-        predicted: int8 [signatures].
-        signature_actual: [signatures, classes], flows that matched a signature by true class;
+        predicted: int8 [contexts], the class that the context's signature predicts.
+        context_actual: [contexts, classes], flows that were met in a context by true class;
             int64, or float64 where forgetting is on.
-        confidence: float64 [signatures], B.
+        confidence: float64 [contexts], B of the context's signature.
         action_weight: float64 [classes, actions], flows of experience with an action under a
             predicted type, learnt and taught.
         action_reward: float64 [classes, actions], its mean reward there; NaN where there is
@@ -169,22 +169,20 @@ class Records:
     """
 
     predicted: NDArray[np.int8]
-    signature_actual: Numbers
+    context_actual: Numbers
     confidence: NDArray[np.float64]
     action_weight: NDArray[np.float64]
     action_reward: NDArray[np.float64]
     version: int
 
 
-def records_of(
-    counts: GraphCounts, predicted: NDArray[np.int8], catalogue: Catalogue, prior: BetaPrior
-) -> Records:
-    """Derives the records of all signatures from the graph's counts."""
+def records_of(counts: GraphCounts, catalogue: Catalogue, prior: BetaPrior) -> Records:
+    """Derives the records of all contexts from the graph's counts."""
     weight, mean = mean_rewards(counts, catalogue)
     return Records(
-        predicted,
-        counts.signature_evidence,
-        counters_of(counts, predicted, prior).confidence(),
+        counts.contexts.traffic,
+        counts.context_evidence,
+        counters_of(counts, prior).confidence()[counts.contexts.signature],
         weight,
         mean,
         counts.version,

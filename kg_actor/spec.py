@@ -9,19 +9,20 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from envs import BetaPrior, Catalogue, InputError, Scenario
+from envs import BetaPrior, Catalogue, Contexts, InputError, Scenario
 from kg_actor.graph import KnowledgeGraph
 from kg_actor.shards import in_shards
 
 KINDS = ("cicids2017", "synthetic")
 """Where flows can come from."""
 
-MOST_SIGNATURES = 10_000_000
+MOST_SIGNATURES = MOST_CONTEXTS = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class GraphSpec:
         catalogue: classes, actions, rewards.
         prior: of the signatures' confidence.
         half_life: of forgetting, in flows; ``None`` never forgets.
+        signature: int32 [contexts], the signature of each context; ``None`` where contexts are
+            signatures.
     """
 
     fingerprint: str
@@ -43,6 +46,7 @@ class GraphSpec:
     catalogue: Catalogue
     prior: BetaPrior
     half_life: float | None = None
+    signature: NDArray[np.int32] | None = None
 
     @classmethod
     def of(
@@ -56,11 +60,21 @@ class GraphSpec:
             scenario.catalogue,
             prior or BetaPrior(),
             half_life,
+            None if scenario.contexts.are_signatures else scenario.contexts.signature,
         )
+
+    @cached_property
+    def contexts(self) -> Contexts:
+        """What flows are met in."""
+        if self.signature is None:
+            return Contexts.of_signatures(self.predicted)
+        return Contexts(self.signature, self.predicted)
 
     def new_graph(self) -> KnowledgeGraph:
         """An empty graph of this kind."""
-        return KnowledgeGraph(self.predicted, self.catalogue, self.prior, self.half_life)
+        return KnowledgeGraph(
+            self.predicted, self.catalogue, self.prior, self.half_life, self.contexts
+        )
 
     def check_same(self, other: GraphSpec, where: str) -> None:
         """Refuses another scenario's graph, and one that counts differently.
@@ -100,6 +114,7 @@ class GraphSpec:
             "catalogue": self.catalogue.to_json(),
             "prior": {"alpha": self.prior.alpha, "beta": self.prior.beta},
             "half_life": self.half_life,
+            "signature": None if self.signature is None else self.signature.tolist(),
         }
 
     @classmethod
@@ -137,7 +152,19 @@ class GraphSpec:
             catalogue,
             BetaPrior(*prior),
             None if half_life is None else float(half_life),
+            _signatures(data["signature"], len(numbers)),
         )
+
+
+def _signatures(numbers: Any, signatures: int) -> NDArray[np.int32] | None:  # noqa: ANN401
+    """The signature of each context, out of a file."""
+    if numbers is None:
+        return None
+    if not isinstance(numbers, list) or not 0 < len(numbers) <= MOST_CONTEXTS:
+        raise ValueError("no sensible number of contexts")
+    if not all(type(number) is int and 0 <= number < signatures for number in numbers):
+        raise ValueError("a context has no signature")
+    return np.array(numbers, dtype=np.int32)
 
 
 def _hexadecimal(text: Any) -> str:  # noqa: ANN401 (from a file)

@@ -248,7 +248,7 @@ def advice(
     Raises:
         InputError: the advisor cannot be built or cannot answer, or a name cannot be told.
     """
-    every = records_of(graph.counts(), graph.predicted, graph.catalogue, graph.prior)
+    every = records_of(graph.counts(), graph.catalogue, graph.prior)
     prompts = compose(every, graph.catalogue).take([records.signature])
     built = console.loaded(spec)
     console.warn_of_template(spec)

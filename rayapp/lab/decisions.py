@@ -84,7 +84,7 @@ class Decider:
         asked = replace(
             records,
             predicted=records.predicted[signature],
-            signature_actual=records.signature_actual[signature],
+            context_actual=records.context_actual[signature],
             confidence=records.confidence[signature],
         )
         answers, _ = ask(advisor, compose(asked, self._catalogue))

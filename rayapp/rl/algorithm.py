@@ -21,27 +21,23 @@ from numpy.typing import NDArray
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.core import (
     COMPONENT_ENV_RUNNER,
-    COMPONENT_LEARNER,
     COMPONENT_LEARNER_GROUP,
-    COMPONENT_RL_MODULE,
     DEFAULT_MODULE_ID,
 )
 from ray.rllib.core.columns import Columns
-from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.metrics import (
     ENV_RUNNER_RESULTS,
     ENV_RUNNER_SAMPLING_TIMER,
-    LEARNER_RESULTS,
+    EPISODE_RETURN_MEAN,
     LEARNER_UPDATE_TIMER,
     NUM_ENV_STEPS_SAMPLED_LIFETIME,
-    NUM_ENV_STEPS_TRAINED_LIFETIME,
     TIMERS,
 )
 from ray.tune import Trainable
 from torch import Tensor
 
 from envs import InteractionTable
-from envs.score import score
+from envs.score import evaluate, score
 from kg_actor import GraphCounts, GraphState, Keyed, MergeKey
 from rayapp.rl import rllib_private, sharing
 from rayapp.rl.config import KnowledgeConfig
@@ -50,10 +46,10 @@ from rayapp.rl.graph_checkpoint import COMPONENT_GRAPH
 from rayapp.rl.memory import Knowledge, Memory
 from rayapp.rl.monitor import IterationMetrics
 from rayapp.rl.networks import NetworkSpec
-from rayapp.rl.reference_term import WEIGHTS
 from rayapp.rl.sampling import Sampler
 from rayapp.rl.saved_policy import Policy, SavedPolicy, TablePolicy
 from rayapp.rl.summary import IterationSummary, numbers
+from rayapp.rl.updates import Updater
 
 GRAPH_MERGE_TIMER = "graph_merge"
 ADVICE_TIMER = "advice"
@@ -117,6 +113,7 @@ class KnowledgeInfused(Algorithm):
         self.flows = 0
         self.summary: IterationSummary | None = None
         self._sampler = Sampler(own, self.scenario, self.env_runner_group)
+        self._updater = Updater(own, self.learner_group, self.metrics)
         self._waiting: list[Experience] = []
         self._absorbed: dict[str, Absorbed] = {}
         self._begun = self._unfinished = False
@@ -206,7 +203,7 @@ class KnowledgeInfused(Algorithm):
 
     def _sampled(self) -> Experience:
         """This iteration's flows, decided."""
-        fragments = self._sampler.sample(self.flows, self.knowledge, self._weights())
+        fragments = self._sampler.sample(self.flows, self.knowledge, self._updater.weights())
         keyed = tuple(
             Keyed(MergeKey(self.run_name, self.training_iteration, number), fragment.table)
             for number, fragment in enumerate(fragments)
@@ -257,52 +254,18 @@ class KnowledgeInfused(Algorithm):
         if experience.behaviour is not None:
             decided = experience.behaviour[table.context, table.action]
             rows[Columns.ACTION_LOGP] = decided.astype(np.float32)
-        size = len(rows[WEIGHTS])
-        return self._gradient_steps(
+        return self._updater.steps(
             rows,
-            experience.table.flows,
+            at=self.flows,
+            flows=experience.table.flows,
             epochs=own.num_epochs,
-            minibatch=min(own.minibatch_size or size, size),
+            minibatch=own.minibatch_size,
         )
 
     def _clone(self) -> dict[str, Any]:
         """Clones the reference policy in the contexts met so far (section IV-C)."""
         rows = cloning_rows(self.knowledge, self.scenario.contexts)
-        return self._gradient_steps(
-            rows, 0, epochs=self.config.cloning_steps, minibatch=len(rows[WEIGHTS])
-        )
-
-    def _gradient_steps(
-        self, rows: dict[str, NDArray[Any]], flows: int, *, epochs: int, minibatch: int
-    ) -> dict[str, Any]:
-        """Lets the learner pass over rows; returns its metrics."""
-        if minibatch < len(rows[WEIGHTS]):
-            rows = self._shuffled(rows)
-        batch = MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(rows)}, env_steps=flows)
-        results = self.learner_group.update(
-            batch=batch,
-            timesteps={
-                NUM_ENV_STEPS_SAMPLED_LIFETIME: self.flows,
-                NUM_ENV_STEPS_TRAINED_LIFETIME: self.flows + flows,
-            },
-            num_epochs=epochs,
-            minibatch_size=minibatch,
-        )
-        self.metrics.aggregate(results, key=LEARNER_RESULTS)
-        learnt: dict[str, Any] = results[0][DEFAULT_MODULE_ID]
-        return learnt
-
-    def _shuffled(self, rows: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Rows in an order that a resumed run would draw again; RLlib's own shuffle would not."""
-        generator = np.random.default_rng([self.config.seed or 0, self.flows])
-        order = generator.permutation(len(rows[WEIGHTS]))
-        return {name: column[order] for name, column in rows.items()}
-
-    def _weights(self) -> dict[str, NDArray[np.float32]]:
-        state: dict[str, NDArray[np.float32]] = self.learner_group.get_state(
-            components=f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}", inference_only=True
-        )[COMPONENT_LEARNER][COMPONENT_RL_MODULE][DEFAULT_MODULE_ID]
-        return state
+        return self._updater.steps(rows, at=self.flows, flows=0, epochs=self.config.cloning_steps)
 
     def saved_policy(self) -> Policy:
         """The policy as it is now, with the knowledge it acts with.
@@ -313,7 +276,7 @@ class KnowledgeInfused(Algorithm):
             return self._saved_reference()
         return SavedPolicy(
             spec=NetworkSpec.from_json(self.config.network),
-            weights=self._policy_network(self._weights()),
+            weights=self._policy_network(self._updater.weights()),
             counters=self.knowledge.counters,
             suggestion=self.knowledge.suggestion,
             fingerprint=self.scenario.fingerprint,
@@ -332,6 +295,41 @@ class KnowledgeInfused(Algorithm):
         if self.knowledge.reference_logp is None:
             raise RuntimeError("without knowledge infusion there is no reference policy")
         return TablePolicy(np.exp(self.knowledge.reference_logp), self.scenario.fingerprint)
+
+    def get_module(self, module_id: str = DEFAULT_MODULE_ID) -> Any:  # noqa: ANN401 (RLlib's)
+        """The networks as they are now, whoever samples; ``None`` for another id.
+
+        How a flow is observed depends on counters and advice, too: to act on flows, take
+        :meth:`saved_policy`.
+        """
+        if module_id != DEFAULT_MODULE_ID:
+            return None
+        module = self.env_runner_group.local_env_runner.module
+        module.set_state(self._updater.weights())
+        return module
+
+    def evaluate(self, parallel_train_future: object = None) -> dict[str, Any]:
+        """Scores the policy's likeliest actions on the scenario's test flows.
+
+        The score is exact: no environment is stepped. ``evaluation(evaluation_interval=1)`` puts
+        it into every result.
+
+        Args:
+            parallel_train_future: RLlib's; configurations that would need it are refused.
+
+        Returns:
+            RLlib's form of results, with ``episode_return_mean`` (the average reward per flow),
+            ``class_mean_reward`` (the mean over true classes) and ``reward_per_class``.
+        """
+        flows = self.scenario.flow_set("test")
+        earned = evaluate(self.saved_policy().actions(flows.contexts), flows).score
+        return {
+            ENV_RUNNER_RESULTS: {
+                EPISODE_RETURN_MEAN: earned.average_reward,
+                "class_mean_reward": earned.class_mean_reward,
+                "reward_per_class": earned.per_class,
+            }
+        }
 
     def _report(self, table: InteractionTable, results: dict[str, Any]) -> None:
         """Tells RLlib's metrics and Ray's how the iteration went."""

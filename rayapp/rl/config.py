@@ -229,6 +229,12 @@ class KnowledgeConfig(AlgorithmConfig):
             rllib_private.refuse(self, "A shared graph needs a graph_folder that all runs know.")
         if (self.reference_flows or self.cloning_steps) and not self.infuse:
             rllib_private.refuse(self, "Without knowledge infusion there is no reference policy.")
+        if self.evaluation_num_env_runners or self.evaluation_parallel_to_training:
+            rllib_private.refuse(
+                self,
+                "Evaluation is exact and steps no environment; leave evaluation_num_env_runners "
+                "and evaluation_parallel_to_training out.",
+            )
         if self.num_learners > 1:
             rllib_private.refuse(
                 self,

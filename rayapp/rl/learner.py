@@ -137,6 +137,14 @@ class ReferencePPOLearner(WholeBatch, ReferenceTerm, PPOTorchLearner):
                     self.complete(self.module[module_id].unwrapped(), rows)
         return super().update(training_data=data, **kwargs)
 
+    def takes_whole(self, batch: Any, options: dict[str, Any]) -> bool:  # noqa: ANN401
+        """Whether the short way is taken; a subclass with a loss of its own never takes it.
+
+        To change the loss, override RLlib's hook :meth:`compute_loss_for_module`.
+        """
+        own = type(self).compute_loss_for_module is ReferencePPOLearner.compute_loss_for_module
+        return own and super().takes_whole(batch, options)
+
     def complete(self, module: Any, rows: Any) -> None:  # noqa: ANN401
         """Adds to counted rows what the networks that sampled them say.
 

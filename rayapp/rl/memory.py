@@ -133,7 +133,7 @@ class Memory:
             InputError: the graph holds another run's flows, and is not shared on purpose.
         """
         counts = self.graph.begin(self._run)
-        if counts.signature_actual.any() and not self._config.shared_graph:
+        if counts.context_actual.any() and not self._config.shared_graph:
             raise InputError(
                 "holds flows of another run",
                 where=str(self._folder),
@@ -168,13 +168,13 @@ class Memory:
 
     def recall(self, counts: GraphCounts | None = None) -> Knowledge:
         """Counters and advice from the graph's counts, by default from those of now."""
-        own, predicted = self._config, self._scenario.signatures.predicted
+        own = self._config
         counts = self.graph.counts() if counts is None else counts
-        counters = counters_of(counts, predicted, own.prior)
-        met = counts.signature_actual.sum(axis=0)
+        counters = counters_of(counts, own.prior)
+        met = counts.context_actual.sum(axis=0)
         if not own.infuse:
             return Knowledge(counters, None, None, counts.version, met)
-        records = records_of(counts, predicted, self._scenario.catalogue, own.prior)
+        records = records_of(counts, self._scenario.catalogue, own.prior)
         with told_while_waiting(self._advisor_in_words, _log.warning):
             self.advised = self._desk.advise(records)
         reference = own.reference.policy(self.advised.log_probabilities)
@@ -191,7 +191,7 @@ class Memory:
         """Flows of this run that a graph's state holds."""
         if self._config.shared_graph:
             return sum(one.flows for key, one in state.merged.items() if key.run == self._run)
-        return int(state.counts.signature_actual.sum())
+        return int(state.counts.context_actual.sum())
 
     def close(self) -> None:
         """Ends the use of graph and advisor; the graph's actor ends with its last run."""

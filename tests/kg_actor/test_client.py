@@ -131,7 +131,7 @@ def test_merging_again_changes_nothing(graph: GraphClient, expected: GraphCounts
 def test_table_that_does_not_fit_is_refused_and_the_graph_lives_on(graph: GraphClient) -> None:
     unknown = Keyed(MergeKey("run", 1, 0), InteractionTable.tally([3], [0], [0]))
 
-    with pytest.raises(ValueError, match="signature must be in 0"):
+    with pytest.raises(ValueError, match="context must be in 0"):
         graph.merge([unknown]).counts()
 
     assert graph.counts().version == 0

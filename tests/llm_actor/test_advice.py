@@ -60,7 +60,7 @@ def learn(graph: KnowledgeGraph, rows: list[tuple[int, int, int, int]]) -> None:
 
 
 def records(graph: KnowledgeGraph) -> Records:
-    return records_of(graph.counts(), graph.predicted, PAPER, BetaPrior())
+    return records_of(graph.counts(), PAPER, BetaPrior())
 
 
 def test_equal_prompts_are_asked_once(

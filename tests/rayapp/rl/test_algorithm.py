@@ -409,9 +409,7 @@ def test_the_language_model_that_ships_advises_a_training(build: Build) -> None:
     assert knowledge.suggestion is not None
     assert summary.advice_age == 0
     # It has been taught to act on the records, as the graph reader does by construction.
-    records = records_of(
-        counts_of(algorithm), algorithm.scenario.signatures.predicted, PAPER, BetaPrior()
-    )
+    records = records_of(counts_of(algorithm), PAPER, BetaPrior())
     prompts = compose(records, PAPER)
     promised = np.where(prompts.candidates, GraphReader().promised(prompts), -np.inf)
     best, second = np.sort(promised, axis=1)[:, [-1, -2]].T

@@ -87,7 +87,7 @@ def test_the_saved_policy_is_softmax_of_q(
     everything = np.arange(len(contexts))
     observed = observe(everything, contexts, known.counters, known.suggestion)
     module = algorithm.env_runner_group.local_env_runner.module
-    module.set_state(algorithm._weights())
+    module.set_state(algorithm._updater.weights())
     with torch.no_grad():
         values = module.compute_q_values({"obs": torch.from_numpy(observed)})["qf_preds"]
     softmax = torch.softmax(values.double() / 0.5, dim=-1).numpy()
