@@ -22,7 +22,8 @@ from rayapp.commands.train import train
 from rayapp.commands.tune import tune
 
 app = typer.Typer(
-    help="Knowledge-infused reinforcement learning for cyber threat mitigation.",
+    help="Train, evaluate and explain policies that mitigate cyber threats, by knowledge-infused "
+    "reinforcement learning.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -38,7 +39,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("tune", tune, "kirl tune --scenario scenario --out tuning --search model --trials 12"),
     ("reproduce", reproduce, "kirl reproduce --scenario scenario --out reproduction --quick"),
     ("online", online, "kirl online --scenario scenario --out online"),
-    ("settings", settings, "kirl settings ppo"),
+    ("settings", settings, "kirl settings learning --algo ppo-kg"),
     ("advise", advise, "kirl advise --run run --signature 17 --advisor embedded"),
 )
 for _name, _command, _example in _COMMANDS:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import reprlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
+    SerializeAsAny,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -25,33 +24,11 @@ from kg_actor import Lesson, lesson_files
 from llm_actor.batching import Limits
 from llm_actor.placement import Need
 from llm_actor.selection import AdvisorSpec, Kind
+from rayapp import algorithms, settings_input
+from rayapp.algorithms import Algorithm
+from rayapp.learning import Flows, Learning, Settings
 from rayapp.rl.reference import Reference
 from rayapp.rl.schedules import Schedule, ScheduleKind
-
-Algo = Literal[
-    "ppo",
-    "ppo-kg",
-    "ppo-kg-pt",
-    "llm-kg",
-    "dl",
-    "dqn",
-    "dqn-kg",
-    "appo",
-    "appo-kg",
-    "linucb",
-    "thompson",
-    "vw",
-]
-"""The paper's five systems (section IV-A), what it leaves to future work, and three bandits."""
-
-INFUSED: frozenset[str] = frozenset({"ppo-kg", "ppo-kg-pt", "llm-kg", "dqn-kg", "appo-kg"})
-"""Those that ask for advice."""
-
-BANDITS: frozenset[str] = frozenset({"linucb", "thompson", "vw"})
-"""Those that learn without a network."""
-
-WITHOUT_RAY: frozenset[str] = BANDITS | {"dl"}
-"""Those that train in one process, and keep no graph."""
 
 
 def _possible(path: Path) -> Path:
@@ -62,7 +39,8 @@ def _possible(path: Path) -> Path:
 
 _Positive = Annotated[int, Field(ge=1, strict=True)]
 _Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-_Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Lambda = Annotated[float, Field(ge=0, le=1_000)]
+_PriorFlows = Annotated[float, Field(gt=0, le=1e9)]
 _FilePath = Annotated[Path, AfterValidator(_possible)]
 
 # What the advisors' own room has by default is the default here.
@@ -70,170 +48,61 @@ _ADVISOR = AdvisorSpec()
 _NEED = Need()
 _LIMITS = Limits()
 
+_DEFAULT = "ppo-kg"
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+_CLONING_BATCH = 16_384
+"""Flows that a gradient step of cloning stands for."""
 
 
-class NetworkSettings(_Settings):
-    """Policy and value networks."""
+class NetworkSettings(Settings):
+    """The policy network and the value network."""
 
     encoder: Literal["embedding", "raw"] = "embedding"
-    """``embedding``, or ``raw`` as in the paper."""
+    """Learn a vector for each signature (``embedding``), or feed the state as the numbers that it
+    is, as the paper does (``raw``)."""
 
-    embedding_dim: _Positive = 16
-    """Length of a signature's learnt vector."""
+    embedding_dim: Annotated[int, Field(ge=1, le=1_024, strict=True)] = 16
+    """Learn vectors of this length."""
 
-    hidden: tuple[_Positive, ...] = (64, 64)
-    """Widths of the hidden layers."""
-
-
-class PPOSettings(_Settings):
-    """PPO itself (Schulman et al. 2017)."""
-
-    flows_per_iteration: _Positive = 65_536
-    """Environment steps between two updates."""
-
-    epochs: _Positive = 8
-    """Passes over an iteration's rows."""
-
-    minibatch_rows: _Positive | None = None
-    """Distinct transitions per gradient step; ``None`` takes all of them."""
-
-    learning_rate: _Rate = 3e-3
-    """Of Adam."""
-
-    clip: _Rate = 0.3
-    """PPO's epsilon."""
-
-    value_coefficient: _Share = 1.0
-    """Weight of the value loss."""
-
-    value_clip: _Rate = 100.0
-    """Largest squared value error that counts; rewards go from -5 to 5."""
-
-    entropy_coefficient: _Share = 0.0
-    """Weight of the entropy bonus."""
-
-    gradient_clip: _Rate | None = None
-    """Largest global norm of the gradient; ``None`` does not clip."""
-
-    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.7
-    """What a flow counts in the loss: (flows of the most frequent true class / flows of its
-    own) to this power. 0 counts all flows alike, 1 all classes."""
-
-    class_weight_limit: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 20.0
-    """What a flow counts at the most, in flows of the most frequent class."""
+    hidden: tuple[Annotated[int, Field(ge=1, le=8_192, strict=True)], ...] = Field(
+        default=(64, 64), max_length=16
+    )
+    """Use hidden layers of these widths."""
 
 
-class DQNSettings(_Settings):
-    """DQN (Mnih et al. 2015) where every flow is an episode; dqn and dqn-kg alone."""
-
-    flows_per_iteration: _Positive = 65_536
-    """Environment steps between two updates."""
-
-    replay_tables: _Positive = 64
-    """Iterations whose interactions are learnt from, the latest included."""
-
-    temperature: _Rate = 0.25
-    """Of the policy softmax(Q / temperature), in reward units. It explores, and the KL term
-    holds it to the reference policy."""
-
-    epochs: _Positive = 8
-    """Passes over the remembered rows per iteration."""
-
-    minibatch_rows: _Positive | None = None
-    """Distinct transitions per gradient step; ``None`` takes all of them."""
-
-    learning_rate: _Rate = 3e-3
-    """Of Adam."""
-
-    loss: Literal["huber", "mse"] = "huber"
-    """Of the difference between Q-value and reward, ``huber`` or ``mse``."""
-
-    gradient_clip: _Rate | None = None
-    """Largest global norm of the gradient; ``None`` does not clip."""
-
-    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.4
-    """As of ``ppo``."""
-
-    class_weight_limit: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 20.0
-    """As of ``ppo``."""
-
-
-class APPOSettings(_Settings):
-    """APPO (Luo et al. 2020) where every flow is an episode; appo and appo-kg alone."""
-
-    flows_per_iteration: _Positive = 65_536
-    """Environment steps between two updates."""
-
-    lag: Annotated[int, Field(ge=0, strict=True)] = 1
-    """Updates that the weights which sample are behind those that learn."""
-
-    target_iterations: _Positive = 1
-    """Iterations between two updates of the target network."""
-
-    epochs: _Positive = 8
-    """Passes over an iteration's rows."""
-
-    minibatch_rows: _Positive | None = None
-    """Distinct transitions per gradient step; ``None`` takes all of them."""
-
-    learning_rate: _Rate = 3e-3
-    """Of Adam."""
-
-    clip: _Rate = 0.4
-    """Of the surrogate."""
-
-    value_coefficient: _Share = 1.0
-    """Weight of the value loss."""
-
-    entropy_coefficient: _Share = 0.0
-    """Weight of the entropy bonus."""
-
-    gradient_clip: _Rate | None = None
-    """Largest global norm of the gradient; ``None`` does not clip."""
-
-    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.7
-    """As of ``ppo``."""
-
-    class_weight_limit: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 20.0
-    """As of ``ppo``."""
-
-
-class KLSettings(_Settings):
-    """lambda * KL between policy and reference policy (eq. 6); used where advice is."""
+class KLSettings(Settings):
+    """The term lambda * KL that holds the policy to the reference policy (eq. 6)."""
 
     direction: Literal["policy_to_reference", "reference_to_policy"] = "reference_to_policy"
-    """``policy_to_reference`` is eq. 5, ``reference_to_policy`` its reverse."""
+    """Take KL(policy to reference), which is eq. 5, or KL(reference to policy)."""
 
     schedule: ScheduleKind = "linear"
-    """How lambda goes from ``start`` to ``end``: ``constant``, ``linear``, ``cosine``,
+    """Move lambda from ``start`` to ``end`` in this way: ``constant``, ``linear``, ``cosine``,
     ``exponential``, ``piecewise`` or ``adaptive``."""
 
-    start: _Share = 1.0
-    """Lambda at the first flow."""
+    start: _Lambda = 1.0
+    """Begin with this lambda."""
 
-    end: _Share = 0.0
-    """Lambda after ``length`` flows."""
+    end: _Lambda = 0.0
+    """Arrive at this lambda after ``length`` flows."""
 
-    length: _Positive | None = None
-    """Environment steps; ``None`` is the whole training."""
+    length: Flows | None = None
+    """Move lambda over this many flows; ``None`` takes the whole training."""
 
     points: tuple[tuple[int, float], ...] = ()
-    """Of ``piecewise``: pairs of environment step and lambda."""
+    """Draw a ``piecewise`` schedule through these pairs of flows and lambda."""
 
-    target: _Rate | None = None
-    """Of ``adaptive``: the KL that lambda is to hold, in nats."""
+    target: Annotated[float, Field(gt=0, le=1_000)] | None = None
+    """Let an ``adaptive`` lambda hold the KL at this many nats."""
 
     reference: Literal["soft", "hard"] = "hard"
-    """``soft`` is the advisor's probabilities, ``hard`` its one action."""
+    """Take the advisor's probabilities (``soft``) or its one action (``hard``) as reference."""
 
-    temperature: _Rate = 1.0
-    """Of ``soft``; below 1 sharpens."""
+    temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """Divide the logits of a ``soft`` reference by this; values below 1 sharpen it."""
 
     smoothing: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    """Of ``hard``: probability spread over all actions."""
+    """Spread this much of a ``hard`` reference's probability over all actions."""
 
     @model_validator(mode="after")
     def _check(self) -> KLSettings:
@@ -249,67 +118,23 @@ class KLSettings(_Settings):
         return Reference(self.reference, self.temperature, self.smoothing)
 
 
-class CloningSettings(_Settings):
-    """Behaviour cloning before reinforcement learning (section IV-C); ppo-kg-pt alone."""
+class CloningSettings(Settings):
+    """Cloning of the advisor's policy before reinforcement learning (section IV-C)."""
 
-    flows: _Positive = 262_144
-    """Flows at the beginning, out of all, that the advisor acts on alone. They fill the graph,
-    and give the situations to clone its policy in."""
+    flows: Flows = 262_144
+    """Let the advisor act on this many flows first. They fill the graph, and give the states to
+    clone its policy in."""
 
-    epochs: _Positive = 10
-    """Passes over them."""
-
-    batch_flows: _Positive = 16_384
-    """Flows per gradient step; the steps go over expected batches, without the noise of drawing
-    them."""
+    epochs: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 10
+    """Pass over these flows this many times."""
 
     @property
     def steps(self) -> int:
-        """Gradient steps in all."""
-        return self.epochs * -(-self.flows // self.batch_flows)
+        """Gradient steps in all; each goes over the expectation of a batch."""
+        return self.epochs * -(-self.flows // _CLONING_BATCH)
 
 
-class SupervisedSettings(_Settings):
-    """The paper's DL: the policy network, trained on the best action of the true class."""
-
-    epochs: _Positive = 100
-    """Passes over the training flows (the paper's are 100)."""
-
-    batch_flows: _Positive = 4_096
-    """Flows per gradient step; the steps go over expected batches, without the noise of drawing
-    them."""
-
-    learning_rate: _Rate = 3e-3
-    """Of Adam."""
-
-
-class BanditSettings(_Settings):
-    """LinUCB, Thompson sampling and Vowpal Wabbit; an iteration has PPO's number of flows."""
-
-    flows_per_update: _Positive = 4_096
-    """Flows decided before their rewards are learnt."""
-
-    ridge: _Rate = 1.0
-    """Of LinUCB's and Thompson's regressions: flows that their prior counts for."""
-
-    alpha: _Share = 5.0
-    """Of LinUCB: width of the confidence bound in reward units."""
-
-    noise: _Rate = 5.0
-    """Of Thompson: standard deviation of a reward that its posterior assumes."""
-
-    posterior: Literal["reward", "class"] = "reward"
-    """Of Thompson: ``reward`` learns what each action earns; ``class`` knows the reward of
-    every action for every class (eq. 3) and learns the signatures' classes."""
-
-    vw_learning_rate: _Rate = 0.5
-    """Of Vowpal Wabbit."""
-
-    vw_epsilon: Annotated[float, Field(gt=0, le=1)] = 0.05
-    """Of Vowpal Wabbit: share of flows whose action is drawn from all evenly."""
-
-
-class AdviceSettings(_Settings):
+class AdviceSettings(Settings):
     """Who reads the graph, and how."""
 
     advisor: Kind = "graph-reader"
@@ -423,18 +248,18 @@ class AdviceSettings(_Settings):
         return Limits(**self.model_dump(include=known))
 
 
-class GraphSettings(_Settings):
-    """Where the knowledge graph is, what it was taught, and whether it forgets."""
+class GraphSettings(Settings):
+    """The knowledge graph: where it is, what it is taught, and whether it forgets."""
 
     shared: _FilePath | None = None
-    """Folder of a graph that several runs share; ``None`` gives the run its own."""
+    """Share the graph in this folder with other runs; ``None`` gives the run its own."""
 
     lessons: tuple[_FilePath, ...] = ()
-    """Files of prior experience (``kirl graph import --help``), taught at the start."""
+    """Teach the graph these files of prior experience first (see ``kirl graph import --help``)."""
 
-    half_life: _Rate | None = None
-    """Flows after which a flow counts half in confidence and rewards; ``None`` never forgets,
-    and a forgetting graph depends on the order of its merges."""
+    half_life: Annotated[float, Field(gt=0, le=1e15)] | None = None
+    """Let a flow count half in confidence and rewards after this many flows; ``None`` never
+    forgets. A graph that forgets depends on the order of its merges."""
 
     resource: str | None = None
     """Name of a custom resource of Ray's; the graph's actors run on nodes that have it, which
@@ -448,20 +273,20 @@ class GraphSettings(_Settings):
         )
 
 
-class DriftSettings(_Settings):
+class DriftSettings(Settings):
     """A change of traffic in the middle of training (:class:`envs.drift.Drift`)."""
 
-    at: _Positive | None = None
-    """Flows before it; ``None`` for no drift."""
+    at: Flows | None = None
+    """Change the traffic after this many flows; ``None`` never changes it."""
 
     becomes: str | None = None
-    """True class of the changed flows."""
+    """Give the changed flows this true class."""
 
     traffic: str | None = None
-    """True class that changes."""
+    """Change the flows of this true class."""
 
     signature: Annotated[int, Field(ge=0, strict=True)] | None = None
-    """Number of the signature that goes stale."""
+    """Change the flows that match the signature of this number."""
 
     @model_validator(mode="after")
     def _check(self) -> DriftSettings:
@@ -477,118 +302,128 @@ class DriftSettings(_Settings):
         return Drift(self.at, self.becomes, self.traffic, self.signature)
 
 
-class OnlineSettings(_Settings):
-    """Learning from a stream whose feedback is late, and whose traffic may change."""
+class OnlineSettings(Settings):
+    """A stream whose feedback is late, and whose traffic may change."""
 
-    delay: Annotated[int, Field(ge=0, strict=True)] = 0
-    """Flows that are decided before a flow's feedback comes."""
+    delay: Annotated[int, Field(ge=0, le=2**40, strict=True)] = 0
+    """Decide this many flows before the feedback on a flow comes."""
 
     drift: DriftSettings = DriftSettings()
-    """A change of traffic."""
+    """Change the traffic in the middle of training."""
 
 
-class PriorSettings(_Settings):
-    """Beta prior of a signature's confidence (eq. 1); 1, 1 is uniform."""
+class PriorSettings(Settings):
+    """The Beta prior of a signature's confidence (eq. 1); 1 and 1 is uniform."""
 
-    alpha: _Rate = 1.0
-    """Flows detected correctly that it counts for."""
+    alpha: _PriorFlows = 1.0
+    """Let the prior count for this many correct detections."""
 
-    beta: _Rate = 1.0
-    """Flows detected wrongly that it counts for."""
+    beta: _PriorFlows = 1.0
+    """Let the prior count for this many wrong detections."""
 
 
-class TrackingSettings(_Settings):
-    """Who is told how a run goes, besides its own ``progress.jsonl``."""
-
-    tensorboard: bool = True
-    """Write event files into the run's folder ``tensorboard``."""
+class TrackingSettings(Settings):
+    """Services that get a run's curves, besides the files in the run's own folder."""
 
     mlflow: str | None = None
-    """Address of a tracking server, or ``sqlite:///FILE``."""
+    """Send curves to the MLflow server at this address, or write them to ``sqlite:///FILE``."""
 
     wandb: str | None = None
-    """Project at Weights & Biases."""
+    """Send curves to this project at Weights & Biases."""
 
 
-class TrainingSettings(_Settings):
-    """All that decides a training run, besides its scenario."""
+class TrainingSettings(Settings):
+    """Everything that decides a training run, besides its scenario."""
 
-    algo: Algo = "ppo-kg"
-    """``ppo``; ``ppo-kg`` with graph, advice and KL term; ``ppo-kg-pt``, which clones the
-    advisor first; ``llm-kg``, the advisor alone; ``dl``, supervised learning; ``dqn`` and
-    ``appo``, other learners, and ``dqn-kg`` and ``appo-kg``, the same with graph, advice and KL
-    term; ``linucb``, ``thompson`` and ``vw`` (Vowpal Wabbit), contextual bandits."""
+    algo: str = _DEFAULT
+    """Train this algorithm; ``kirl settings`` lists all of them."""
 
-    flows: _Positive | None = None
-    """Flows to train on; exclusive with ``passes``."""
+    flows: Flows | None = None
+    """Train on this many flows; set either this or ``passes``."""
 
-    passes: _Rate | None = None
-    """The same in passes over the training flows (default 5, the paper's; ``dl``: its
-    epochs)."""
+    passes: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    """Pass this many times over the training flows; ``None`` takes the algorithm's own number (5,
+    as in the paper; 100 for ``dl``)."""
 
     matching: Matching = "cross-fitted"
-    """``fitted`` meets the training flows as the detector matches them, and it hardly errs on
-    those. ``cross-fitted`` meets them in turn so and as they are matched honestly (``kirl
-    prepare --cross-fit``)."""
+    """Match training flows as the detector does, which hardly errs on those that it was fitted to
+    (``fitted``), or in turn so and honestly (``cross-fitted``; see ``kirl prepare
+    --cross-fit``)."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31, strict=True)] = 0
-    """Of flow order, exploration and network initialisation."""
+    """Draw flow order, exploration and the networks' first weights from this seed."""
 
     runners: Annotated[int, Field(ge=0, le=4096, strict=True)] = 0
-    """Remote environment runners; 0 steps in the driver. It changes speed only."""
+    """Step flows in this many processes; 0 steps them in the driver. It changes speed only."""
 
-    checkpoint_seconds: _Rate = 30.0
-    """Time between two checkpoints."""
+    checkpoint_seconds: Annotated[float, Field(gt=0, le=1e6)] = 30.0
+    """Write a checkpoint when this many seconds have passed since the last one."""
 
+    # Checked by the model of the chosen algorithm, whose defaults are the defaults.
+    learning: SerializeAsAny[Learning] = Field(default_factory=Learning, validate_default=True)
     network: NetworkSettings = NetworkSettings()
-    ppo: PPOSettings = PPOSettings()
-    dqn: DQNSettings = DQNSettings()
-    appo: APPOSettings = APPOSettings()
     kl: KLSettings = KLSettings()
     cloning: CloningSettings = CloningSettings()
-    supervised: SupervisedSettings = SupervisedSettings()
-    bandit: BanditSettings = BanditSettings()
     advice: AdviceSettings = AdviceSettings()
     prior: PriorSettings = PriorSettings()
     online: OnlineSettings = OnlineSettings()
     graph: GraphSettings = GraphSettings()
     tracking: TrackingSettings = TrackingSettings()
 
+    @field_validator("algo")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return algorithms.find(name).name
+
+    @field_validator("learning", mode="plain")
+    @classmethod
+    def _of_the_algorithm(cls, given: object, info: ValidationInfo) -> Learning:
+        name = info.data.get("algo")
+        if name is None:
+            # The algorithm's own name is refused already.
+            return Learning()
+        model = algorithms.find(name).learning
+        if isinstance(given, Learning) and not isinstance(given, model):
+            given = given.model_dump(exclude_unset=True)
+        return model.model_validate(given)
+
     @model_validator(mode="after")
     def _check(self) -> TrainingSettings:
-        streaming = self.online != OnlineSettings()
-        if streaming and self.algo in WITHOUT_RAY:
-            raise ValueError(f"late feedback and drift (online.*) are not for {self.algo}")
-        if self.algo == "ppo-kg-pt" and self.online.delay >= self.cloning.flows:
+        for group in type(self).model_fields:
+            if group in CHOSEN_GROUPS - self.algorithm.uses:
+                _check_untouched(self.algo, group, getattr(self, group))
+        if self.algorithm.advisor_acts == "first" and self.online.delay >= self.cloning.flows:
             raise ValueError(
                 "online.delay must be below cloning.flows: nothing is known yet when cloning begins"
             )
         return self
 
     @property
-    def learning(self) -> PPOSettings | DQNSettings | APPOSettings:
-        """The group of settings that the algorithm learns by."""
-        groups: dict[str, PPOSettings | DQNSettings | APPOSettings] = {
-            "ppo": self.ppo,
-            "dqn": self.dqn,
-            "appo": self.appo,
-        }
-        return groups[self.learning_group]
-
-    @property
-    def learning_group(self) -> Literal["ppo", "dqn", "appo"]:
-        """Its name."""
-        if self.algo in ("dqn", "dqn-kg"):
-            return "dqn"
-        return "appo" if self.algo in ("appo", "appo-kg") else "ppo"
+    def algorithm(self) -> Algorithm:
+        """The chosen algorithm."""
+        return algorithms.find(self.algo)
 
     def total_flows(self, training_flows: int) -> int:
         """Flows to train on, given the size of the training set."""
         if self.flows is not None:
             return self.flows
-        usual = self.supervised.epochs if self.algo == "dl" else 5.0
-        passes = usual if self.passes is None else self.passes
+        passes = self.algorithm.passes if self.passes is None else self.passes
         return max(1, round(passes * training_flows))
+
+
+CHOSEN_GROUPS = frozenset({"network", "kl", "cloning", "advice", "prior", "online", "graph"})
+"""Groups that not every algorithm has a use for."""
+
+
+def _check_untouched(algo: str, group: str, given: Settings) -> None:
+    values, usual = (flat(one.model_dump(mode="json")) for one in (given, type(given)()))
+    for name, value in values.items():
+        if value != usual[name]:
+            raise InputError(
+                f"{group}.{name} is {value!r}, and {algo} has no use for it",
+                expected=f"settings that {algo} has",
+                mend=f"Leave it out; kirl settings --algo {algo} shows what it has",
+            )
 
 
 def load(
@@ -598,138 +433,47 @@ def load(
 
     Args:
         file: YAML with the fields of :class:`TrainingSettings`, nested.
-        assignments: ``ppo.epochs=4``; values are read as YAML.
+        assignments: ``learning.epochs=4``; values are read as YAML.
         options: top-level fields; those that are ``None`` were not given.
 
     Raises:
         InputError: unreadable file, unknown key or a value that does not fit.
     """
-    data = _read(file) if file else {}
-    for assignment in assignments:
-        _assign(data, assignment)
-    given = {key: value for key, value in options.items() if value is not None}
-    if "flows" in given:
-        data.pop("passes", None)
-    if "passes" in given:
-        data.pop("flows", None)
-    data.update(given)
-    if data.get("flows") is not None and data.get("passes") is not None:
-        raise InputError(
-            "both flows and passes are set", expected="one of them", mend="Leave one out"
-        )
+    data = settings_input.merged(file, assignments, options)
     return parse(data, str(file) if file else "settings")
 
 
 def parse(data: Mapping[str, Any], where: str) -> TrainingSettings:
-    """Validates nested settings; raises :class:`InputError` naming the first bad field."""
+    """Validates nested settings; raises :class:`InputError` naming the first bad one."""
+    algorithm = algorithms.find(str(data.get("algo", _DEFAULT)))
     try:
         return TrainingSettings.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        unknown = first["type"] == "extra_forbidden"
-        raise InputError(
-            f"{place}: {first['msg']}" + _given(first)
-            if place
-            else first["msg"].removeprefix("Value error, "),
-            where=where,
-            expected=f"one of {_known_fields(first['loc'])}" if unknown else None,
-            mend="kirl settings shows them all",
-        ) from error
+        raise settings_input.refusal(error, where, algorithm.name, models_of(algorithm)) from error
 
 
-def _given(problem: Any) -> str:  # noqa: ANN401 (pydantic's error record)
-    if problem["type"] == "extra_forbidden":
-        return ""
-    return f" (given: {reprlib.repr(problem.get('input'))})"
+def models_of(algorithm: Algorithm) -> dict[str, type[Settings]]:
+    """Every group's model by its name; "" has the settings outside of groups."""
+    models: dict[str, type[Settings]] = {"": TrainingSettings, "learning": algorithm.learning}
+    for name, field in TrainingSettings.model_fields.items():
+        models |= _models_in(name, field.default)
+    return models
 
 
-def _known_fields(place: tuple[int | str, ...]) -> str:
-    model: Any = TrainingSettings
-    for part in place[:-1]:
-        model = model.model_fields[part].annotation
-    return ", ".join(model.model_fields)
+def known(algorithm: Algorithm) -> set[str]:
+    """Every setting that an algorithm has, by the name that ``--set`` takes."""
+    groups = CHOSEN_GROUPS - algorithm.uses
+    settings = TrainingSettings(algo=algorithm.name).model_dump(exclude=set(groups))
+    return set(flat(settings))
 
 
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError("no such file", where=str(file), mend="Check --config") from error
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise InputError(
-            f"not readable as YAML ({' '.join(str(error).split())[:200]})",
-            where=str(file),
-            expected="a YAML file of settings",
-        ) from error
-    if data is None:
+def _models_in(name: str, default: object) -> dict[str, type[Settings]]:
+    if not isinstance(default, Settings):
         return {}
-    if not isinstance(data, dict):
-        raise InputError(
-            f"holds a {type(data).__name__}", where=str(file), expected="settings, key: value"
-        )
-    return data
-
-
-def _assign(data: dict[str, Any], assignment: str) -> None:
-    key, equals, text = assignment.partition("=")
-    if not equals or not key:
-        raise InputError(
-            f"--set {assignment!r} is not key=value",
-            expected="key=value",
-            mend="For example --set ppo.epochs=4",
-        )
-    *parents, last = key.strip().split(".")
-    place = data
-    for parent in parents:
-        place = place.setdefault(parent, {})
-        if not isinstance(place, dict):
-            raise InputError(f"--set {assignment!r}: {parent} is not a group of settings")
-    try:
-        place[last] = yaml.safe_load(text)
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise InputError(
-            f"--set {assignment!r}: the value is not readable", expected="a YAML value"
-        ) from error
-
-
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """One setting, as ``--set`` takes it.
-
-    Attributes:
-        key: its name, groups and all.
-        default: as YAML has it.
-        about: what it means.
-    """
-
-    key: str
-    default: str
-    about: str
-
-
-def described() -> list[Setting]:
-    """Every setting, in order."""
-    return list(_described(TrainingSettings, ""))
-
-
-def groups() -> dict[str, str]:
-    """What each group of settings is about, by its name; "" has those without a group."""
-    fields = TrainingSettings.model_fields.items()
-    found = {name: type(field.default) for name, field in fields}
-    models = {"": TrainingSettings, **{n: m for n, m in found.items() if issubclass(m, _Settings)}}
-    return {name: (model.__doc__ or "").splitlines()[0] for name, model in models.items()}
-
-
-def _described(model: type[BaseModel], prefix: str) -> Iterator[Setting]:
-    for name, field in model.model_fields.items():
-        default = field.default
-        if isinstance(default, BaseModel):
-            yield from _described(type(default), f"{prefix}{name}.")
-            continue
-        shown = list(default) if isinstance(default, tuple) else default
-        about = (field.description or "").replace("``None``", "null").replace("``", "")
-        yield Setting(f"{prefix}{name}", "null" if shown is None else str(shown), about)
+    models = {name: type(default)}
+    for inner, field in type(default).model_fields.items():
+        models |= _models_in(f"{name}.{inner}", field.default)
+    return models
 
 
 def beta_prior(settings: PriorSettings) -> BetaPrior:

@@ -17,7 +17,7 @@ from envs import InputError
 from kg_actor import raykit
 from kg_actor.raykit import Growth, growth
 from llm_actor.placement import SHARE
-from rayapp.config import INFUSED, TrainingSettings
+from rayapp.config import TrainingSettings
 
 Bundle = Mapping[str, float]
 """Resources that one node must have together, as Ray names them."""
@@ -26,7 +26,7 @@ Bundle = Mapping[str, float]
 def beside_runners(settings: TrainingSettings) -> list[Bundle]:
     """What a training needs apart from processors: for its graph and its language model."""
     needed: list[Bundle] = [{settings.graph.resource: SHARE}] if settings.graph.resource else []
-    if settings.algo in INFUSED and settings.advice.spec().holds_model:
+    if settings.algorithm.advised and settings.advice.spec().holds_model:
         need = settings.advice.need()
         gpus = float(need.require_gpu) if need.gpus == "auto" else need.gpus
         one = {"GPU": gpus} if gpus else {}

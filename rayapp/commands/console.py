@@ -1,4 +1,4 @@
-"""What all commands share: where they print, how they show progress, how Ray is started."""
+"""What commands share: printing, showing progress, and starting Ray."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ Address = Annotated[
     str | None,
     typer.Option(
         metavar="HOST:PORT",
-        help="Ray cluster to work on (default: RAY_ADDRESS, which jobs have, else one of its own).",
+        help="Use the Ray cluster at this address (default: RAY_ADDRESS, or else start Ray here).",
     ),
 ]
 
@@ -70,8 +70,8 @@ class Reporter:
     """Progress of one piece of work: a bar on a terminal, a line now and then elsewhere.
 
     Args:
-        title: what is being done.
-        unit: what is counted.
+        title: what is being done, such as ``Training``.
+        unit: what is counted, such as ``flows``.
     """
 
     def __init__(self, title: str, unit: str) -> None:
@@ -103,7 +103,7 @@ class Reporter:
             self._bar.stop()
 
     def show(self, done: int, total: int, note: str = "") -> None:
-        """Reports that ``done`` of ``total`` units are done."""
+        """Shows that ``done`` of ``total`` units are done."""
         now = time.perf_counter()
         if self._first is None:
             self._first, self._begun = done, now
@@ -126,7 +126,7 @@ class Reporter:
 
 @contextlib.contextmanager
 def working(title: str) -> Iterator[None]:
-    """Shows that something without inner progress is going on, and how long it took."""
+    """Shows a title while the block runs, and then how many seconds it took."""
     begun = time.perf_counter()
     if err.is_terminal:
         with err.status(title):
@@ -138,14 +138,14 @@ def working(title: str) -> Iterator[None]:
 
 
 class _Said(logging.Handler):
-    """Prints what language models have to say: where they run, what they wait for."""
+    """Prints log messages of llm_actor: where language models run, what they wait for."""
 
     def emit(self, record: logging.LogRecord) -> None:
         err.print(record.getMessage(), markup=False, soft_wrap=True)
 
 
 def hear_advisors() -> None:
-    """From now on shows what the advisors' room says."""
+    """Prints log messages of llm_actor from now on."""
     log = logging.getLogger("llm_actor")
     if not any(isinstance(handler, _Said) for handler in log.handlers):
         log.addHandler(_Said())
@@ -153,7 +153,7 @@ def hear_advisors() -> None:
 
 
 def loaded(spec: AdvisorSpec) -> Advisor:
-    """An advisor of this process, built; says on what its language model computes, and why.
+    """An advisor in this process. Prints whether its model runs on a GPU or CPU, and why.
 
     Raises:
         InputError: the model or the template cannot be used.
@@ -175,7 +175,7 @@ def loaded(spec: AdvisorSpec) -> Advisor:
 
 
 def warn_of_template(spec: AdvisorSpec) -> None:
-    """Says so where the small model reads prompts that it was not trained on."""
+    """Warns if the embedded model would read prompts of a template it was not trained on."""
     if spec.kind == "embedded" and spec.other_template:
         err.print(
             "Warning: the embedded model was trained on the prompt template that ships with kirl; "
@@ -187,7 +187,7 @@ def warn_of_template(spec: AdvisorSpec) -> None:
 
 @contextlib.contextmanager
 def ray_session(address: str | None = None) -> Iterator[str]:
-    """Ray for the length of a command: the job's or named cluster, else one on this machine.
+    """Connects to a Ray cluster, or starts Ray on this machine, for the length of a block.
 
     A cluster is named by ``address``, or by ``RAY_ADDRESS``, which ``ray job submit`` sets. A
     local one listens on the loopback interface alone, wants a token that only this process and
@@ -235,11 +235,11 @@ def ray_session(address: str | None = None) -> Iterator[str]:
 
 
 def publish(dashboard: str, figures: Callable[[], dict[str, Any]]) -> None:
-    """Leaves final figures as job metadata where this is a job; a failure is no one's loss.
+    """Writes final figures to the Ray job's metadata, if this is a job; a failure only warns.
 
     Args:
         dashboard: what :func:`ray_session` yields.
-        figures: makes them, JSON-able by name.
+        figures: called to make them; JSON-able values by name.
     """
     inside = job.current()
     if inside is None:
@@ -255,7 +255,7 @@ def publish(dashboard: str, figures: Callable[[], dict[str, Any]]) -> None:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Lets SIGTERM interrupt, where Ray's own handler would end the process."""
+    """Makes SIGTERM raise KeyboardInterrupt; Ray's own handler would end the process."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -272,7 +272,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 @contextlib.contextmanager
 def _reached(address: str | None) -> Iterator[None]:
-    """Says in one message that there is no cluster where one was named."""
+    """Refuses an address at which no cluster answers, in one message."""
     host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
     try:
         if colon and port.isdigit() and int(port) < 2**16:

@@ -1,4 +1,4 @@
-"""``kirl demo``: everything once, on synthetic flows, with a page to look at."""
+"""``kirl demo``: prepare, train, evaluate and draw, on synthetic flows."""
 
 from __future__ import annotations
 
@@ -18,39 +18,37 @@ from rayapp.commands.prepare import show as show_detection
 from rayapp.runs import graphs
 from rayapp.runs.folder import RunFolder
 
-ALGORITHMS = ("ppo", "ppo-kg")
+_ADVICE = ("advice.advisor=embedded", "advice.wait=true")
+"""Ask the small language model that ships with kirl, and wait for it: that is repeatable."""
 
-ADVICE = ("advice.advisor=embedded", "advice.wait=true")
-"""A first run uses a real language model, and is repeatable."""
+ALGORITHMS: dict[str, tuple[str, ...]] = {"ppo": (), "ppo-kg": _ADVICE}
+"""Settings by algorithm, as ``--set`` takes them."""
 
 
 def demo(
-    out: Annotated[Path, typer.Option(**LOCAL, help="Folder for scenario, runs and page.")] = Path(
-        "demo"
-    ),
-    rows: Annotated[int, typer.Option(help="Synthetic flows.")] = 300_000,
-    flows: Annotated[int, typer.Option(help="Flows to train each algorithm on.")] = 4_000_000,
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of everything.")] = 0,
+    out: Annotated[
+        Path, typer.Option(**LOCAL, help="Write scenario, runs and page to this folder.")
+    ] = Path("demo"),
+    rows: Annotated[int, typer.Option(help="Generate this many synthetic flows.")] = 300_000,
+    flows: Annotated[
+        int, typer.Option(help="Train each algorithm on this many flows.")
+    ] = 4_000_000,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, help="Draw all random numbers from this seed.")
+    ] = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of tables.")
     ] = False,
 ) -> None:
-    """Prepare synthetic flows, train ppo and ppo-kg, compare them, draw a page."""
+    """Prepare synthetic flows, train ppo and ppo-kg on them, compare both and draw a page."""
     check_writable(out / "scenario")
     scenario = _scenario(out / "scenario", rows, seed)
-    if not as_json:
-        show_detection(scenario)
     results = {}
-    for algo in ALGORITHMS:
-        options = {"algo": algo, "flows": flows, "seed": seed}
-        settings = config.load(None, ADVICE if algo == "ppo-kg" else (), options)
+    for algo, advice in ALGORITHMS.items():
+        settings = config.load(None, advice, {"algo": algo, "flows": flows, "seed": seed})
         results[algo] = train.run(settings, scenario.path, out / algo)
-        if not as_json:
-            train.show(algo, results[algo])
     folders = {algo: RunFolder(out / algo) for algo in ALGORITHMS}
     cards = {algo: scorecard(folder) for algo, folder in folders.items()}
-    if not as_json:
-        console.out.print(scorecard_table(cards, "test split, synthetic"))
     with console.working("Drawing the page"):
         from rayapp.lab.page import write_page
 
@@ -68,25 +66,29 @@ def demo(
             }
         )
         return
+    show_detection(scenario)
+    for algo, result in results.items():
+        train.show(algo, result)
+    console.out.print(scorecard_table(cards, "test split, synthetic"))
     console.out.print(f"Learning curves and knowledge graph: {page}")
-    console.out.print(f"The graph to explore: {explorer}")
+    console.out.print(f"Knowledge graph to explore: {explorer}")
 
 
 def _explorer(out: Path) -> Path:
     from kg_actor.interactive import write_page
 
-    found = graphs.find(str(out / ALGORITHMS[-1]))
+    source = graphs.find(str(out / "ppo-kg"))
     return write_page(
-        found.graph,
+        source.graph,
         out / "graph.html",
-        rules=found.rules,
+        rules=source.rules,
         title="What the agent knows",
-        note=found.note,
+        note=source.note,
     )
 
 
 def _scenario(path: Path, rows: int, seed: int) -> Scenario:
-    """The demo's scenario; one made earlier from the same rows and seed is used again."""
+    """The demo's scenario. One made earlier from the same rows and seed is used again."""
     if (path / "manifest.json").is_file():
         scenario = Scenario.load(path)
         if scenario.manifest["source"]["origin"] == {"rows": rows, "seed": seed}:

@@ -17,14 +17,19 @@ from rayapp.runs.folder import RunFolder
 
 
 def evaluate_run(
-    run: Annotated[Path, typer.Option(**RUN, help="Folder of a finished run.")],
+    run: Annotated[
+        Path, typer.Option(**RUN, help="Evaluate the policy of the run in this folder.")
+    ],
     data: Annotated[
         list[Path] | None,
-        typer.Option(help="Flows to score instead of the test split, in any form prepare reads."),
+        typer.Option(
+            help="Score the flows in this file or folder instead, in any form that kirl prepare "
+            "reads; may be repeated."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Score a run's policy on its test split, or on flows it has never seen."""
+    """Score a run's policy on its test split, or on flows that it has never seen."""
     card = scorecard(RunFolder(run), data)
     if as_json:
         console.print_json(card.to_json())

@@ -1,4 +1,4 @@
-"""``kirl online``: late feedback and drifting traffic, and how fast systems recover."""
+"""``kirl online``: measure how fast systems recover from drifting traffic."""
 
 from __future__ import annotations
 
@@ -21,40 +21,52 @@ if TYPE_CHECKING:
 
 
 LEAST = 100_000
-"""Flows on either side of a drift: enough iterations to speak of a level."""
+"""Fewest flows before and after a drift, enough iterations to average a level over."""
 
 
 def online(
     scenario: Annotated[
         Path,
-        typer.Option(**SCENARIO, help="Scenario whose training flows are the stream."),
+        typer.Option(**SCENARIO, help="Stream the training flows of the scenario in this folder."),
     ],
-    out: Annotated[Path, typer.Option(**LOCAL, help="Folder of runs, picture and figures.")],
-    flows: Annotated[int, typer.Option(min=1, help="Length of the stream.")] = 4_000_000,
+    out: Annotated[
+        Path, typer.Option(**LOCAL, help="Write runs, picture and figures to this folder.")
+    ],
+    flows: Annotated[int, typer.Option(min=1, help="Stream this many flows.")] = 4_000_000,
     at: Annotated[
-        int | None, typer.Option(min=1, help="Flows before the drift (default: half of them).")
+        int | None,
+        typer.Option(
+            min=1, help="Change the traffic after this many flows (default: half of them)."
+        ),
     ] = None,
     delay: Annotated[
-        int, typer.Option(min=0, help="Flows decided before a flow's feedback comes.")
+        int, typer.Option(min=0, help="Decide this many flows before the feedback on a flow comes.")
     ] = 65_536,
-    traffic: Annotated[str, typer.Option(help="Class whose nature changes.")] = "DoS",
-    becomes: Annotated[str, typer.Option(help="Class that it is like from then on.")] = (
+    traffic: Annotated[str, typer.Option(help="Change the flows of this class.")] = "DoS",
+    becomes: Annotated[str, typer.Option(help="Let them be like this class from then on.")] = (
         "SSH-Patator"
     ),
     signature: Annotated[
         int | None,
-        typer.Option(min=0, help="Signature that goes stale (default: the busiest attack's)."),
+        typer.Option(
+            min=0, help="Let this signature go stale (default: the busiest attack signature)."
+        ),
     ] = None,
-    stale: Annotated[str, typer.Option(help="Class that it matches from then on.")] = "Benign",
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of everything.")] = 0,
+    stale: Annotated[str, typer.Option(help="Let it match this class from then on.")] = "Benign",
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, help="Draw all random numbers from this seed.")
+    ] = 0,
     address: console.Address = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print all figures as one JSON object.")
+    ] = False,
 ) -> None:
-    """Two drifts on a stream with late feedback: ppo, ppo-kg, and ppo-kg that forgets.
+    """Measure how fast ppo, ppo-kg and a forgetting ppo-kg recover when traffic changes.
 
-    In one, an attack class changes and another class's mitigations are what it takes; in the
-    other, a signature begins to match other traffic. Nobody tells the systems. Interrupt it
-    when you like; the same command goes on where it stopped.
+    Feedback on flows comes late. In one experiment an attack class changes and begins to need
+    another class's mitigations; in the other a signature begins to match other traffic. The
+    systems are not told. You can interrupt it (Ctrl-C); the same command goes on where it
+    stopped.
     """
     job.check_kept(out)
     check_writable(out)

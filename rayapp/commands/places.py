@@ -1,4 +1,4 @@
-"""Options that take a local folder or a URI, and what becomes of either."""
+"""Options that take a place, which is a local folder or the URI of one in a bucket."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ METAVAR = "FOLDER|URI"
 
 
 def _each(convert: Callable[[str], Path]) -> Callable[[Any], Any]:
-    """A callback of an option: for one value, for several, or for none."""
+    """Makes an option's callback, for options that are given once, several times or not at all."""
 
     def callback(given: str | list[str] | None) -> Path | list[Path] | None:
         if given is None:
@@ -29,7 +29,7 @@ def _each(convert: Callable[[str], Path]) -> Callable[[Any], Any]:
 
 
 def _stored(seal: str, *unneeded: str) -> Callable[[str], Path]:
-    """A folder to read: a local one as it is, of a remote one a local copy."""
+    """Makes the conversion to a folder to read: a remote one is copied to this machine."""
 
     def stored(text: str) -> Path:
         place = locate(text)
@@ -42,7 +42,7 @@ def _stored(seal: str, *unneeded: str) -> Callable[[str], Path]:
 
 
 def _worked(text: str) -> Path:
-    """A folder to work in: a local one as it is, for a remote one the one that mirrors it."""
+    """A folder to work in: for a remote one, the local folder that mirrors it."""
     place = locate(text)
     if isinstance(place, Path):
         return place
@@ -54,7 +54,7 @@ def _worked(text: str) -> Path:
 
 
 def _local(what: str, mend: str | None = None) -> Callable[[str], Path]:
-    """A folder that must be local."""
+    """Makes the conversion to a folder that must be local; ``what`` says why."""
 
     def local(text: str) -> Path:
         place = locate(text)
@@ -71,10 +71,14 @@ def _option(convert: Callable[[str], Path], metavar: str) -> dict[str, Any]:
 
 
 SCENARIO = _option(_stored(MANIFEST), METAVAR)
-"""What an option that takes a scenario is made of; so are the next ones."""
+"""Arguments of ``typer.Option`` for a scenario to read."""
 
 RUN = _option(_stored("run.json", "checkpoints"), METAVAR)
+"""The same for a run to read."""
+
 WORK = _option(_worked, METAVAR)
+"""The same for a folder to work in."""
+
 DISK = _option(
     _local(
         "a knowledge graph's store works on a local disk only",
@@ -82,11 +86,14 @@ DISK = _option(
     ),
     "FOLDER",
 )
+"""The same for a graph's store, which must be local."""
+
 LOCAL = _option(_local("this command writes to a local folder only"), "FOLDER")
+"""The same for a folder to work in that must be local."""
 
 
 def check_vacant(place: Path | Remote, *, overwrite: bool) -> None:
-    """Finds out whether a scenario can be written to a place.
+    """Checks that a scenario can be written to a place.
 
     Raises:
         InputError: it cannot be written to, or holds something else, or a scenario already.
@@ -113,7 +120,7 @@ def check_vacant(place: Path | Remote, *, overwrite: bool) -> None:
 
 @contextlib.contextmanager
 def written(place: Path | Remote) -> Iterator[Path]:
-    """A local folder to write a scenario to; it is published once the block succeeds."""
+    """A local folder to write a scenario to, uploaded to a remote place when the block succeeds."""
     if isinstance(place, Path):
         yield place
         return

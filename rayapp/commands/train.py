@@ -4,77 +4,104 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
 
 from envs import Scenario
 from rayapp import config
+from rayapp.algorithms import BUILT_IN
 from rayapp.cluster import job
 from rayapp.commands import console
 from rayapp.commands.evaluate import scorecard, scorecard_table
 from rayapp.commands.places import DISK, SCENARIO, WORK
+from rayapp.learning import GradientLearning
 from rayapp.runs.folder import RunFolder, RunManifest, TrainingResult, begin
 from rayapp.runs.mirrors import Mirror, shown
 
 FEW_UPDATES = 30
-"""Below this many updates, trials on real and synthetic flows ended far from the bound."""
+"""Trainings of fewer updates ended far from the best possible reward, on real flows and others."""
 
 
 def train(
-    scenario: Annotated[Path, typer.Option(**SCENARIO, help="Scenario written by kirl prepare.")],
+    scenario: Annotated[
+        Path,
+        typer.Option(
+            **SCENARIO, help="Train on the scenario in this folder, which kirl prepare wrote."
+        ),
+    ],
     out: Annotated[
         Path,
-        typer.Option(**WORK, help="Folder of the run; an interrupted one is resumed."),
+        typer.Option(
+            **WORK, help="Write the run to this folder; if it was interrupted there, it goes on."
+        ),
     ],
     algo: Annotated[
         str | None,
         typer.Option(
-            metavar="|".join(get_args(config.Algo)), help="What to train (default ppo-kg)."
+            metavar="NAME",
+            help=f"Train this algorithm: {', '.join(BUILT_IN)}, or one that a package adds, such "
+            "as dl, linucb and thompson (default ppo-kg). kirl settings describes all of them.",
         ),
     ] = None,
     settings_file: Annotated[
-        Path | None, typer.Option("--config", help="YAML file of settings.")
+        Path | None, typer.Option("--config", help="Read settings from this YAML file.")
     ] = None,
     assignments: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="One of kirl settings; may be repeated."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change one setting (kirl settings lists them); may be repeated.",
+        ),
     ] = None,
-    flows: Annotated[int | None, typer.Option(help="Flows to train on.")] = None,
+    flows: Annotated[int | None, typer.Option(help="Train on this many flows.")] = None,
     passes: Annotated[
         float | None,
         typer.Option(
-            help="The same, in passes over the training flows (default 5; dl: supervised.epochs)."
+            help="Pass this many times over the training flows instead (default 5; dl: 100)."
         ),
     ] = None,
     runners: Annotated[
-        int | None, typer.Option(help="Remote environment runners; 0 (default) steps in here.")
+        int | None, typer.Option(help="Step flows in this many processes (default 0: in this one).")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Same seed, same policy (default 0).")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Draw all random numbers from this seed (default 0).")
+    ] = None,
     advisor: Annotated[
         str | None,
         typer.Option(
             metavar="graph-reader|embedded|transformers|endpoint",
-            help="Who reads the graph, for what asks for advice (default graph-reader).",
+            help="Ask this advisor, if the algorithm takes advice (default graph-reader).",
         ),
     ] = None,
     graph: Annotated[
         Path | None,
         typer.Option(
             **DISK,
-            help="Folder of a knowledge graph to share with other runs (default: own).",
+            help="Share the knowledge graph in this folder with other runs (default: keep one "
+            "in the run).",
         ),
     ] = None,
     lessons: Annotated[
         list[Path] | None,
-        typer.Option(help="Prior experience to teach it first, as kirl graph import takes it."),
+        typer.Option(
+            help="Teach the graph this file of prior experience first (kirl graph import describes "
+            "it); may be repeated."
+        ),
     ] = None,
     address: console.Address = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="End with one line of JSON: flows, seconds, rate.")
+        bool,
+        typer.Option(
+            "--json", help="End with one line of JSON: flows, seconds and flows per second."
+        ),
     ] = False,
 ) -> None:
-    """Train a policy. Interrupt it when you like; the same command goes on where it stopped."""
+    """Train a policy on a scenario.
+
+    You can interrupt a training (Ctrl-C); the same command goes on from its last checkpoint.
+    """
     options = {
         "algo": algo,
         "flows": flows,
@@ -84,8 +111,8 @@ def train(
     }
     advice = [f"advice.advisor={advisor}"] if advisor else []
     settings = config.load(settings_file, [*(assignments or []), *advice], options)
-    given = {"shared": graph, "lessons": tuple(lessons) if lessons else None}
-    update = {name: value for name, value in given.items() if value is not None}
+    given = {"shared": graph, "lessons": lessons}
+    update = {name: value for name, value in given.items() if value}
     if update:
         data = settings.model_dump()
         settings = config.parse({**data, "graph": {**data["graph"], **update}}, "settings")
@@ -101,7 +128,7 @@ def train(
 
 
 def show(algo: str, result: TrainingResult) -> None:
-    """Prints what a training took, and what may follow it."""
+    """Prints what a training took, and the command that evaluates it."""
     console.out.print(
         f"{algo}: {result.flows_trained:,} flows in {result.seconds:.1f} s "
         f"({result.flows_per_second:,.0f} flows/s), written to {result.run}. "
@@ -113,7 +140,7 @@ def show(algo: str, result: TrainingResult) -> None:
 def run(
     settings: config.TrainingSettings, scenario: Path, out: Path, address: str | None = None
 ) -> TrainingResult:
-    """Trains with progress, or goes on with an interrupted training."""
+    """Trains and shows progress; an interrupted training goes on."""
     job.check_kept(out)
     folder = RunFolder(out)
     # Bad input is refused before anything is started.
@@ -124,25 +151,27 @@ def run(
         console.err.print(f"The run in {shown(out)} is complete already; nothing to do.")
     else:
         _warn_of_few_updates(manifest)
-        if settings.algo in config.INFUSED:
+        if settings.algorithm.advised:
             console.warn_of_template(settings.advice.spec())
         manifest = _finish(folder, manifest, address)
     return TrainingResult.of(manifest, out)
 
 
 def _warn_of_few_updates(manifest: RunManifest) -> None:
-    if manifest.settings.algo in config.WITHOUT_RAY:
-        # Their updates are smaller than an iteration.
-        return
-    settings = manifest.settings
-    updates = -(-manifest.total // settings.learning.flows_per_iteration)
-    if updates < FEW_UPDATES:
+    updates = updates_of(manifest.settings)
+    if updates is not None and updates < FEW_UPDATES:
         console.err.print(
             f"Warning: {manifest.total:,} flows are only {updates} updates, too few to learn much. "
-            f"Give more --flows, or --set {settings.learning_group}.flows_per_iteration "
-            "to fewer flows.",
+            "Give more --flows, or --set learning.flows_per_iteration to fewer flows.",
             soft_wrap=True,
         )
+
+
+def updates_of(settings: config.TrainingSettings) -> int | None:
+    """How often the policy is updated, for an algorithm whose iterations are updates."""
+    if not isinstance(settings.learning, GradientLearning):
+        return None
+    return -(-settings.total_flows(0) // settings.learning.flows_per_iteration)
 
 
 def _split(manifest: RunManifest) -> str:
@@ -153,7 +182,7 @@ def _finish(folder: RunFolder, manifest: RunManifest, address: str | None) -> Ru
     if manifest.flows:
         console.err.print(f"Resuming after {manifest.flows:,} of {manifest.total:,} flows.")
     # A Ray takes seconds to start, which is more than some of these take to train.
-    alone = manifest.settings.algo in config.WITHOUT_RAY and not job.current()
+    alone = not manifest.settings.algorithm.keeps_graph and not job.current()
     session = contextlib.nullcontext("") if alone else console.ray_session(address)
     with folder.locked(), session as dashboard:
         try:
@@ -192,7 +221,7 @@ def _train(folder: RunFolder, algo: str) -> RunManifest:
 
 
 def job_figures(folder: RunFolder) -> dict[str, Any]:
-    """What a finished run leaves as job metadata: what it is, and its scorecard."""
+    """The figures of a finished run for a job's metadata: what it is, and its scorecard."""
     manifest, card = folder.manifest(), scorecard(folder)
     return {
         "name": manifest.name,

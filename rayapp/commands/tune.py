@@ -1,4 +1,4 @@
-"""``kirl tune``: which settings to train with."""
+"""``kirl tune``: search for settings to train with."""
 
 from __future__ import annotations
 
@@ -15,87 +15,126 @@ from rayapp import config
 from rayapp.cluster import job
 from rayapp.commands import console
 from rayapp.commands.places import LOCAL, SCENARIO
-from rayapp.commands.train import FEW_UPDATES
-from rayapp.lab.tuning import space
-from rayapp.lab.tuning.outcome import Metric, Tried
-from rayapp.lab.tuning.request import Request, begin
-from rayapp.lab.tuning.space import Search, Space
+from rayapp.commands.train import FEW_UPDATES, updates_of
 
 if TYPE_CHECKING:
-    # Running a sweep takes torch and Ray, which --help does without.
+    # --help does without the lab, which takes torch and Ray.
+    from rayapp.lab.tuning.outcome import Tried
+    from rayapp.lab.tuning.request import Request
+    from rayapp.lab.tuning.space import Space
     from rayapp.lab.tuning.tuning import Outcome
 
 
 def tune(
-    scenario: Annotated[Path, typer.Option(**SCENARIO, help="Scenario written by kirl prepare.")],
+    scenario: Annotated[
+        Path,
+        typer.Option(
+            **SCENARIO, help="Train on the scenario in this folder, which kirl prepare wrote."
+        ),
+    ],
     out: Annotated[
-        Path, typer.Option(**LOCAL, help="Folder of the sweep; an interrupted one goes on.")
+        Path,
+        typer.Option(**LOCAL, help="Write the sweep to this folder; an interrupted one goes on."),
     ],
     trials: Annotated[
-        int, typer.Option(min=2, max=10_000, help="Trainings; a grid has as many as points.")
+        int,
+        typer.Option(
+            min=2,
+            max=10_000,
+            help="Run this many trainings; a grid runs one for each of its points.",
+        ),
     ] = 12,
     search: Annotated[
         str,
         typer.Option(
-            metavar="|".join(get_args(Search)), help="How their settings are chosen (model: TPE)."
+            metavar="grid|random|model",
+            help="Choose their settings in this way; model is optuna's TPE.",
         ),
     ] = "model",
     over: Annotated[
         list[str] | None,
         typer.Option(
             metavar="KEY=RANGE",
-            help=r"What to search instead: \[a, b] are choices, 0.1..3 an interval, "
-            "'0.1..3 log' one by orders of magnitude; may be repeated.",
+            help=r"Search this setting instead. \[a, b] lists choices, 0.1..3 gives an interval, "
+            "'0.1..3 log' searches it by orders of magnitude; may be repeated.",
         ),
     ] = None,
     space_file: Annotated[
-        Path | None, typer.Option("--space", help="YAML file of KEY: RANGE, nested or not.")
+        Path | None,
+        typer.Option("--space", help="Read KEY: RANGE from this YAML file, nested or not."),
     ] = None,
     settings_file: Annotated[
-        Path | None, typer.Option("--config", help="YAML file of settings that all trials have.")
+        Path | None,
+        typer.Option("--config", help="Read settings that all trials have from this YAML file."),
     ] = None,
     assignments: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="One such setting; may be repeated."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change one such setting; may be repeated."
+        ),
     ] = None,
     algo: Annotated[
-        str | None, typer.Option(help="What to train, with a KL term (default ppo-kg).")
+        str | None,
+        typer.Option(help="Train this algorithm, which must have a KL term (default ppo-kg)."),
     ] = None,
     flows: Annotated[
-        int | None, typer.Option(help="Flows to train each on (default 4,000,000).")
+        int | None, typer.Option(help="Train each on this many flows (default 4,000,000).")
     ] = None,
     advisor: Annotated[
-        str | None, typer.Option(metavar="NAME", help="As for kirl train; all trials share it.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Ask this advisor, as kirl train does; all trials share it."
+        ),
     ] = None,
     metric: Annotated[
         str,
-        typer.Option(metavar="|".join(get_args(Metric)), help="Reward that counts, held out."),
+        typer.Option(
+            metavar="average|class-mean",
+            help="Compare trials by this reward on the held-out flows.",
+        ),
     ] = "average",
     hold_out: Annotated[
-        float, typer.Option(help="Share of the training flows to score trials on.")
+        float, typer.Option(help="Set this share of the training flows apart to score trials on.")
     ] = 0.25,
     full: Annotated[
-        bool, typer.Option("--full", help="Train all to their end; ASHA stops the worse early.")
+        bool,
+        typer.Option(
+            "--full",
+            help="Train all trials to their end; otherwise ASHA stops the worse ones early.",
+        ),
     ] = False,
     seed: Annotated[
-        int, typer.Option(min=0, max=2**31 - 1, help="Of trainings, points and held-out flows.")
+        int, typer.Option(min=0, max=2**31 - 1, help="Draw all random numbers from this seed.")
     ] = 0,
     parallel: Annotated[
-        int, typer.Option(min=0, max=1024, help="Trials at a time; 0 is one per processor.")
+        int,
+        typer.Option(
+            min=0, max=1024, help="Run this many trials at a time; 0 runs one per processor."
+        ),
     ] = 0,
     address: Annotated[
-        str | None, typer.Option(help="Ray cluster to train on; it must share the folders.")
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Train on the Ray cluster at this address; its nodes must share the folders.",
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print all figures as one JSON object.")
+    ] = False,
 ) -> None:
-    """Search settings: by default lambda's schedule, the KL term and the learning rate.
+    """Search for better settings: lambda's schedule, the KL term and the learning rate, or others.
 
     The first trial has the settings as given. Trials are scored on training flows that are set
-    apart. What wins by more than chance is written to best.yaml for kirl train --config,
+    apart. Settings that win by more than chance are written to best.yaml for kirl train --config,
     trained on all training flows, and compared on the test split once.
 
-    Interrupt it when you like; the same command goes on where it stopped.
+    You can interrupt a sweep (Ctrl-C); the same command goes on where it stopped.
     """
+    from rayapp.lab.tuning.outcome import Metric
+    from rayapp.lab.tuning.request import Request, begin
+    from rayapp.lab.tuning.space import Search
+
     job.check_kept(out)
     options = {"algo": algo, "flows": flows, "seed": seed}
     advice = [f"advice.advisor={advisor}"] if advisor else []
@@ -134,6 +173,8 @@ def _one_of(given: str, known: tuple[str, ...], option: str) -> Any:  # noqa: AN
 
 
 def _ranges(file: Path | None, over: list[str]) -> Space:
+    from rayapp.lab.tuning import space
+
     content = None
     if file:
         try:
@@ -150,8 +191,8 @@ def _ranges(file: Path | None, over: list[str]) -> Space:
 
 
 def _warn_of_few_updates(settings: config.TrainingSettings) -> None:
-    updates = -(-settings.total_flows(0) // settings.learning.flows_per_iteration)
-    if updates < FEW_UPDATES:
+    updates = updates_of(settings)
+    if updates is not None and updates < FEW_UPDATES:
         console.err.print(
             f"Warning: trials have only {updates} updates each, too few to tell settings apart. "
             "Give more --flows.",
@@ -179,7 +220,7 @@ def _run(scenario: Scenario, out: Path, request: Request, address: str | None) -
 
 
 def _summary(outcome: Outcome, out: Path) -> dict[str, Any]:
-    """What a job's metadata tell of a sweep."""
+    """A sweep's figures for a job's metadata."""
     return {
         "out": str(out.resolve()),
         "trials": len(outcome.tried),
@@ -198,13 +239,13 @@ def _show(outcome: Outcome, out: Path) -> None:
     table.add_column("settings")
     given = config.flat(request.settings.model_dump())
     for one in outcome.tried:
-        values = {name: _told(one.point.get(name, given[name])) for name in names}
+        values = {name: _shown(one.point.get(name, given[name])) for name in names}
         words = ", ".join(f"{name.split('.')[-1]} {value}" for name, value in values.items())
         scores = [_score(one.average_reward), _score(one.class_mean_reward)]
         remark = _remark(one, outcome)
-        told = f"{remark}: {words}" if remark else words
+        described = f"{remark}: {words}" if remark else words
         bold = "bold" if one is outcome.best else None
-        table.add_row(*scores, f"{one.flows:,}", told, style=bold)
+        table.add_row(*scores, f"{one.flows:,}", described, style=bold)
     console.out.print(table)
     gain = outcome.gain
     if outcome.leader.point:
@@ -238,7 +279,7 @@ def _score(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.4f}"
 
 
-def _told(value: object) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3g}"
     return "whole training" if value is None else str(value)

@@ -23,7 +23,7 @@ from kg_actor.draw import INK, PAPER, save_figure
 from rayapp import config
 from rayapp.lab import curves
 from rayapp.lab.reproduction import trials
-from rayapp.lab.reproduction.plan import Trial
+from rayapp.lab.reproduction.plan import Trial, fitting
 from rayapp.lab.reproduction.trials import Placed, Progress
 from rayapp.runs.folder import ProgressLine
 
@@ -34,8 +34,8 @@ WINDOW = 5
 COMMON = (
     "kl.schedule=constant",
     "kl.start=0.3",
-    "ppo.entropy_coefficient=0.01",
-    "ppo.flows_per_iteration=16384",
+    "learning.entropy_coefficient=0.01",
+    "learning.flows_per_iteration=16384",
     "matching=fitted",
 )
 """A stream has no end to anneal towards, and needs some exploration for ever."""
@@ -195,7 +195,7 @@ def place(
     planned = []
     for system, (algo, changes) in SYSTEMS.items():
         options = {"algo": algo, "flows": flows, "seed": seed}
-        settings = config.load(None, [*COMMON, *drifting, *changes], options)
+        settings = config.load(None, fitting([*COMMON, *drifting, *changes], algo), options)
         planned.append(Trial("kirl", "online", f"{name} {system}", settings))
     placed = trials.place(planned, scenario, out)
     return dict(zip(SYSTEMS, placed, strict=True))

@@ -22,7 +22,7 @@ from envs.files import replacing
 from envs.score import Score, Scorecard
 from kg_actor import KnowledgeGraph, draw, to_networkx
 from kg_actor.view import ACTION, CONFUSED, EARNED, PREDICTS, SIGNATURE, TYPE
-from rayapp.config import INFUSED, TrainingSettings, flat
+from rayapp.config import TrainingSettings, flat
 from rayapp.lab import curves
 from rayapp.lab.recipes import prepare_command
 from rayapp.lab.wording import joined, percent, reward_text
@@ -253,7 +253,7 @@ def _curves(
     )
     for i, (name, manifest) in enumerate(manifests.items()):
         # The advisor alone learns nothing that could be held to advice.
-        if manifest.settings.algo in INFUSED - {"llm-kg"}:
+        if manifest.settings.algorithm.has_lambda:
             blocks.append(_knowledge_curves(name, folders[name], manifest, f"kl{i}"))
     return "\n".join(blocks)
 
@@ -278,7 +278,7 @@ def _figure(figure: Figure, gid: str, caption: str) -> str:
 
 
 def _graph(folders: dict[str, RunFolder], manifests: dict[str, RunManifest]) -> str:
-    names = [name for name, m in manifests.items() if m.settings.algo in INFUSED]
+    names = [name for name, m in manifests.items() if m.settings.algorithm.advised]
     if not names:
         return ""
     graph = folders[names[-1]].graph()
@@ -325,7 +325,7 @@ def _train_command(name: str, settings: TrainingSettings) -> str:
     if settings.runners:
         words += ["--runners", str(settings.runners)]
     named = {"algo", "flows", "passes", "seed", "runners"}
-    standard = flat(TrainingSettings().model_dump(mode="json"))
+    standard = flat(TrainingSettings(algo=settings.algo).model_dump(mode="json"))
     for key, value in flat(settings.model_dump(mode="json")).items():
         if key not in named and value != standard[key]:
             words += ["--set", f"{key}={json.dumps(value)}"]

@@ -1,1 +1,1 @@
-"""A training run: its folder, its training, who is told of it, where it is mirrored."""
+"""A training run: its folder, its training, its trackers and its mirror in a bucket."""

@@ -33,7 +33,7 @@ from envs.files import check_writable, replacing, write_json
 from kg_actor import KnowledgeGraph, store
 from kg_actor.shards import in_shards
 from llm_actor.circuit import State as CircuitState
-from rayapp.config import WITHOUT_RAY, TrainingSettings, flat
+from rayapp.config import TrainingSettings, flat
 from rayapp.runs.locks import locked
 from rayapp.runs.mirrors import shown
 
@@ -41,23 +41,23 @@ if TYPE_CHECKING:
     # It takes torch, which --help and the graph do without.
     from rayapp.rl.saved_policy import Policy
 
-FORMAT = 2
+FORMAT = 3
 
-State = Literal["training", "complete"]
+RunState = Literal["training", "complete"]
 
 
 class RunManifest(BaseModel):
     """What ``run.json`` holds.
 
     Attributes:
-        format: of this file.
+        format: version of this file's format.
         name: the run's name; its graph's actor is called ``graph:<name>``.
-        settings: with ``flows`` resolved.
-        fingerprint: of the scenario.
+        settings: the run's settings, with ``flows`` resolved.
+        fingerprint: fingerprint of the scenario.
         kind: ``cicids2017`` or ``synthetic``.
         state: ``training`` until the last flow is learnt from.
         flows: flows trained on, up to the last checkpoint, which is named after them.
-        seconds: time spent training them, start-up excluded.
+        seconds: time spent training, start-up excluded.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -67,7 +67,7 @@ class RunManifest(BaseModel):
     settings: TrainingSettings
     fingerprint: str
     kind: str = Field(pattern="^(cicids2017|synthetic)$")
-    state: State = "training"
+    state: RunState = "training"
     flows: int = 0
     seconds: float = 0.0
 
@@ -95,7 +95,7 @@ class TrainingResult:
 
     @classmethod
     def of(cls, manifest: RunManifest, folder: Path) -> TrainingResult:
-        """The result of a run as its manifest tells it."""
+        """The result of a run, from its manifest."""
         rate = manifest.flows / manifest.seconds if manifest.seconds else 0.0
         seconds = round(manifest.seconds, 3)
         return cls(manifest.flows, seconds, round(rate, 1), shown(folder))
@@ -154,8 +154,7 @@ class RunFolder:
         """The run's manifest.
 
         Raises:
-            InputError: there is none, it is unreadable or of another format, or the run's graph
-                is in shards.
+            InputError: there is none, it is unreadable, or another version of kirl wrote it.
         """
         if not self.exists():
             raise InputError(
@@ -164,26 +163,35 @@ class RunFolder:
                 expected="a folder written by kirl train",
                 mend="Check --run",
             )
+        content = self.manifest_file.read_bytes()
+        self._check_format(content)
         try:
-            manifest = RunManifest.model_validate_json(self.manifest_file.read_bytes())
+            return RunManifest.model_validate_json(content)
         except ValidationError as error:
-            for each in error.errors():
-                if each["loc"] == ("settings", "graph", "shards") and each["input"] != 1:
-                    raise in_shards(str(self.manifest_file)) from error
             first = error.errors()[0]
             raise InputError(
                 f"not readable ({'.'.join(map(str, first['loc']))}: {first['msg']})",
                 where=str(self.manifest_file),
                 mend="Train the run again",
             ) from error
-        if manifest.format != FORMAT:
+
+    def _check_format(self, content: bytes) -> None:
+        """Refuses what other versions of kirl wrote, whose settings have other names."""
+        try:
+            data = json.loads(content)
+        except ValueError:
+            # The model says what is wrong with it.
+            return
+        number = data.get("format") if isinstance(data, dict) else None
+        if number != FORMAT and _shards_in(data) > 1:
+            raise in_shards(str(self.manifest_file))
+        if number != FORMAT:
             raise InputError(
-                f"run format {manifest.format}",
+                f"run format {number}",
                 where=str(self.manifest_file),
                 expected=f"format {FORMAT}, which this version of kirl writes",
-                mend="Train the run again",
+                mend="Train the run again, or use the version of kirl that wrote it",
             )
-        return manifest
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -203,7 +211,7 @@ class RunFolder:
         """Whether a finished run's policy is there, and its graph if it keeps one."""
         manifest = self.manifest()
         return self.policy_folder.is_dir() and (
-            manifest.settings.algo in WITHOUT_RAY or store.exists(self.graph_folder)
+            not manifest.settings.algorithm.keeps_graph or store.exists(self.graph_folder)
         )
 
     def checkpoint(self, flows: int) -> Path:
@@ -275,6 +283,14 @@ class RunFolder:
                 yield line
 
 
+def _shards_in(data: Any) -> int:  # noqa: ANN401 (from a file)
+    """How many shards the graph of a run has; earlier versions of kirl could cut it."""
+    try:
+        return int(data["settings"]["graph"]["shards"])
+    except (KeyError, TypeError, ValueError):
+        return 1
+
+
 def shared_name(folder: Path) -> str:
     """The name of a shared graph's actor: the same for all runs that give the same folder."""
     path = folder.resolve()
@@ -313,14 +329,9 @@ def begin(folder: RunFolder, settings: TrainingSettings, scenario: Scenario) -> 
             expected="a new folder, an empty one or an interrupted run",
             mend="Choose another --out",
         )
-    # What cannot be used is said before anything is written.
+    # Settings that cannot be used are refused before anything is written.
     settings.advice.spec()
     settings.graph.read_lessons(scenario.catalogue)
-    if settings.algo == "vw":
-        # Not above: it brings RLlib in, which reading a run does without.
-        from rayapp.lab.baselines.vowpal import check_installed
-
-        check_installed()
     manifest = RunManifest(
         # Unique, so that runs of one name never share a graph on one cluster.
         name=f"{folder.path.resolve().name}-{uuid.uuid4().hex[:8]}",
@@ -344,15 +355,17 @@ def _check_same(
             expected=f"a run on scenario {scenario.fingerprint[:12]}",
             mend="Choose another --out, or resume with the run's own scenario",
         )
-    # These change speed, safety and who is told, never the result.
+    # These change speed, safety and where curves go, never the result.
     free = {"runners", "checkpoint_seconds", "tracking"}
     before = flat(manifest.settings.model_dump(exclude=free))
     after = flat(settings.model_dump(exclude=free))
-    changed = [key for key in before if before[key] != after[key]]
+    changed = [key for key in before if key not in after or before[key] != after[key]]
     if changed:
-        told = ", ".join(f"{key}: {before[key]} there, {after[key]} now" for key in changed[:3])
+        listed = ", ".join(
+            f"{key}: {before[key]} there, {after.get(key, 'none')} now" for key in changed[:3]
+        )
         raise InputError(
-            f"holds a run with other settings ({told})",
+            f"holds a run with other settings ({listed})",
             where=str(folder.path),
             mend="Choose another --out, or resume with the run's own settings",
         )

@@ -1,14 +1,14 @@
 """Runs and results whose home is a bucket, worked on in a local folder.
 
-SQLite and half-written checkpoints need a local disk. So whoever writes to a URI works in a
-folder of this machine's cache, and *mirrors* it: a run after every checkpoint, a folder of
-several runs whenever one of them has ended. What is mirrored is always a run as it was at a
-checkpoint: ``run.json``, which names the checkpoint that counts, is written after it.
+SQLite and half-written checkpoints need a local disk. So a command that writes to a URI works in
+a folder of this machine's cache and *mirrors* it: it copies a run after every checkpoint, and a
+folder of several runs now and then. What is mirrored is always a run as it was at a checkpoint,
+since ``run.json``, which names the checkpoint that counts, is written last.
 
-``mirror.json`` in the folder says where its home is and who works on it. The same name of the
-worker stands in the bucket: whoever began last. Another one that finds it there stops, so that
-two machines never write one run in turn; and a folder whose worker is not the one in the
-bucket is out of date, and is fetched again.
+``mirror.json`` in the folder names its home in the bucket and the worker, the process that works
+on it. The bucket holds the name of the latest worker. A process that finds another name there
+stops, so two machines never write one run in turn. A local folder whose worker is not the
+bucket's is out of date and is fetched again.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _LOCAL = {LOCK, _RECORD}
 _SECONDS_BETWEEN = 60.0
 
 _TAKEN = signal.SIGUSR2
-"""What a copier interrupts the main thread by; Tune and Ray have other uses for the first one."""
+"""Signal by which a copier interrupts the main thread; Tune and Ray use SIGUSR1 themselves."""
 
 _log = logging.getLogger(__name__)
 
-State = tuple[int, int]
+FileState = tuple[int, int]
 """Size and time of change, in ns, of a file that has been copied."""
 
 
@@ -53,7 +53,7 @@ class Mirror:
 
     def __init__(self, folder: Path, remote: Remote, worker: str) -> None:
         self.folder, self.remote, self._worker = folder, remote, worker
-        self._sent: dict[str, State] = {}
+        self._sent: dict[str, FileState] = {}
 
     @classmethod
     def of(cls, folder: Path) -> Mirror | None:
@@ -92,7 +92,7 @@ class Mirror:
             self.push()
 
     def try_push(self) -> None:
-        """The same, but a store that fails is only told of: there is a next time.
+        """As :meth:`push`, but a store that fails is only logged; a later push mends it.
 
         Raises:
             InputError: somebody else has begun to work on it.
@@ -115,8 +115,8 @@ class Mirror:
         """
         return self.remote.read(_WORKER) == self._worker.encode()
 
-    def _states(self) -> Iterator[tuple[str, State]]:
-        """The files to be mirrored; a run's graph is a live database until the run has ended."""
+    def _states(self) -> Iterator[tuple[str, FileState]]:
+        """The files to mirror. A run's graph is a live database until the run has ended."""
         unfinished = [run.parent for run in self.folder.rglob(_RUN) if not _complete(run)]
         nested = [run for run in unfinished if run != self.folder]
         for path in sorted(self.folder.rglob("*")):
@@ -188,7 +188,7 @@ def mirrored(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _interrupted_by(number: signal.Signals) -> Iterator[None]:
-    """Makes a signal do to the main thread what Ctrl-C does, which nohup and shells may ignore."""
+    """Makes a signal interrupt the main thread as Ctrl-C does, which nohup may ignore."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -201,10 +201,10 @@ def _interrupted_by(number: signal.Signals) -> Iterator[None]:
 
 
 class _Copier(threading.Thread):
-    """Mirrors a folder now and then; interrupts the main thread if another has begun on it.
+    """Mirrors a folder every minute; interrupts the main thread if another process claims it.
 
     Args:
-        mirror: of the folder.
+        mirror: the folder's mirror.
     """
 
     def __init__(self, mirror: Mirror) -> None:
@@ -213,7 +213,7 @@ class _Copier(threading.Thread):
         self.taken: InputError | None = None
 
     def run(self) -> None:
-        """Copies until it is told to stop, or the folder is somebody else's."""
+        """Copies until :meth:`stop` is called, or another process claims the folder."""
         main_thread = threading.main_thread().ident or 0
         while not self._done.wait(_SECONDS_BETWEEN):
             try:

@@ -39,25 +39,23 @@ class Tracker(Protocol):
         ...
 
     def close(self, *, complete: bool) -> None:
-        """Passes on what it still holds, and whether the run has ended or was broken off."""
+        """Sends what it still holds, and whether the run is complete or was interrupted."""
         ...
 
 
 def trackers(folder: RunFolder, manifest: RunManifest) -> list[Tracker]:
-    """Those that a run's settings name.
+    """The trackers that a run's settings name, and TensorBoard.
 
     Raises:
         InputError: one is not installed, or its server does not answer.
     """
-    asked = manifest.settings.tracking
-    found: list[Tracker] = []
-    if asked.mlflow:
-        found.append(MLflow(asked.mlflow, manifest))
-    if asked.wandb:
-        found.append(WandB(asked.wandb, folder.path, manifest))
-    if asked.tensorboard:
-        found.append(TensorBoard(folder.path / "tensorboard", manifest))
-    return found
+    settings = manifest.settings.tracking
+    chosen: list[Tracker] = []
+    if settings.mlflow:
+        chosen.append(MLflow(settings.mlflow, manifest))
+    if settings.wandb:
+        chosen.append(WandB(settings.wandb, folder.path, manifest))
+    return [*chosen, TensorBoard(folder.path / "tensorboard", manifest)]
 
 
 def scalars(line: ProgressLine) -> Iterator[tuple[str, float]]:
@@ -85,8 +83,8 @@ class TensorBoard:
     TensorBoard installed.
 
     Args:
-        folder: of the files.
-        manifest: of the run; lines later than its last checkpoint are to come again.
+        folder: where the files are written.
+        manifest: the run's; lines later than its last checkpoint come again.
     """
 
     def __init__(self, folder: Path, manifest: RunManifest) -> None:
@@ -112,8 +110,8 @@ class MLflow:
     """A run of MLflow's with the same name.
 
     Args:
-        uri: of the tracking server, or ``sqlite:///FILE``.
-        manifest: of the run.
+        uri: address of the tracking server, or ``sqlite:///FILE``.
+        manifest: the run's.
     """
 
     def __init__(self, uri: str, manifest: RunManifest) -> None:
@@ -171,9 +169,9 @@ class WandB:
     """A run of Weights & Biases' with the same name; ``WANDB_MODE=offline`` writes files only.
 
     Args:
-        project: to put it in.
-        folder: of the run; its files are kept there.
-        manifest: of the run.
+        project: project to put it in.
+        folder: the run's; Weights & Biases keeps its files there.
+        manifest: the run's.
     """
 
     def __init__(self, project: str, folder: Path, manifest: RunManifest) -> None:

@@ -13,16 +13,10 @@ from typing import Any
 
 import torch
 
-from envs import InputError, Scenario
+from envs import InputError
 from envs.files import replacing
-from rayapp import config
-from rayapp.lab.baselines.selection import bandit_trainee
-from rayapp.lab.baselines.supervised import SupervisedTrainee
-from rayapp.rl.config import KnowledgeConfig
-from rayapp.rl.networks import NetworkSpec
 from rayapp.rl.summary import IterationSummary
-from rayapp.runs.folder import ProgressLine, RunFolder, RunManifest, shared_name
-from rayapp.runs.learners import learner_config
+from rayapp.runs.folder import ProgressLine, RunFolder, RunManifest
 from rayapp.runs.mirrors import Mirror
 from rayapp.runs.tracking import Tracker, trackers
 from rayapp.runs.trainee import Trainee
@@ -34,10 +28,10 @@ Listener = Callable[[ProgressLine, int], None]
 def train(folder: RunFolder, on_iteration: Listener | None = None) -> RunManifest:
     """Trains a begun run to its end, from its last checkpoint on.
 
-    Ray must be running, but for systems that do without (:data:`rayapp.config.WITHOUT_RAY`).
+    Ray must be running if the run's algorithm keeps a graph.
 
     Args:
-        folder: of a run that :func:`rayapp.runs.folder.begin` began.
+        folder: a run that :func:`rayapp.runs.folder.begin` began.
         on_iteration: called after each iteration.
 
     Returns:
@@ -52,12 +46,12 @@ def train(folder: RunFolder, on_iteration: Listener | None = None) -> RunManifes
     # The networks are so small that a second thread costs more than it brings.
     torch.set_num_threads(1)
     with contextlib.ExitStack() as stack:
-        told = trackers(folder, manifest)
-        for tracker in told:
+        tracking = trackers(folder, manifest)
+        for tracker in tracking:
             stack.callback(_close, tracker, manifest)
-        trainee = build_trainee(manifest, folder)
+        trainee = manifest.settings.algorithm.trainee(manifest, folder)
         stack.callback(trainee.stop)
-        _Session(folder, manifest, trainee, told).run(manifest.total, on_iteration)
+        _Session(folder, manifest, trainee, tracking).run(manifest.total, on_iteration)
     if mirror := Mirror.of(folder.path):
         mirror.push()
     return manifest
@@ -65,107 +59,6 @@ def train(folder: RunFolder, on_iteration: Listener | None = None) -> RunManifes
 
 def _close(tracker: Tracker, manifest: RunManifest) -> None:
     tracker.close(complete=manifest.state == "complete")
-
-
-def build_trainee(manifest: RunManifest, folder: RunFolder) -> Trainee:
-    """The system that a run trains, at its beginning."""
-    if manifest.settings.algo == "dl":
-        return _supervised(manifest, folder.scenario())
-    if manifest.settings.algo in config.BANDITS:
-        return bandit_trainee(manifest.settings, folder.scenario())
-    algorithm: Trainee = algorithm_config(manifest, folder).build_algo()
-    return algorithm
-
-
-def _supervised(manifest: RunManifest, scenario: Scenario) -> SupervisedTrainee:
-    settings, catalogue = manifest.settings, scenario.catalogue
-    network = settings.network
-    spec = NetworkSpec(
-        signatures=len(scenario.signatures),
-        classes=len(catalogue.classes),
-        actions=len(catalogue.actions),
-        augmented=False,
-        encoder=network.encoder,
-        embedding_dim=network.embedding_dim,
-        hidden=network.hidden,
-    )
-    return SupervisedTrainee(
-        scenario.flow_set("train", matching=settings.matching),
-        spec,
-        scenario.fingerprint,
-        epoch_flows=len(scenario.train[0]),
-        total=manifest.total,
-        batch_flows=settings.supervised.batch_flows,
-        learning_rate=settings.supervised.learning_rate,
-        prior=config.beta_prior(settings.prior),
-        seed=settings.seed,
-    )
-
-
-def algorithm_config(manifest: RunManifest, folder: RunFolder) -> KnowledgeConfig:
-    """RLlib's configuration for a run.
-
-    Raises:
-        InputError: a file of lessons cannot be read.
-    """
-    graph = manifest.settings.graph
-    # A run that is resumed was taught at its beginning.
-    lessons = () if manifest.flows else graph.read_lessons(folder.scenario().catalogue)
-    return infused_config(manifest.settings, folder.scenario_folder).knowledge(
-        run_name=manifest.name,
-        graph_folder=folder.graph_folder,
-        shared_graph=shared_name(graph.shared) if graph.shared else None,
-        graph_resource=graph.resource,
-        lessons=lessons,
-    )
-
-
-def infused_config(settings: config.TrainingSettings, scenario: Path) -> KnowledgeConfig:
-    """RLlib's configuration by settings alone: without a run's name, graph and lessons."""
-    kl, advice = settings.kl, settings.advice
-    algorithm: KnowledgeConfig = (
-        learner_config(settings)
-        .scenario(
-            scenario,
-            encoder=settings.network.encoder,
-            hidden=settings.network.hidden,
-            embedding_dim=settings.network.embedding_dim,
-            infuse=settings.algo in config.INFUSED,
-            matching=settings.matching,
-        )
-        .knowledge(
-            half_life=settings.graph.half_life,
-            total_env_steps=settings.total_flows(0),
-            prior=config.beta_prior(settings.prior),
-            advisor=advice.spec(),
-            advice_wait=advice.wait or advice.advisor == "graph-reader",
-            advice_max_age=advice.max_age,
-            advisor_need=advice.need(),
-            advisor_limits=advice.limits(),
-            kl_direction=kl.direction,
-            kl_schedule=kl.schedule_of_lambda(),
-            reference=kl.reference_of_advice(),
-            reference_flows=_reference_flows(settings),
-            cloning_steps=settings.cloning.steps if settings.algo == "ppo-kg-pt" else 0,
-            class_balance=settings.learning.class_balance,
-            class_weight_limit=settings.learning.class_weight_limit,
-        )
-        .online(
-            feedback_delay=settings.online.delay,
-            drift=settings.online.drift.drift(),
-        )
-        .env_runners(num_env_runners=settings.runners)
-        .fault_tolerance(restart_failed_env_runners=True)
-        .debugging(seed=settings.seed, log_level="ERROR")
-    )
-    return algorithm
-
-
-def _reference_flows(settings: config.TrainingSettings) -> int:
-    total = settings.total_flows(0)
-    if settings.algo == "ppo-kg-pt":
-        return min(settings.cloning.flows, total)
-    return total if settings.algo == "llm-kg" else 0
 
 
 class StopRequest:
@@ -198,17 +91,17 @@ class StopRequest:
 
 
 class _Session:
-    """One process's share of a run."""
+    """What one process trains of a run, from a checkpoint on."""
 
     def __init__(
         self,
         folder: RunFolder,
         manifest: RunManifest,
         trainee: Trainee,
-        told: Sequence[Tracker] = (),
+        tracking: Sequence[Tracker],
     ) -> None:
         self._folder, self._manifest, self._trainee = folder, manifest, trainee
-        self._told = told
+        self._tracking = tracking
         self._mirror = Mirror.of(folder.path)
         if manifest.flows:
             checkpoint = folder.checkpoint(manifest.flows)
@@ -260,7 +153,7 @@ class _Session:
             learner=summary.results,
         )
         self._folder.append_progress(line)
-        for tracker in self._told:
+        for tracker in self._tracking:
             tracker.log(line)
         return line
 

@@ -1,1 +1,1 @@
-"""Contextual bandits without a network: what a flow stream teaches by counting alone."""
+"""Baselines that policies are compared with: supervised learning and two contextual bandits."""

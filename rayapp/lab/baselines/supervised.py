@@ -32,13 +32,13 @@ class SupervisedTrainee:
     Args:
         flows: the training flows.
         spec: of the network; not augmented, since there is no advice.
-        fingerprint: of the scenario.
+        fingerprint: fingerprint of the scenario.
         epoch_flows: flows that count as one epoch.
         total: flows to train on, over all epochs.
-        batch_flows: flows per gradient step.
-        learning_rate: of Adam.
-        prior: of the signatures' confidence.
-        seed: of the network's initialisation.
+        batch_flows: flows that a gradient step stands for.
+        learning_rate: step size of the optimiser Adam.
+        prior: Beta prior of the signatures' confidence.
+        seed: seed of the network's first weights.
     """
 
     def __init__(

@@ -18,11 +18,21 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from envs import BetaPrior, Counters, FlowSet, InteractionTable, ThreatMitigationVectorEnv
+from envs import (
+    BetaPrior,
+    Counters,
+    FlowSet,
+    InteractionTable,
+    Scenario,
+    ThreatMitigationVectorEnv,
+)
 from envs.score import score
+from rayapp import config
+from rayapp.lab.baselines.learning import BanditLearning
 from rayapp.rl.saved_policy import TablePolicy
 from rayapp.rl.stepping import Slice, action_noise
 from rayapp.rl.summary import IterationSummary
+from rayapp.runs.folder import RunManifest
 
 _STATE = "state.safetensors"
 _LEARNER = "learner."
@@ -84,10 +94,6 @@ class Bandit(Protocol):
         """Goes back to a :meth:`state`."""
         ...
 
-    def close(self) -> None:
-        """Frees what it holds."""
-        ...
-
 
 class BanditTrainee:
     """Trains a :class:`Bandit`; see :class:`rayapp.runs.trainee.Trainee`.
@@ -122,6 +128,22 @@ class BanditTrainee:
         self._total, self._iteration, self._update = total, flows_per_iteration, flows_per_update
         self._seed = seed
         self._environments: dict[int, ThreatMitigationVectorEnv] = {}
+
+    @classmethod
+    def of_run(cls, bandit: Bandit, manifest: RunManifest, scenario: Scenario) -> BanditTrainee:
+        """The trainee of a run by its settings, whose ``learning`` is a :class:`BanditLearning`."""
+        settings = manifest.settings
+        own = BanditLearning.model_validate(settings.learning)
+        return cls(
+            bandit,
+            scenario.flow_set("train", matching=settings.matching),
+            scenario.fingerprint,
+            total=manifest.total,
+            flows_per_iteration=own.flows_per_iteration,
+            flows_per_update=own.flows_per_update,
+            prior=config.beta_prior(settings.prior),
+            seed=settings.seed,
+        )
 
     def train(self) -> None:
         """One iteration, or what is left of the training."""
@@ -202,5 +224,4 @@ class BanditTrainee:
         )
 
     def stop(self) -> None:
-        """Frees the bandit."""
-        self._bandit.close()
+        """Holds nothing that needs freeing."""

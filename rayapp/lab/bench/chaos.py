@@ -51,7 +51,7 @@ FLOWS = 16_384
 
 SETTINGS = (
     *("--algo", "ppo-kg", "--advisor", "embedded", "--runners", str(NODES)),
-    *("--set", f"ppo.flows_per_iteration={FLOWS}", "--set", "checkpoint_seconds=5"),
+    *("--set", f"learning.flows_per_iteration={FLOWS}", "--set", "checkpoint_seconds=5"),
 )
 
 PAUSE = (1.0, 8.0)

@@ -18,7 +18,6 @@ from envs import Scenario
 from envs.datasets.synthetic import generator as synthetic
 from envs.score import evaluate
 from rayapp import config
-from rayapp.config import Algo
 from rayapp.lab.decisions import Decider
 from rayapp.lab.reproduction.costs import Costs, measure, network_of
 from rayapp.runs import training
@@ -78,7 +77,7 @@ def measure_decisions(
     return DecisionSpeed(costs, BATCH, batched, flows, loading, scoring, flows / scoring)
 
 
-def _trained(scenario: Scenario, folder: Path, algo: Algo) -> RunFolder:
+def _trained(scenario: Scenario, folder: Path, algo: str) -> RunFolder:
     run = RunFolder(folder)
     settings = config.TrainingSettings(
         algo=algo, flows=FLOWS, advice=config.AdviceSettings(advisor="embedded")

@@ -6,13 +6,12 @@ open and the value chosen. kirl settings are the defaults of ``kirl train``.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rayapp import config
-from rayapp.config import INFUSED, TrainingSettings
+from rayapp import algorithms, config
+from rayapp.config import TrainingSettings
 from rayapp.lab.reproduction import paper
 
 Label = Literal["paper", "kirl"]
@@ -27,17 +26,16 @@ PAPER: tuple[str, ...] = (
     "kl.direction=policy_to_reference",
     "kl.reference=hard",
     "kl.schedule=linear",
-    "ppo.class_balance=0.0",
-    "ppo.flows_per_iteration=4096",
-    "ppo.epochs=10",
-    "ppo.learning_rate=3.0e-4",
-    "ppo.clip=0.2",
-    "ppo.value_coefficient=0.5",
-    "ppo.gradient_clip=0.5",
+    "learning.class_balance=0.0",
+    "learning.flows_per_iteration=4096",
+    "learning.epochs=10",
+    "learning.learning_rate=3.0e-4",
+    "learning.clip=0.2",
+    "learning.value_coefficient=0.5",
+    "learning.gradient_clip=0.5",
     f"cloning.epochs={paper.CLONING_EPOCHS}",
-    "supervised.learning_rate=3.0e-4",
 )
-"""As ``--set`` takes them, on top of the defaults."""
+"""As ``--set`` takes them, on top of the defaults; each system takes those that it has."""
 
 OPEN_CHOICES: tuple[tuple[str, str], ...] = (
     ("flows per update", "4,096; the paper speaks of a fixed number of flows per cycle"),
@@ -67,20 +65,17 @@ OPEN_CHOICES: tuple[tuple[str, str], ...] = (
 )
 """What the paper leaves open, and what is taken."""
 
-OTHERS = ("dqn", "dqn-kg", "appo", "appo-kg", "linucb", "thompson", "thompson on signatures")
-"""Systems beyond the paper's; ``vw`` joins them where Vowpal Wabbit is installed."""
+OTHERS = ("dqn", "dqn-kg", "linucb", "thompson", "thompson on signatures")
+"""Systems beyond the paper's."""
 
 _VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "thompson on signatures": ("thompson", ("bandit.posterior=class",))
+    "thompson on signatures": ("thompson", ("learning.posterior=class",))
 }
 """Systems that are an algorithm with a setting of their own, by name."""
 
-FLOW_BY_FLOW = 1_000_000
-"""Flows at most for Vowpal Wabbit, which takes one at a time and has settled by then."""
-
 ABLATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("flows met as fitted, no cross-fitting", ("matching=fitted",)),
-    ("all flows count alike", ("ppo.class_balance=0.0",)),
+    ("all flows count alike", ("learning.class_balance=0.0",)),
     ("KL(policy to reference), eq. 5", ("kl.direction=policy_to_reference",)),
     ("lambda stays 1", ("kl.schedule=constant",)),
     ("no KL term, advice in the state alone", ("kl.start=0.0",)),
@@ -180,6 +175,12 @@ FULL = Scale()
 QUICK = Scale(most=600_000, figure_3=200_000, supervised=5, least=600_000)
 
 
+def fitting(assignments: Sequence[str], algo: str) -> list[str]:
+    """Those assignments whose setting an algorithm has."""
+    known = config.known(algorithms.find(algo))
+    return [one for one in assignments if one.partition("=")[0] in known]
+
+
 def plan(
     labels: Sequence[Label],
     *,
@@ -231,11 +232,10 @@ class _Maker:
         changes: Sequence[str] = (),
         flows: int | None = None,
     ) -> Trial:
-        assignments = list(PAPER) if label == "paper" else []
-        if algo in INFUSED:
-            assignments += self.advisor
+        assignments = fitting(PAPER, algo) if label == "paper" else []
+        assignments += fitting(self.advisor, algo)
         length = flows or self._flows(algo, label)
-        if algo == "ppo-kg-pt":
+        if algorithms.find(algo).advisor_acts == "first":
             # A short training leaves cloning no more than its first half.
             assignments.append(f"cloning.flows={min(262_144, length // 2)}")
         options: dict[str, Any] = {
@@ -248,8 +248,7 @@ class _Maker:
     def _flows(self, algo: str, label: Label) -> int:
         if algo == "dl":
             return self.scale.supervised * self.training_flows
-        most = FLOW_BY_FLOW if algo == "vw" else None
-        return min(self.scale.flows(self.training_flows, label), most or sys.maxsize)
+        return self.scale.flows(self.training_flows, label)
 
     def other(self, name: str) -> Trial:
         """A system beyond the paper's, in kirl settings."""

@@ -208,7 +208,7 @@ def _result(one: Placed, scenario: Scenario, bound: Score) -> TrialResult:
     lines = tuple(one.folder.progress())
     # Before cloning, the advisor acts; what it earns says nothing of the policy.
     settings = one.trial.settings
-    cloned = settings.cloning.flows if settings.algo == "ppo-kg-pt" else 0
+    cloned = settings.cloning.flows if settings.algorithm.advisor_acts == "first" else 0
     return TrialResult(
         seed=one.trial.settings.seed,
         scenario=scenario.fingerprint,

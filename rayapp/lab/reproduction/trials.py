@@ -17,7 +17,6 @@ from llm_actor import actor as advisor_actor
 from llm_actor.actor import RemoteAdvisor
 from llm_actor.selection import AdvisorSpec
 from rayapp.cluster import capacity
-from rayapp.config import INFUSED
 from rayapp.lab.reproduction.plan import Trial
 from rayapp.rl import sharing
 from rayapp.runs.folder import RunFolder, begin
@@ -120,7 +119,7 @@ def _ended(reference: Any, one: Placed) -> None:  # noqa: ANN401
 @contextlib.contextmanager
 def _models(placed: Sequence[Placed]) -> Iterator[Models]:
     """Actors of all language models that trials ask, for as long as they train."""
-    asked = [one.trial.settings.advice for one in placed if one.trial.settings.algo in INFUSED]
+    asked = [one.trial.settings.advice for one in placed if one.trial.settings.algorithm.advised]
     started: dict[AdvisorSpec, RemoteAdvisor] = {}
     try:
         for advice in asked:

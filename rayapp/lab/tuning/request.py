@@ -10,16 +10,14 @@ from typing import Any
 
 from envs import InputError, Scenario
 from envs.files import check_writable, write_json
-from rayapp.config import INFUSED, TrainingSettings, flat
+from rayapp import algorithms
+from rayapp.config import TrainingSettings, flat
 from rayapp.lab.tuning import space
 from rayapp.lab.tuning.outcome import Metric
 from rayapp.lab.tuning.space import Point, Search, Space
 
 FORMAT = 1
 MANIFEST = "tuning.json"
-
-WITH_LAMBDA = INFUSED - {"llm-kg"}
-"""What has a KL term to be scheduled."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +66,11 @@ class Request:
 
     def check(self) -> None:
         """Raises :class:`InputError` for what cannot be searched."""
-        if self.settings.algo not in WITH_LAMBDA:
+        if not self.settings.algorithm.has_lambda:
+            known = [name for name, one in algorithms.BUILT_IN.items() if one.has_lambda]
             raise InputError(
                 f"{self.settings.algo} has no KL term, and no lambda to schedule",
-                expected=f"one of {', '.join(sorted(WITH_LAMBDA))}",
+                expected=f"one of {', '.join(known)}",
             )
         if self.settings.graph.shared:
             raise InputError("trials share no graph", mend="Leave graph.shared out")

@@ -162,7 +162,7 @@ def usual_space(search: Search, settings: TrainingSettings) -> Space:
         "kl.reference": Range(("hard", "soft")),
         # Tells among soft ones.
         "kl.temperature": Range(low=0.3, high=2.0, log=True),
-        f"{settings.learning_group}.learning_rate": Range(low=1e-3, high=1e-2, log=True),
+        "learning.learning_rate": Range(low=1e-3, high=1e-2, log=True),
     }
 
 

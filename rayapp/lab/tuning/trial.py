@@ -16,7 +16,7 @@ from rayapp.config import TrainingSettings
 from rayapp.lab.tuning.space import Point, with_point
 from rayapp.rl.saved_policy import Policy
 from rayapp.rl.sharing import Shared, offered
-from rayapp.runs.training import infused_config
+from rayapp.runs.rllib import rllib_config
 
 POINT = "point"
 """Where a trial's configuration holds its :data:`Point`."""
@@ -62,7 +62,7 @@ class TuningTrial(tune.Trainable):
         self._total = settings.total_flows(0)
         shared = self._task.shared
         with offered(shared):
-            configured = infused_config(settings, shared.scenario.path).knowledge(
+            configured = rllib_config(settings, shared.scenario.path).knowledge(
                 run_name=f"{self._task.name}:{self.trial_id}",
                 graph_folder=Path(self.logdir) / f"graph-{self.trial_id}",
                 lessons=self._task.lessons,

@@ -134,7 +134,7 @@ def test_the_documented_cloud_job_trains_though_nothing_but_the_head_is_there(
 ) -> None:
     cluster, env = autoscaled
     words = ("--scenario", str(scenario.path), "--out", str(tmp_path / "run"), "--runners", "2")
-    small = ("--flows", "4000", "--set", "ppo.flows_per_iteration=400")
+    small = ("--flows", "4000", "--set", "learning.flows_per_iteration=400")
 
     done = subprocess.run(
         [sys.executable, "-m", "rayapp", "train", *words, *small, "--address", cluster.gcs],

@@ -19,7 +19,7 @@ from tests.rayapp.cluster.test_jobs import SUBMIT, train
 
 FLOWS = 400_000
 SETTINGS = ("--flows", str(FLOWS), "--runners", "1", "--set", "checkpoint_seconds=0.5")
-SMALL = ("--set", "ppo.flows_per_iteration=1000", "--set", "ppo.epochs=1")
+SMALL = ("--set", "learning.flows_per_iteration=1000", "--set", "learning.epochs=1")
 
 
 def lose(head: LocalCluster) -> None:

@@ -45,7 +45,7 @@ def test_a_job_is_followed_and_leaves_a_run_that_can_be_evaluated(
     local_cluster: LocalCluster, scenario: Scenario, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    small = ("--set", "ppo.flows_per_iteration=2000", "--set", "network.hidden=[16]")
+    small = ("--set", "learning.flows_per_iteration=2000", "--set", "network.hidden=[16]")
 
     submitted = local_cluster.ray(
         *(*SUBMIT, "--submission-id", "followed"),
@@ -78,7 +78,7 @@ def test_a_stopped_job_leaves_a_run_that_goes_on(
 ) -> None:
     out, jobs = tmp_path / "run", client(local_cluster)
     # No checkpoint comes by itself: the one that is left was written when the job was stopped.
-    rare = ("--set", "checkpoint_seconds=100000", "--set", "ppo.flows_per_iteration=1000")
+    rare = ("--set", "checkpoint_seconds=100000", "--set", "learning.flows_per_iteration=1000")
     command = train(scenario.path, out, "--flows", "600000", *rare)
     begun = local_cluster.ray(*SUBMIT, "--no-wait", "--submission-id", "stopped", *command)
     begun.communicate()
@@ -121,7 +121,7 @@ def test_a_sweep_is_a_job_and_leaves_what_it_found(
     out = tmp_path / "sweep"
     words = ("tune", "--scenario", str(scenario.path), "--out", str(out), "--search", "grid")
     small = ("--over", "kl.start=[0.5]", "--flows", "1600", "--full")
-    few = ("--set", "ppo.flows_per_iteration=100", "--set", "ppo.epochs=1")
+    few = ("--set", "learning.flows_per_iteration=100", "--set", "learning.epochs=1")
 
     submitted = local_cluster.ray(
         *(*SUBMIT, "--submission-id", "sweep", "--", "python", "-m", "rayapp"),

@@ -58,7 +58,7 @@ def test_a_local_run_listens_on_the_loopback_interface_alone(
         [
             *(sys.executable, "-m", "rayapp", "train", "--scenario", str(scenario.path)),
             *("--flows", "100000000", "--runners", "1", "--out", str(tmp_path / "run")),
-            *("--set", "ppo.flows_per_iteration=1000"),
+            *("--set", "learning.flows_per_iteration=1000"),
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

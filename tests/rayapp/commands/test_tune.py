@@ -14,7 +14,7 @@ from rayapp import config
 
 SMALL = (
     *("--flows", "1600", "--trials", "3", "--parallel", "2"),
-    *("--set", "ppo.flows_per_iteration=100", "--set", "ppo.epochs=2"),
+    *("--set", "learning.flows_per_iteration=100", "--set", "learning.epochs=2"),
 )
 
 
@@ -54,7 +54,7 @@ def test_a_sweep_from_the_command_line_and_its_settings_in_kirl_train(
 ) -> None:
     out = tmp_path / "out"
     space = tmp_path / "space.yaml"
-    space.write_text("kl:\n  start: 0.1..3 log\nppo.epochs: 1..4\n")
+    space.write_text("kl:\n  start: 0.1..3 log\nlearning.epochs: 1..4\n")
 
     result = kirl_tune(
         scenario.path, out, *SMALL, "--space", str(space), "--search", "random", "--json"

@@ -10,16 +10,16 @@ from envs import InputError, InteractionTable, Scenario
 from envs.score import CorrectAction, Score, Scorecard
 from kg_actor import GraphSpec, Keyed, MergeKey
 from kg_actor.store import GraphStore
-from rayapp.config import Algo, TrainingSettings
+from rayapp.config import TrainingSettings
 from rayapp.lab.page import write_page
 from rayapp.runs.folder import ProgressLine, RunFolder, RunManifest
 
-SETTINGS = TrainingSettings.model_validate({"flows": 2_000_000, "seed": 7, "ppo": {"epochs": 4}})
+SETTINGS = {"flows": 2_000_000, "seed": 7, "learning": {"epochs": 4}}
 
 
-def make_run(path: Path, scenario: Scenario, algo: Algo) -> RunFolder:
+def make_run(path: Path, scenario: Scenario, algo: str) -> RunFolder:
     folder = RunFolder(path)
-    settings = SETTINGS.model_copy(update={"algo": algo})
+    settings = TrainingSettings.model_validate({"algo": algo, **SETTINGS})
     scenario.copy_to(folder.scenario_folder)
     folder.write(
         RunManifest(
@@ -165,7 +165,7 @@ def test_commands_are_those_of_the_runs(page: str) -> None:
     assert "kirl prepare --synthetic 300 --seed 0 --out scenario" in said
     assert (
         "kirl train --scenario scenario --algo ppo-kg --flows 2000000 --seed 7 "
-        "--set ppo.epochs=4 --out ppo-kg"
+        "--set learning.epochs=4 --out ppo-kg"
     ) in said
     assert "kirl evaluate --run ppo" in said
 

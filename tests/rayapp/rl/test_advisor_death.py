@@ -68,7 +68,7 @@ def test_no_flow_is_lost_or_counted_twice_when_the_model_dies_in_mid_batch(
     """Training waits for all advice, so each death is in the middle of an iteration."""
     folder = RunFolder(tmp_path / "run")
     given = ["advice.advisor=embedded", "advice.wait=true", "advice.token_budget=128"]
-    given += ["ppo.flows_per_iteration=600", "network.hidden=[16]"]
+    given += ["learning.flows_per_iteration=600", "network.hidden=[16]"]
     begin(folder, config.load(None, given, {"flows": FLOWS, "seed": 3}), scenario)
     hand = Hand(ray_local, folder.progress_file, times=3)
     hand.start()

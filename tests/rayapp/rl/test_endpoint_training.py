@@ -33,7 +33,7 @@ def test_a_dead_endpoint_shows_in_every_line_and_so_does_its_return(
     advice |= {"retries": "0", "concurrency": "1", "circuit_failures": "2"}
     advice["circuit_cooldown"] = str(COOLDOWN)
     given = [f"advice.{name}={value}" for name, value in advice.items()]
-    given += ["ppo.flows_per_iteration=600", "network.hidden=[16]", "tracking.tensorboard=false"]
+    given += ["learning.flows_per_iteration=600", "network.hidden=[16]"]
     folder = RunFolder(tmp_path / "run")
     begin(folder, config.load(None, given, {"flows": 3_600}), scenario)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from envs import InputError, Scenario
-from rayapp.config import Algo, TrainingSettings
+from rayapp.config import TrainingSettings
 from rayapp.runs.folder import ProgressLine, RunFolder, RunManifest, begin
 
 
@@ -58,7 +58,9 @@ def test_a_folder_that_is_no_run_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 99}, "run format 99"),
+        ({"format": 99}, "run format 99.*Expected format 3.*Train the run again"),
+        ({"format": 2, "settings": {"algo": "appo"}}, "run format 2.*Train the run again"),
+        ({"settings": {"algo": "ppo", "learning": {"temperature": 1}}}, "learning.temperature"),
         ({"state": "paused"}, "state"),
         ({"settings": {"algo": "sac"}}, "algo"),
         ({"surprise": 1}, "surprise"),
@@ -133,8 +135,7 @@ def test_two_processes_do_not_train_one_run(folder: RunFolder) -> None:
 
 
 def test_supervised_runs_have_results_without_a_graph(scenario: Scenario, tmp_path: Path) -> None:
-    algos: tuple[Algo, ...] = ("dl", "ppo")
-    for algo in algos:
+    for algo in ("dl", "ppo"):
         folder = RunFolder(tmp_path / algo)
         begin(folder, TrainingSettings(algo=algo, passes=1), scenario)
         assert not folder.has_results()
@@ -143,7 +144,9 @@ def test_supervised_runs_have_results_without_a_graph(scenario: Scenario, tmp_pa
 
 
 def test_a_run_whose_graph_is_in_shards_is_refused_by_name(folder: RunFolder) -> None:
+    """Earlier versions of kirl could cut a graph into shards."""
     told = json.loads(folder.manifest_file.read_text())
+    told["format"] = 2
     told["settings"]["graph"]["shards"] = 2
     folder.manifest_file.write_text(json.dumps(told))
 

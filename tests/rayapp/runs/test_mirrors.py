@@ -27,8 +27,8 @@ from rayapp.runs.folder import RunFolder
 from rayapp.runs.mirrors import Mirror, claim, mirrored, shown
 
 PPO = (
-    *("--flows", "12000", "--seed", "5", "--set", "ppo.flows_per_iteration=500"),
-    *("--set", "ppo.epochs=2", "--set", "network.hidden=[16]"),
+    *("--flows", "12000", "--seed", "5", "--set", "learning.flows_per_iteration=500"),
+    *("--set", "learning.epochs=2", "--set", "network.hidden=[16]"),
 )
 
 
@@ -240,7 +240,7 @@ def test_a_scenario_in_a_bucket_is_replaced_only_if_wished(stored: Remote) -> No
 def test_a_run_that_lost_its_machine_goes_on_from_the_bucket_to_the_same_end(
     remote: Remote, stored: Remote, tmp_path: Path, settings: tuple[str, ...]
 ) -> None:
-    out, graph = remote.at("out"), "ppo.epochs=2" in settings
+    out, graph = remote.at("out"), "learning.epochs=2" in settings
     train = ("train", *settings, "--set", "checkpoint_seconds=0.1", "--out")
     remotely = (*train, out.uri, "--scenario", stored.uri)
     killed_once_mirrored(remotely, out, 1)

@@ -17,7 +17,11 @@ from rayapp.runs.folder import RunFolder, RunManifest, begin
 from rayapp.runs.tracking import scalars
 from rayapp.runs.training import train
 
-BANDIT = ("ppo.flows_per_iteration=100", "bandit.flows_per_update=50", "checkpoint_seconds=0.001")
+BANDIT = (
+    "learning.flows_per_iteration=100",
+    "learning.flows_per_update=50",
+    "checkpoint_seconds=0.001",
+)
 """LinUCB trains without Ray, in no time; the lines that it logs are like any other's."""
 
 
@@ -95,14 +99,6 @@ def test_a_resumed_run_takes_back_what_no_checkpoint_holds(
     assert steps == [100, 200, 200, 300, 400]
 
 
-def test_tensorboard_can_be_left_out(scenario: Scenario, tmp_path: Path) -> None:
-    folder = begun(scenario, tmp_path / "run", "tracking.tensorboard=false")
-
-    train(folder)
-
-    assert not (tmp_path / "run" / "tensorboard").exists()
-
-
 @pytest.mark.parametrize("package", ["mlflow", "wandb"])
 def test_a_tracker_that_is_not_installed_is_named(
     scenario: Scenario, tmp_path: Path, package: str, monkeypatch: pytest.MonkeyPatch
@@ -158,7 +154,7 @@ def test_wandb_writes_its_files_offline(
 def test_where_curves_go_is_no_other_run(scenario: Scenario, tmp_path: Path) -> None:
     folder = begun(scenario, tmp_path / "run")
     settings = config.load(
-        None, (*BANDIT, "tracking.tensorboard=false"), {"algo": "linucb", "flows": 400}
+        None, (*BANDIT, "tracking.mlflow=sqlite:///elsewhere.db"), {"algo": "linucb", "flows": 400}
     )
 
     assert isinstance(begin(folder, settings, scenario), RunManifest)

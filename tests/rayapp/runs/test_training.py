@@ -23,7 +23,7 @@ from rayapp.runs.training import train
 # So many epochs that a fast machine, too, can be stopped between two checkpoints.
 SETTINGS = (
     *("--flows", "12000", "--seed", "5"),
-    *("--set", "ppo.flows_per_iteration=500", "--set", "ppo.epochs=80"),
+    *("--set", "learning.flows_per_iteration=500", "--set", "learning.epochs=80"),
     *("--set", "network.hidden=[16]", "--set", "checkpoint_seconds=0.2"),
 )
 

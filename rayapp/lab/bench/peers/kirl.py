@@ -13,7 +13,6 @@ import time
 from envs import Scenario
 from rayapp import config
 from rayapp.commands import console
-from rayapp.config import Algo
 from rayapp.lab.bench.peers.contender import LEARNING_RATE, Clock, Stretch, Work
 
 SETTINGS = ({"flows_per_iteration": 65_536, "epochs": 8},)
@@ -31,16 +30,15 @@ class Kirl:
         algo: ``ppo-kg`` or ``ppo``.
     """
 
-    def __init__(self, work: Work, algo: Algo) -> None:
+    def __init__(self, work: Work, algo: str) -> None:
         self._session = console.ray_session()
         self._session.__enter__()
         # RLlib takes seconds to import.
         from rayapp.runs.folder import RunFolder, begin
 
-        settings = config.TrainingSettings(
-            algo=algo,
-            flows=work.flows,
-            ppo=config.PPOSettings.model_validate({"learning_rate": LEARNING_RATE, **work.setting}),
+        learning = {"learning_rate": LEARNING_RATE, **work.setting}
+        settings = config.TrainingSettings.model_validate(
+            {"algo": algo, "flows": work.flows, "learning": learning}
         )
         self.folder = RunFolder(work.folder / "run")
         begin(self.folder, settings, Scenario.load(work.scenario))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,27 +14,36 @@ import pytest
 from envs import FlowSet, Scenario
 from envs.score import evaluate
 from rayapp import config
-from rayapp.lab.baselines.selection import bandit_trainee
 from rayapp.lab.baselines.trainee import BanditTrainee
-from rayapp.runs.folder import RunFolder
+from rayapp.runs.folder import RunFolder, begin
 
 SYSTEMS = (
     ("linucb",),
     ("thompson",),
-    ("thompson", "bandit.posterior=class"),
-    ("vw",),
+    ("thompson", "learning.posterior=class"),
 )
 # A last iteration, and a last update in each, that are shorter than the others.
-SIZES = ("ppo.flows_per_iteration=700", "bandit.flows_per_update=64")
+SIZES = ("learning.flows_per_iteration=700", "learning.flows_per_update=64")
 FLOWS = 15_000
 
 
-def make(scenario: Scenario, system: tuple[str, ...], seed: int = 3) -> BanditTrainee:
-    algo, *sets = system
-    if algo == "vw":
-        pytest.importorskip("vowpalwabbit")
-    options = {"algo": algo, "flows": FLOWS, "seed": seed}
-    return bandit_trainee(config.load(None, [*SIZES, *sets], options), scenario)
+Make = Callable[..., BanditTrainee]
+
+
+@pytest.fixture
+def make(scenario: Scenario, tmp_path: Path) -> Make:
+    """Begins a run in a folder of its own, and makes its trainee."""
+
+    def begun(system: tuple[str, ...], seed: int = 3) -> BanditTrainee:
+        algo, *sets = system
+        options = {"algo": algo, "flows": FLOWS, "seed": seed}
+        settings = config.load(None, [*SIZES, *sets], options)
+        folder = RunFolder(tmp_path / f"run-{len(list(tmp_path.iterdir()))}")
+        trainee = settings.algorithm.trainee(begin(folder, settings, scenario), folder)
+        assert isinstance(trainee, BanditTrainee)
+        return trainee
+
+    return begun
 
 
 def finish(trainee: BanditTrainee) -> BanditTrainee:
@@ -47,8 +57,10 @@ def met(scenario: Scenario) -> FlowSet:
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_it_learns_to_near_the_bound(scenario: Scenario, system: tuple[str, ...]) -> None:
-    trainee = finish(make(scenario, system))
+def test_it_learns_to_near_the_bound(
+    make: Make, scenario: Scenario, system: tuple[str, ...]
+) -> None:
+    trainee = finish(make(system))
 
     flows = met(scenario)
     card = evaluate(trainee.saved_policy().actions(flows.contexts), flows)
@@ -59,8 +71,8 @@ def test_it_learns_to_near_the_bound(scenario: Scenario, system: tuple[str, ...]
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_the_same_seed_gives_the_same_policy(scenario: Scenario, system: tuple[str, ...]) -> None:
-    one, same, other = (finish(make(scenario, system, seed)) for seed in (3, 3, 4))
+def test_the_same_seed_gives_the_same_policy(make: Make, system: tuple[str, ...]) -> None:
+    one, same, other = (finish(make(system, seed)) for seed in (3, 3, 4))
 
     assert np.array_equal(one.saved_policy().table, same.saved_policy().table)
     assert one.summary == same.summary
@@ -69,9 +81,9 @@ def test_the_same_seed_gives_the_same_policy(scenario: Scenario, system: tuple[s
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_resumed_training_ends_as_an_uninterrupted_one(
-    scenario: Scenario, system: tuple[str, ...], tmp_path: Path
+    make: Make, system: tuple[str, ...], tmp_path: Path
 ) -> None:
-    whole, first, second = (make(scenario, system) for _ in range(3))
+    whole, first, second = (make(system) for _ in range(3))
     for _ in range(3):
         first.train()
     first.save_to_path(str(tmp_path / "checkpoint"))
@@ -91,8 +103,8 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(
         assert np.array_equal(ours[name].numpy(), value.numpy())
 
 
-def test_the_counters_count_every_flow(scenario: Scenario) -> None:
-    trainee = finish(make(scenario, ("linucb",)))
+def test_the_counters_count_every_flow(make: Make, scenario: Scenario) -> None:
+    trainee = finish(make(("linucb",)))
 
     flows = met(scenario)
     signature = flows.signature
@@ -114,7 +126,7 @@ def kirl(*words: str) -> subprocess.CompletedProcess[str]:
 def test_the_command_trains_and_evaluates_one(scenario: Scenario, tmp_path: Path) -> None:
     out = tmp_path / "run"
     words = ("train", "--scenario", str(scenario.path), "--out", str(out), "--algo", "linucb")
-    words += ("--flows", "20000", "--set", "bandit.flows_per_update=100", "--json")
+    words += ("--flows", "20000", "--set", "learning.flows_per_update=100", "--json")
 
     trained = kirl(*words)
 

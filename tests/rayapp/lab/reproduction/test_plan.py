@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
-from rayapp import config
-from rayapp.config import TrainingSettings, flat
+from rayapp import algorithms, config
+from rayapp.config import TrainingSettings
 from rayapp.lab.reproduction import paper
 from rayapp.lab.reproduction.plan import (
     ABLATIONS,
     CHANGES,
-    FLOW_BY_FLOW,
     FULL,
     MECHANISMS,
     OTHERS,
@@ -69,10 +68,10 @@ def test_paper_settings_are_the_papers() -> None:
 
 
 def test_every_setting_of_the_paper_exists() -> None:
-    known = flat(TrainingSettings().model_dump())
+    known = config.known(algorithms.find("ppo-kg-pt"))
 
-    assert {assignment.split("=")[0] for assignment in PAPER} <= known.keys()
-    assert config.load(None, PAPER, {}).ppo.flows_per_iteration == 4096
+    assert {assignment.split("=")[0] for assignment in PAPER} <= known
+    assert config.load(None, PAPER, {"algo": "ppo-kg-pt"}).learning.flows_per_iteration == 4096
 
 
 def test_every_change_changes_something() -> None:
@@ -100,17 +99,10 @@ def test_others_are_run_in_kirl_settings() -> None:
     assert [t.label for t in trials if t.part == "others"] == ["kirl"]
 
 
-def test_what_learns_flow_by_flow_gets_fewer_of_them() -> None:
-    trials = plan(("kirl",), seeds=1, training_flows=FLOWS, others=("vw", "linucb"))
-
-    assert of(trials, "kirl", "others", "vw").settings.flows == FLOW_BY_FLOW
-    assert of(trials, "kirl", "others", "linucb").settings.flows == FULL.flows(FLOWS, "kirl")
-
-
 def test_thompson_sampling_is_tried_with_both_posteriors() -> None:
     trials = plan(("kirl",), seeds=1, training_flows=FLOWS, others=OTHERS)
 
-    found = {t.name: t.settings.bandit.posterior for t in trials if t.settings.algo == "thompson"}
+    found = {t.name: t.settings.learning.posterior for t in trials if t.settings.algo == "thompson"}
     assert found == {"thompson": "reward", "thompson on signatures": "class"}
 
 

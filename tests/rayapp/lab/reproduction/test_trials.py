@@ -19,18 +19,18 @@ from rayapp.lab.reproduction.results import BOUNDS, gather
 from rayapp.runs.folder import RunFolder
 from rayapp.runs.training import train
 
-FAST = ("ppo.flows_per_iteration=400", "checkpoint_seconds=0.001")
+FAST = ("learning.flows_per_iteration=400", "checkpoint_seconds=0.001")
 SMALL = (*FAST, "advice.advisor=graph-reader")
 
 
-def tiny(name: config.Algo, flows: int = 1_200) -> Trial:
+def tiny(name: str, flows: int = 1_200) -> Trial:
     settings = config.load(None, SMALL, {"algo": name, "flows": flows, "seed": 0})
     return Trial("kirl", "main", name, settings)
 
 
 def endless() -> Trial:
     """A training that ends by interruption alone, and then writes its only checkpoint."""
-    rare = ("ppo.flows_per_iteration=400", "checkpoint_seconds=100000")
+    rare = ("learning.flows_per_iteration=400", "checkpoint_seconds=100000")
     settings = config.load(None, rare, {"algo": "ppo", "flows": 100_000_000})
     return Trial("kirl", "main", "ppo", settings)
 

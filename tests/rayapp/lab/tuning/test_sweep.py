@@ -18,7 +18,7 @@ from rayapp.lab.tuning.request import Request
 from rayapp.lab.tuning.space import read_space
 from rayapp.runs.folder import RunFolder
 
-SMALL = ("ppo.flows_per_iteration=300", "ppo.epochs=2", "network.hidden=[16]")
+SMALL = ("learning.flows_per_iteration=300", "learning.epochs=2", "network.hidden=[16]")
 FLOWS = 4_800
 
 
@@ -69,14 +69,14 @@ def test_an_interrupted_sweep_goes_on_and_leaves_settings_that_train_takes(
 def test_a_learning_rate_that_learns_nothing_is_stopped_after_a_quarter(
     ray_local: ModuleType, scenario: Scenario, tmp_path: Path
 ) -> None:
-    request = small(["ppo.learning_rate=[1.0e-9]"], "grid", parallel=1)
+    request = small(["learning.learning_rate=[1.0e-9]"], "grid", parallel=1)
 
     tried = sweep.run(sweep.Prepared.of(scenario, request), tmp_path, request)
 
     # The settings as given were through before, and spared anyway.
     given, bad = sorted(tried, key=lambda one: len(one.point))
     assert (given.point, given.state, given.flows) == ({}, "complete", FLOWS)
-    assert bad.point == {"ppo.learning_rate": 1e-9}
+    assert bad.point == {"learning.learning_rate": 1e-9}
     assert (bad.state, bad.flows) == ("stopped early", FLOWS // 4)
     assert [flows for flows, _ in bad.history] == [300, 600, 900, 1200]
     assert bad.average_reward < dict(given.history)[FLOWS // 4]
@@ -89,7 +89,7 @@ def test_a_model_searches_the_ranges_and_the_best_complete_trial_leads(
     over = [
         "kl.start=0.1..3 log",
         "kl.schedule=[constant, linear]",
-        "ppo.learning_rate=1e-6..1e-2 log",
+        "learning.learning_rate=1e-6..1e-2 log",
     ]
     request = small(over, "model", 5, parallel=1)
 
