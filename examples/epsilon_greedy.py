@@ -52,4 +52,6 @@ def trainee(manifest: RunManifest, folder: RunFolder) -> BanditTrainee:
     return BanditTrainee.of_run(EpsilonGreedy(rewards, own.epsilon), manifest, scenario)
 
 
-ENTRY = Algorithm("epsilon-greedy", "Plays the best action but for a few flows.", Learning, trainee)
+ENTRY = Algorithm(
+    "epsilon-greedy", "Plays the best action but for a few flows.", Learning, trainee=trainee
+)

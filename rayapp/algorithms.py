@@ -38,10 +38,11 @@ class Algorithm:
         name: as ``--algo`` takes it.
         about: one sentence for people who choose.
         learning: model of its own settings, the group ``learning``.
-        trainee: makes the trainee of a run, at the run's beginning. It should import what is
-            heavy (torch, Ray) when it is called.
         uses: the other groups of settings that it has a use for. What has ``graph`` keeps a
             knowledge graph and needs Ray; what has ``advice`` asks an advisor.
+        trainee: makes the trainee of a run, at the run's beginning. It should import what is
+            heavy (torch, Ray) when it is called. ``None`` for RLlib's algorithms, which
+            :mod:`rayapp.runs.rllib` makes.
         passes: passes over the training flows if the user names no number of flows.
         advisor_acts: on which flows the advisor acts instead of the policy: ``never``, ``first``
             (on ``cloning.flows``, from which the policy is then cloned) or ``always``.
@@ -50,8 +51,8 @@ class Algorithm:
     name: str
     about: str
     learning: type[Learning]
-    trainee: Callable[[RunManifest, RunFolder], Trainee]
     uses: frozenset[str] = frozenset({"prior"})
+    trainee: Callable[[RunManifest, RunFolder], Trainee] | None = None
     passes: float = 5.0
     advisor_acts: Literal["never", "first", "always"] = "never"
 
@@ -71,12 +72,6 @@ class Algorithm:
         return "kl" in self.uses and self.advisor_acts != "always"
 
 
-def _on_rllib(manifest: RunManifest, folder: RunFolder) -> Trainee:
-    from rayapp.runs import rllib
-
-    return rllib.trainee(manifest, folder)
-
-
 _PLAIN = frozenset({"network", "prior", "online", "graph"})
 _ADVISED = _PLAIN | {"kl", "advice"}
 
@@ -87,21 +82,18 @@ BUILT_IN = {
             "ppo",
             "Learns by proximal policy optimisation, without advice.",
             PPOLearning,
-            _on_rllib,
             _PLAIN,
         ),
         Algorithm(
             "ppo-kg",
             "Adds advice from the knowledge graph to PPO's state, and a KL term to its loss.",
             PPOLearning,
-            _on_rllib,
             _ADVISED,
         ),
         Algorithm(
             "ppo-kg-pt",
             "Clones the advisor's policy first, then learns as ppo-kg does.",
             PPOLearning,
-            _on_rllib,
             _ADVISED | {"cloning"},
             advisor_acts="first",
         ),
@@ -109,7 +101,6 @@ BUILT_IN = {
             "llm-kg",
             "Lets the advisor act alone on what the graph has gathered; no policy learns.",
             RLlibLearning,
-            _on_rllib,
             _ADVISED - {"network"},
             advisor_acts="always",
         ),
@@ -117,14 +108,12 @@ BUILT_IN = {
             "dqn",
             "Learns every action's reward by deep Q-learning, without advice.",
             DQNLearning,
-            _on_rllib,
             _PLAIN,
         ),
         Algorithm(
             "dqn-kg",
             "Adds advice from the knowledge graph to DQN's state, and a KL term to its loss.",
             DQNLearning,
-            _on_rllib,
             _ADVISED,
         ),
     )

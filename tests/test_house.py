@@ -15,6 +15,9 @@ PACKAGES = ("envs", "kg_actor", "llm_actor", "rayapp")
 
 LAYERS: Mapping[str, int] = {
     "config": 0,
+    "algorithms": 0,
+    "learning": 0,
+    "settings_input": 0,
     "rl": 0,
     "runs": 1,
     "preparation": 1,
@@ -22,6 +25,8 @@ LAYERS: Mapping[str, int] = {
     "lab": 2,
     "commands": 3,
     "__main__": 4,
+    # The package's own face, from which users import Run.
+    "": 4,
 }
 """Parts of rayapp; each may import those of its own height and below."""
 

@@ -16,6 +16,7 @@ import torch
 from envs import InputError
 from envs.files import replacing
 from rayapp.rl.summary import IterationSummary
+from rayapp.runs import rllib
 from rayapp.runs.folder import ProgressLine, RunFolder, RunManifest
 from rayapp.runs.mirrors import Mirror
 from rayapp.runs.tracking import Tracker, trackers
@@ -49,7 +50,7 @@ def train(folder: RunFolder, on_iteration: Listener | None = None) -> RunManifes
         tracking = trackers(folder, manifest)
         for tracker in tracking:
             stack.callback(_close, tracker, manifest)
-        trainee = manifest.settings.algorithm.trainee(manifest, folder)
+        trainee = (manifest.settings.algorithm.trainee or rllib.trainee)(manifest, folder)
         stack.callback(trainee.stop)
         _Session(folder, manifest, trainee, tracking).run(manifest.total, on_iteration)
     if mirror := Mirror.of(folder.path):

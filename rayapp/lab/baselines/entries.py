@@ -77,19 +77,19 @@ DL = Algorithm(
     "dl",
     "Trains the policy network as a classifier of best actions, as the paper's DL does.",
     SupervisedLearning,
-    _supervised,
     uses=frozenset({"network", "prior"}),
+    trainee=_supervised,
     passes=100.0,
 )
 LINUCB = Algorithm(
     "linucb",
     "Plays the action with the highest upper bound on its reward, a linear contextual bandit.",
     LinUCBLearning,
-    _linucb,
+    trainee=_linucb,
 )
 THOMPSON = Algorithm(
     "thompson",
     "Draws rewards from their posterior and plays the action that the draw likes best.",
     ThompsonLearning,
-    _thompson,
+    trainee=_thompson,
 )
