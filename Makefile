@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo test chaos guard check clean
+.PHONY: help setup demo test chaos guard check docs clean
 help:            ## what can be made
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -35,5 +35,8 @@ check: $(READY)  ## lint, types, tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-clean:           ## remove .venv, caches and demo output
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+docs: $(READY)   ## build the documentation site into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+clean:           ## remove .venv, caches, site and demo output
+	rm -rf $(VENV) demo site .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
