@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -73,15 +74,17 @@ def demo(
 
 
 def _explorer(out: Path) -> Path:
-    from kg_actor.interactive import write_page
+    from kg_actor.draw import draw
 
-    found = graphs.find(str(out / ALGORITHMS[-1]))
-    return write_page(
+    run = out / ALGORITHMS[-1]
+    found = graphs.find(str(run))
+    return draw(
         found.graph,
         out / "graph.html",
-        rules=found.rules,
-        title="What the agent knows",
         note=found.note,
+        title="What the agent knows",
+        rules=found.rules,
+        command=shlex.join(["kirl", "graph", "show", str(run)]),
     )
 
 
