@@ -11,7 +11,7 @@ from pathlib import Path
 from envs import InputError
 from envs.files import replacing
 from kg_actor.drawing.files import save_figure
-from kg_actor.drawing.picture import picture
+from kg_actor.drawing.picture import Picture
 from kg_actor.drawing.selection import sketch
 from kg_actor.graph import KnowledgeGraph
 from kg_actor.interactive import page
@@ -55,7 +55,7 @@ def draw(
     part = sketch(graph, signature=signature, traffic=traffic)
     if ending != ".html":
         caption = f"{note or ''} {part.caption}".strip()
-        return save_figure(picture(part, caption).figure, path)
+        return save_figure(Picture(part, caption).figure, path)
     text = page(graph, part, note=note, title=title, rules=rules, command=command)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -70,9 +70,7 @@
   graph.addEventListener("pointermove", (event) => {
     if (event.buttons === 1 && event.pointerType === "mouse") graph.scrollBy(-event.movementX, -event.movementY);
   });
-  const keys = {
-    "+": closer, "=": closer, "-": farther, 0: fit, Enter: press, " ": press, Escape: () => choose(null),
-  };
+  const keys = { "+": closer, "-": farther, 0: fit, Enter: press, " ": press, Escape: () => choose(null) };
   graph.addEventListener("keydown", (event) => {
     if (!Object.hasOwn(keys, event.key) || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();

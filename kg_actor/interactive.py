@@ -20,7 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from envs.errors import printable
 from kg_actor.drawing.files import inline_svg
-from kg_actor.drawing.picture import KIND_NAMES, Picture, picture
+from kg_actor.drawing.picture import KIND_NAMES, Picture
 from kg_actor.drawing.selection import Sketch
 from kg_actor.drawing.style import percent, signed
 from kg_actor.expected import Expected
@@ -33,7 +33,7 @@ _ATTACK_ID = re.compile(r"[A-Z]{1,4}\d{4}(\.\d{3})?")
 
 def page(graph: KnowledgeGraph, part: Sketch, **about: Any) -> str:  # noqa: ANN401
     """The page's HTML, with ``about`` as :func:`kg_actor.draw.draw` takes it."""
-    catalogue, answers, drawn = graph.catalogue, Answers(graph), picture(part)
+    catalogue, answers, drawn = graph.catalogue, Answers(graph), Picture(part)
     # What is drawn comes first, most telling first.
     signatures = dict.fromkeys([*part.signatures, *range(len(graph.predicted))])
     types = [answers.around_type(name) for name in catalogue.class_names]

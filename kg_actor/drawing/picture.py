@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -39,9 +38,8 @@ _FADED = 0.38
 _DPI, _FONT, _KEY_HEIGHT, _LINE_HEIGHT, _SHARES = 100, 8.5, 108, 17, 3
 
 
-@dataclass
 class Picture:
-    """A sketch as a figure, 960 pixels wide.
+    """A sketch and its key as a figure, 960 pixels wide, with a caption below if one is given.
 
     Attributes:
         figure: its artists go by the ids in ``titles``.
@@ -51,51 +49,36 @@ class Picture:
             (``n0-n1-label``) is, in words.
     """
 
-    figure: Figure
-    ids: dict[str, str]
-    titles: dict[str, str] = field(default_factory=dict)
-
-
-def picture(part: Sketch, caption: str = "") -> Picture:
-    """Draws a sketch and its key, with a caption below if one is given."""
-    place, lines = places(part), textwrap.wrap(caption, 140)
-    high = 2 * (max(y for _, y in place.values()) + SIZE[TYPE][1] / 2 + 16)
-    below = _KEY_HEIGHT + _LINE_HEIGHT * len(lines)
-    figure = Figure(figsize=(WIDTH / _DPI, (high + below) / _DPI), dpi=_DPI)
-    FigureCanvasAgg(figure)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(-WIDTH / 2, WIDTH / 2), ylim=(-high / 2 - below, high / 2))
-    axes.axis("off")
-    result = Picture(figure, {name: f"n{i}" for i, name in enumerate(part.view)})
-    _Pen(axes, part, place, result).draw()
-    _draw_key(axes, part, -high / 2)
-    for i, line in enumerate(lines):
-        at = (-WIDTH / 2 + 24, -high / 2 - _KEY_HEIGHT - _LINE_HEIGHT * (i - 0.3))
-        _write(axes, at, line, ha="left")
-    return result
-
-
-class _Pen:
-    """Draws nodes, edges and their labels, and notes what they are in words."""
-
-    def __init__(self, axes: Axes, part: Sketch, place: dict[str, Point], result: Picture) -> None:
-        self._axes, self._part, self._place, self._result = axes, part, place, result
+    def __init__(self, part: Sketch, caption: str = "") -> None:
+        self.ids = {name: f"n{i}" for i, name in enumerate(part.view)}
+        self.titles: dict[str, str] = {}
+        self._part, self._place, self._taken = part, places(part), list[Bbox]()
         self._share = Normalize(*part.rewards, clip=True)
-        self._taken: list[Bbox] = []
+        lines = textwrap.wrap(caption, 140)
+        low = min(y for _, y in self._place.values()) - SIZE[TYPE][1] / 2 - 16
+        below = _KEY_HEIGHT + _LINE_HEIGHT * len(lines)
+        self.figure = Figure(figsize=(WIDTH / _DPI, (below - 2 * low) / _DPI), dpi=_DPI)
+        FigureCanvasAgg(self.figure)
+        self._axes = self.figure.add_axes((0, 0, 1, 1))
+        self._axes.set(xlim=(-WIDTH / 2, WIDTH / 2), ylim=(low - below, -low))
+        self._axes.axis("off")
+        self._draw()
+        _draw_key(self._axes, part, low)
+        for i, line in enumerate(lines):
+            at = (24 - WIDTH / 2, low - _KEY_HEIGHT - _LINE_HEIGHT * (i - 0.3))
+            _write(self._axes, at, line, ha="left")
 
-    def draw(self) -> None:
+    def _draw(self) -> None:
         view = self._part.view
         for name, data in view.nodes(data=True):
             self._node(name, data["kind"], data["label"])
         # Tall labels have the fewest places to go, so they choose first.
-        distance = {ends: math.dist(*self._ends(*ends)) for ends in confusions_of(view)}
-        bulge = 0.0
-        for (source, target), edges in sorted(
-            confusions_of(view).items(), key=lambda item: distance[item[0]]
-        ):
+        met, bulge = confusions_of(view), 0.0
+        for source, target in sorted(met, key=lambda ends: math.dist(*self._ends(*ends))):
             # Arcs on the left of the types, longer ones outside of shorter ones.
-            bulge = min(max(bulge + 14, 26 + 0.1 * distance[source, target]), 160)
-            self._confused(source, target, edges, bulge)
+            long = math.dist(*self._ends(source, target))
+            bulge = min(max(bulge + 14, 26 + 0.1 * long), 160)
+            self._confused(source, target, met[source, target], bulge)
         for source, target, data in edges_of(view, PREDICTS):
             label = f"B {data['confidence']:.3f}"
             said = f"confidence {data['confidence']:.4f}, {data['seen']:,} flows"
@@ -105,7 +88,7 @@ class _Pen:
             self._earned(source, target, data)
 
     def _node(self, name: str, kind: str, label: str) -> None:
-        gid, faded = self._result.ids[name], name in self._part.refuted
+        gid, faded = self.ids[name], name in self._part.refuted
         letters, lines = _LETTERS[kind]
         font = 7.5 if kind == TYPE and len(label) >= letters else _FONT
         look = {"facecolor": _FILL[kind], "edgecolor": _LINE[kind], "linewidth": 1.4}
@@ -120,7 +103,7 @@ class _Pen:
             zorder=5,
             bbox={"boxstyle": _outline(kind, font), "alpha": _FADED if faded else None} | look,
         )
-        self._result.titles[gid] = f"{KIND_NAMES[kind]} {label}"
+        self.titles[gid] = f"{KIND_NAMES[kind]} {label}"
         self._taken.append(_box(self._place[name], SIZE[kind]))
 
     def _confused(
@@ -190,9 +173,9 @@ class _Pen:
     ) -> None:
         """Draws an arrow, and its label at the spot where it covers the least of the others."""
         nodes = [self._part.view.nodes[name] for name in (source, target)]
-        gid = f"{self._result.ids[source]}-{self._result.ids[target]}"
+        gid = f"{self.ids[source]}-{self.ids[target]}"
         title = f"{nodes[0]['label']} → {nodes[1]['label']}: {said}"
-        self._result.titles |= {gid: title, f"{gid}-label": title}
+        self.titles |= {gid: title, f"{gid}-label": title}
         # Lines end at the outline of their nodes.
         shrink = [0 if n["kind"] == ACTION else SIZE[n["kind"]][0] / 2 * 72 / _DPI for n in nodes]
         arrow: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 11, "zorder": 2, **look}

@@ -20,9 +20,8 @@ from kg_actor.graph import KnowledgeGraph
 from kg_actor.neighbourhood import neighbourhood
 from kg_actor.view import ACTION, CONFUSED, EARNED, SIGNATURE, to_networkx
 
-_SIGNATURES = 12
-_ACTIONS, _ACTIONS_BESIDE = 3, 2
-"""Actions drawn of each type of a whole graph, and of types beside the one asked about."""
+_SIGNATURES, _ACTIONS = 12, 2
+"""How many signatures are drawn, and actions of each type that is not asked about."""
 
 _ORDER = (
     "first those on which acting on the detected type is not the best by the records (most flows "
@@ -79,7 +78,17 @@ def sketch(
         return _around_signature(graph, signature)
     if traffic is not None:
         return _around_type(graph, traffic)
-    return _whole(graph)
+    table, view = _salient(graph, Expected(graph)), to_networkx(graph)
+    chosen = table.index[:_SIGNATURES].tolist()
+    left_out = set(nodes_of(view, SIGNATURE)) - {f"signature:{i}" for i in chosen}
+    view.remove_nodes_from(left_out)
+    view.remove_edges_from([edge for edge in view.edges(keys=True) if edge[2] in left_out])
+    caption = (
+        f"Drawn: {len(chosen):,} of {len(table):,} signatures{f', {_ORDER}' if left_out else ''}; "
+        f"and of each type its best actions, {_ACTIONS} at most. Acting on the detected type is "
+        f"not the best on {np.count_nonzero(table.stake):,} of {len(table):,} signatures."
+    )
+    return _trimmed(graph, view, chosen, caption)
 
 
 def nodes_of(view: View[str], kind: str) -> list[str]:
@@ -113,20 +122,6 @@ def _salient(graph: KnowledgeGraph, expected: Expected) -> pd.DataFrame:
     table["turn"] = table.groupby("predicted").cumcount().where(table.wrong == 0, 0)
     down = [False, False, True, False]
     return table.sort_values(["stake", "wrong", "turn", "seen"], ascending=down, kind="stable")
-
-
-def _whole(graph: KnowledgeGraph) -> Sketch:
-    table, view = _salient(graph, Expected(graph)), to_networkx(graph)
-    chosen = table.index[:_SIGNATURES].tolist()
-    left_out = set(nodes_of(view, SIGNATURE)) - {f"signature:{i}" for i in chosen}
-    view.remove_nodes_from(left_out)
-    view.remove_edges_from([edge for edge in view.edges(keys=True) if edge[2] in left_out])
-    caption = (
-        f"Drawn: {len(chosen):,} of {len(table):,} signatures{f', {_ORDER}' if left_out else ''}; "
-        f"and of each type its best actions, {_ACTIONS} at most. Acting on the detected type is "
-        f"not the best on {np.count_nonzero(table.stake):,} of {len(table):,} signatures."
-    )
-    return _trimmed(graph, view, chosen, caption)
 
 
 def _around_type(graph: KnowledgeGraph, traffic: str) -> Sketch:
@@ -185,13 +180,12 @@ def _trimmed(
     **about: Any,  # noqa: ANN401 (the other attributes of Sketch)
 ) -> Sketch:
     """A sketch without actions beyond a type's best few, or of a negative record."""
-    centre = about.get("centre")
     rank: Counter[str] = Counter()
     for source, target, data in edges_of(view, EARNED):
         # The view has a type's actions best first, and networkx keeps that order.
         rank[source] += 1
-        late = rank[source] > (_ACTIONS_BESIDE if centre else _ACTIONS)
-        if source != centre and (late or (rank[source] > 1 and data["mean_reward"] <= 0)):
+        late = rank[source] > (_ACTIONS if data["mean_reward"] > 0 else 1)
+        if late and source != about.get("centre"):
             view.remove_edge(source, target)
     view.remove_nodes_from([name for name in nodes_of(view, ACTION) if not view.degree(name)])
     bounds = graph.catalogue.lowest_reward, graph.catalogue.highest_reward

@@ -22,7 +22,7 @@ from envs.files import replacing
 from envs.score import Score, Scorecard
 from kg_actor import KnowledgeGraph, to_networkx
 from kg_actor.drawing.files import inline_svg
-from kg_actor.drawing.picture import picture
+from kg_actor.drawing.picture import Picture
 from kg_actor.drawing.selection import sketch
 from kg_actor.view import ACTION, CONFUSED, EARNED, PREDICTS, SIGNATURE, TYPE
 from rayapp.config import INFUSED, TrainingSettings, flat
@@ -287,7 +287,7 @@ def _graph(folders: dict[str, RunFolder], manifests: dict[str, RunManifest]) -> 
     graph = folders[names[-1]].graph()
     part = sketch(graph)
     svg = inline_svg(
-        picture(part).figure, "graph", f"Knowledge graph of {names[-1]}. {part.caption}"
+        Picture(part).figure, "graph", f"Knowledge graph of {names[-1]}. {part.caption}"
     )
     return (
         f"<section><h2>What {escape(names[-1])} knows: its knowledge graph</h2>"

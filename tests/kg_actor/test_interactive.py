@@ -126,12 +126,12 @@ def test_a_signatures_record_tells_its_rule_counters_and_confusions(tmp_path: Pa
 
     assert dict(zip(record[2:14:2], record[3:14:2], strict=True)) == {
         "Predicts": "Benign",
-        "Rule": RULES[0],
         "Best action": "96 % of its flows were Benign: No Action, the best action for Benign, is "
         "expected to earn +4.64 per flow, no other more.",  # (1060 - 40) * 5 / 1100
         "N, flows matched": "1,100",
         "C, of them right": "1,060",
         "B, confidence": "0.9628",  # 1061 / 1102
+        "Rule": RULES[0],
     }
     place = record.index("What its flows really were")
     assert record[place + 5 : place + 9] == ["DDoS", "40", "3.6 %", "Filter Network Traffic"]
