@@ -41,14 +41,10 @@ def page(graph: KnowledgeGraph, part: Sketch, **about: Any) -> str:  # noqa: ANN
     for known in types:
         for record in known.actions:
             earned[record.action].append((known.traffic, record))
-    ids = drawn.ids.copy()
-    for kind, names in (
-        (SIGNATURE, signatures),
-        (TYPE, catalogue.class_names),
-        (ACTION, catalogue.action_names),
-    ):
-        for name in names:
-            ids.setdefault(f"{kind}:{name}", f"n{len(ids)}")
+    names = [f"{SIGNATURE}:{i}" for i in signatures]
+    names += [f"{TYPE}:{name}" for name in catalogue.class_names]
+    names += [f"{ACTION}:{name}" for name in catalogue.action_names]
+    ids = {name: f"n{i}" for i, name in enumerate(dict.fromkeys([*drawn.ids, *names]))}
     script = _asset("interactive.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment = Environment(

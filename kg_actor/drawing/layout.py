@@ -35,11 +35,15 @@ def _columns(part: Sketch) -> dict[str, list[str]]:
     types, actions = nodes_of(part.view, TYPE), nodes_of(part.view, ACTION)
     earned = [(source, target) for source, target, _ in edges_of(part.view, EARNED)]
     if part.centre is None:
-        # Connected nodes stand close to each other, so that their edges cross little.
-        near = nx.Graph([*earned, *confusions_of(part.view)])
-        near.add_nodes_from(types)
-        order = {name: i for i, name in enumerate(nx.spectral_ordering(near, seed=0))}
-        types, actions = (sorted(names, key=order.__getitem__) for names in (types, actions))
+        # Connected nodes stand close to each other, so that their edges cross little. Numbers,
+        # unlike names, have the same order in every process.
+        number = {name: i for i, name in enumerate([*types, *actions])}
+        near = nx.Graph((number[a], number[b]) for a, b in [*earned, *confusions_of(part.view)])
+        near.add_nodes_from(number.values())
+        order = nx.spectral_ordering(near, seed=0)
+        types, actions = (
+            sorted(names, key=lambda name: order.index(number[name])) for names in (types, actions)
+        )
     else:
         # The type asked about is in the middle; its actions stand in order of mean reward.
         others = [name for name in types if name != part.centre]

@@ -54,7 +54,7 @@ class Picture:
         self.titles: dict[str, str] = {}
         self._part, self._place, self._taken = part, places(part), list[Bbox]()
         self._share = Normalize(*part.rewards, clip=True)
-        lines = textwrap.wrap(caption, 140)
+        lines = textwrap.wrap(printable(caption), 140)
         low = min(y for _, y in self._place.values()) - SIZE[TYPE][1] / 2 - 16
         below = _KEY_HEIGHT + _LINE_HEIGHT * len(lines)
         self.figure = Figure(figsize=(WIDTH / _DPI, (below - 2 * low) / _DPI), dpi=_DPI)

@@ -43,7 +43,8 @@ class Sketch:
         centre: node of the traffic type in the middle; ``None`` for a part of the whole graph.
         refuted: nodes of the actions that the filter of section III-C leaves out for the
             signature asked about.
-        expected: by an action's node, the reward expected per flow of that signature.
+        expected: by an action's node, the reward expected per flow of that signature, if it
+            has matched any.
     """
 
     view: View[str]
@@ -69,8 +70,8 @@ def sketch(
         traffic: name of the type, in place of a signature.
 
     Raises:
-        InputError: both are given, there is no such signature or type, or nothing is known of
-            the type.
+        InputError: both are given, there is no such signature or type, or nothing is known yet
+            of the type or in all.
     """
     if signature is not None and traffic is not None:
         raise InputError("a signature and a traffic type are both given", mend="Leave one out")
@@ -79,6 +80,8 @@ def sketch(
     if traffic is not None:
         return _around_type(graph, traffic)
     table, view = _salient(graph, Expected(graph)), to_networkx(graph)
+    if not view:
+        raise InputError("the graph is empty", expected="a graph that has seen a flow or a lesson")
     chosen = table.index[:_SIGNATURES].tolist()
     left_out = set(nodes_of(view, SIGNATURE)) - {f"signature:{i}" for i in chosen}
     view.remove_nodes_from(left_out)
@@ -168,7 +171,7 @@ def _around_signature(graph: KnowledgeGraph, signature: int) -> Sketch:
         caption,
         centre=f"type:{known.predicted}",
         refuted=refuted,
-        expected=dict(zip(nodes, expected.reward[signature].tolist(), strict=True)),
+        expected=dict(zip(nodes, expected.reward[signature], strict=True)) if known.seen else {},
     )
 
 

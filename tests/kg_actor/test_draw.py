@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 from dataclasses import replace
@@ -15,6 +18,7 @@ from envs import PAPER, Catalogue, InputError, InteractionTable
 from kg_actor import KnowledgeGraph, MergeKey
 from kg_actor.draw import draw
 from kg_actor.drawing.files import inline_svg
+from kg_actor.drawing.layout import places
 from kg_actor.drawing.picture import Picture
 from kg_actor.drawing.selection import Sketch, sketch
 from kg_actor.drawing.style import INK
@@ -366,6 +370,15 @@ def test_draw_writes_a_picture_by_suffix_the_same_for_the_same_graph(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["graph.PNG", "graph.svg"]
 
 
+def test_the_layout_does_not_depend_on_the_hashes_of_names() -> None:
+    code = "from tests.kg_actor.test_draw import *; print(places(sketch(confused_with_all(None))))"
+    here = f"{places(sketch(confused_with_all(None)))}\n"
+
+    for seed in ("1", "2"):
+        env = os.environ | {"PYTHONHASHSEED": seed}
+        assert subprocess.check_output([sys.executable, "-c", code], env=env, text=True) == here
+
+
 def test_what_cannot_be_drawn_is_refused_before_anything_is_written(
     small: KnowledgeGraph, tmp_path: Path
 ) -> None:
@@ -379,6 +392,8 @@ def test_what_cannot_be_drawn_is_refused_before_anything_is_written(
     ):
         with pytest.raises(InputError, match=complaint):
             draw(small, tmp_path / name, **wish)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="the graph is empty"):
+        draw(KnowledgeGraph(small.predicted, PAPER), tmp_path / "a.svg")
     with pytest.raises(ValueError, match="5 signatures need as many rules, not 1"):
         draw(small, tmp_path / "a.html", rules=["any flow"])
     assert not list(tmp_path.iterdir())
