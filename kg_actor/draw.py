@@ -1,128 +1,62 @@
-"""The knowledge graph as a picture, in the manner of the paper's Fig. 2.
+"""Draws the knowledge graph, as a picture or as a page to explore.
 
-A whole graph is drawn on rings, as far as it can be read; what is connected to one
-signature or one traffic type is drawn in columns, with all of the type's actions. This
-needs matplotlib, so ``kg_actor`` itself does not import it.
+This needs matplotlib, so ``kg_actor`` itself does not import it.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-
-from matplotlib.figure import Figure
 
 from envs import InputError
 from envs.files import replacing
-from kg_actor.drawing.picture import inline_svg, picture, saved
-from kg_actor.drawing.selection import Sketch, View, around, salient, sketch
-from kg_actor.drawing.style import INK, PAPER
+from kg_actor.drawing.files import save_figure
+from kg_actor.drawing.picture import Picture
+from kg_actor.drawing.selection import sketch
 from kg_actor.graph import KnowledgeGraph
-
-__all__ = [
-    "INK",
-    "PAPER",
-    "Sketch",
-    "around",
-    "draw",
-    "draw_neighbourhood",
-    "figure",
-    "inline_svg",
-    "picture",
-    "salient",
-    "save_figure",
-    "sketch",
-]
+from kg_actor.interactive import page
 
 
 def draw(
     graph: KnowledgeGraph,
     path: Path,
     *,
-    signatures: int = 12,
-    actions: int = 3,
-    note: str | None = None,
-) -> Path:
-    """Draws a graph, with its caption, to a file.
-
-    Args:
-        graph: the graph.
-        path: ends in ``.svg`` or ``.png`` (1,100 pixels wide, twice that in dots).
-        signatures: how many of the most telling signatures to draw.
-        actions: how many actions per type to draw.
-        note: a remark before the caption, such as that the flows were synthetic.
-
-    Raises:
-        InputError: another suffix, or the file cannot be written.
-    """
-    kind_of(path)
-    return _write(sketch(graph, signatures, actions), path, note)
-
-
-def draw_neighbourhood(
-    graph: KnowledgeGraph,
-    path: Path,
-    *,
     signature: int | None = None,
     traffic: str | None = None,
-    signatures: int = 8,
     note: str | None = None,
+    title: str = "Knowledge graph",
+    rules: Sequence[str] | None = None,
+    command: str = "kirl graph show SOURCE",
 ) -> Path:
-    """Draws what is connected to one signature or one traffic type (paper, Fig. 2).
-
-    All actions of the type in the middle are drawn; those that the filter of section III-C
-    leaves out for the signature are faded. Edges that were taught are dotted, and the key names
-    their sources.
+    """Draws a graph to a file and returns its path; the same graph gives the same file.
 
     Args:
         graph: the graph.
-        path: ends in ``.svg`` or ``.png`` (1,100 pixels wide, twice that in dots).
-        signature: id of the signature.
-        traffic: name of the type, in place of a signature.
-        signatures: how many of a type's most telling signatures to draw.
-        note: a remark before the caption, such as that the flows were synthetic.
+        path: a page (``.html``) or a picture (``.svg``, or ``.png`` with 200 dots per inch).
+        signature: draw what is connected to the signature of this id. With neither this nor a
+            type, the part of the whole graph that tells most is drawn.
+        traffic: draw what is connected to the traffic type of this name.
+        note: a remark such as that the flows were synthetic.
+        title: of a page.
+        rules: for a page, the readable condition of every signature, by id.
+        command: for a page, the command that draws this graph; the page shows it, with
+            options, for nodes that are not drawn.
 
     Raises:
-        InputError: another suffix, no such signature or type, nothing known of the type, or
-            the file cannot be written.
-        ValueError: signature and type are both given, or none.
+        InputError: another ending, no such signature or type, both of them, nothing known of
+            the type, or the file cannot be written.
+        ValueError: not one rule per signature.
     """
-    kind_of(path)
-    part = around(graph, signature=signature, traffic=traffic, signatures=signatures)
-    return _write(part, path, note)
-
-
-def figure(view: View[str], caption: str | None = None) -> Figure:
-    """The picture of a view on rings, 1,100 pixels wide.
-
-    Args:
-        view: nodes and edges as :func:`kg_actor.to_networkx` makes them, few enough to read.
-        caption: set below the picture, if given.
-    """
-    return picture(Sketch(view, caption or ""))
-
-
-def kind_of(path: Path) -> str:
-    """``svg`` or ``png``; raises :class:`InputError` for a file of another name."""
-    kind = path.suffix.lower().lstrip(".")
-    if kind not in {"svg", "png"}:
-        raise InputError(f"{path.name!r} ends neither in .svg nor in .png")
-    return kind
-
-
-def save_figure(content: Figure, path: Path) -> Path:
-    """Writes any figure to a file that ends in ``.svg`` or ``.png``.
-
-    Raises:
-        InputError: another suffix, or the file cannot be written.
-    """
-    data = saved(content, kind_of(path), path.stem)
+    ending = path.suffix.lower()
+    if ending not in {".html", ".svg", ".png"}:
+        raise InputError(f"{path.name!r} ends in neither .html, .svg nor .png")
+    if rules is not None and len(rules) != len(graph.predicted):
+        raise ValueError(f"{len(graph.predicted)} signatures need as many rules, not {len(rules)}")
+    part = sketch(graph, signature=signature, traffic=traffic)
+    if ending != ".html":
+        caption = f"{note or ''} {part.caption}".strip()
+        return save_figure(Picture(part, caption).figure, path)
+    text = page(graph, part, note=note, title=title, rules=rules, command=command)
     with replacing(path) as temporary:
-        temporary.write_bytes(data)
+        temporary.write_text(text, encoding="utf-8")
     return path
-
-
-def _write(part: Sketch, path: Path, note: str | None) -> Path:
-    if note:
-        part = replace(part, caption=f"{note} {part.caption}".strip())
-    return save_figure(picture(part), path)

@@ -1,126 +1,101 @@
 "use strict";
 (() => {
   const byId = (id) => document.getElementById(id);
-  const elements = JSON.parse(byId("elements").textContent);
-  const kinds = { type: "traffic type", action: "mitigation action", signature: "signature" };
-  const fill = { type: "#f4e36b", action: "#bfe6d9", signature: "#eecbdf" };
-  const border = { type: "#8a7a00", action: "#00795a", signature: "#a34c80" };
-  const shape = { type: "ellipse", action: "round-rectangle", signature: "hexagon" };
+  const graph = byId("graph"), picture = graph.querySelector("svg"), panel = byId("record");
+  // Nodes of the picture are called graph-n1, edges graph-n1-n2, their labels graph-n1-n2-label.
+  const marks = [...picture.querySelectorAll('[id^="graph-n"]')];
+  const ends = new Map(marks.map((mark) => [mark, mark.id.match(/n\d+/g)]));
+  const isNode = (mark) => ends.get(mark).length === 1;
+  const markAt = (event) => event.target.closest('[id^="graph-n"]');
 
-  // A canvas knows no CSS, so the page's colours are handed over, again whenever they change.
-  function look() {
-    const page = getComputedStyle(document.documentElement);
-    const colour = (name) => page.getPropertyValue(name).trim();
-    const paper = { "text-background-color": colour("--paper"), "text-background-opacity": 0.88 };
-    return [
-      { selector: "node", style: {
-        shape: (n) => shape[n.data("kind")], width: "data(width)", height: "data(height)",
-        "background-color": (n) => fill[n.data("kind")], "border-color": (n) => border[n.data("kind")],
-        "border-width": 1.5, label: "data(label)", color: "#15181c", "font-size": 12,
-        "font-family": "system-ui, sans-serif", "text-valign": "center", "text-halign": "center", "text-wrap": "wrap",
-        "line-height": 1.15 } },
-      { selector: "edge", style: {
-        width: "data(width)", "line-color": "data(colour)", "target-arrow-color": "data(colour)",
-        "target-arrow-shape": "triangle", "arrow-scale": 0.9, "curve-style": "unbundled-bezier",
-        "control-point-distances": "data(bend)", "control-point-weights": 0.5, "font-size": 11,
-        "font-family": "system-ui, sans-serif", color: colour("--ink"), "text-wrap": "wrap",
-        "text-background-padding": 2, ...paper } },
-      { selector: "edge[kind != 'earned'], edge[!port]", style: { label: "data(label)" } },
-      { selector: "edge[?port]", style: {
-        "curve-style": "straight", "target-endpoint": "-50% 0%", "target-label": "data(label)",
-        "target-text-offset": "data(offset)" } },
-      { selector: "edge[kind = 'confused']", style: { "line-style": "dashed" } },
-      { selector: "edge[?taught]", style: { "line-style": "dashed", "line-dash-pattern": [2, 3] } },
-      { selector: "node[?faded]", style: {
-        "background-opacity": 0.25, "border-opacity": 0.4, color: colour("--ink"), "text-opacity": 0.75 } },
-      { selector: "edge[?faded]", style: { opacity: 0.45 } },
-      { selector: "edge.near", style: { "font-size": 17, "z-index-compare": "manual", "z-index": 9 } },
-      { selector: ".aside", style: { opacity: 0.13 } },
-      { selector: "node.found, node:selected", style: { "border-width": 4, "border-color": colour("--mark") } },
-    ];
-  }
-
-  byId("explorer").hidden = false;
   byId("scriptless").hidden = true;
   byId("tables").open = false;
-  const cy = cytoscape({
-    container: byId("graph"),
-    elements: {
-      nodes: elements.nodes.map((data) => ({ data, position: { x: data.x, y: data.y } })),
-      edges: elements.edges.map((data) => ({ data })),
-    },
-    style: look(),
-    layout: { name: "preset", padding: 16 },
-    minZoom: 0.1, maxZoom: 5, boxSelectionEnabled: false, selectionType: "single",
-  });
-  window.graph = cy;
-  const fit = () => cy.fit(cy.elements(), 16);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => cy.style(look()));
+  for (const part of document.querySelectorAll(".tools, aside")) part.hidden = false;
+
+  // The picture is panned by scrolling, so touch, wheel and arrow keys need no help.
+  const { width, height } = picture.viewBox.baseVal, pixels = 100 / 72;
+  let scale = 1;
+  function zoom(wanted) {
+    const x = (graph.scrollLeft + graph.clientWidth / 2) / graph.scrollWidth;
+    const y = (graph.scrollTop + graph.clientHeight / 2) / graph.scrollHeight;
+    scale = Math.min(Math.max(wanted, 0.2), 4);
+    picture.style.width = `${width * pixels * scale}px`;
+    graph.scrollLeft = x * graph.scrollWidth - graph.clientWidth / 2;
+    graph.scrollTop = y * graph.scrollHeight - graph.clientHeight / 2;
+  }
+  const closer = () => zoom(scale * 1.3), farther = () => zoom(scale / 1.3);
+  const fit = () => zoom(Math.min(graph.clientWidth / width, graph.clientHeight / height) / pixels);
+  // At first all of its width if that can be read, and otherwise as much as can.
+  zoom(Math.min(Math.max(graph.clientWidth / width / pixels, 0.95), 1.2));
+  graph.scrollTop = graph.className ? (graph.scrollHeight - graph.clientHeight) / 2 : 0;
 
   // A record is shown as a copy of the one among the tables, which was escaped when it was written.
-  const empty = [...byId("record").childNodes];
-  function show(id) {
-    const record = id && byId(id);
-    byId("record").replaceChildren(...(record ? record.cloneNode(true).childNodes : empty));
-    byId("record").scrollTop = 0;
+  const empty = [...panel.childNodes];
+  let chosen = null;
+  function choose(id) {
+    chosen = id;
+    panel.replaceChildren(...(id ? byId(id).cloneNode(true).childNodes : empty));
+    panel.scrollTop = 0;
+    for (const mark of marks) mark.classList.toggle("chosen", mark.id === `graph-${id}`);
     for (const button of document.querySelectorAll("#results button")) {
       button.setAttribute("aria-current", String(button.dataset.node === id));
     }
+    byId(`graph-${id}`)?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
-  function choose(id) {
-    cy.nodes().unselect();
-    const node = cy.getElementById(id);
-    node.select();
-    const at = node.renderedPosition();
-    if (at.x < 0 || at.y < 0 || at.x > cy.width() || at.y > cy.height()) cy.center(node);
-  }
-  // Labels near the pointer, or else near the selection, come to the front, large enough to read.
-  function bringForward(element) {
-    cy.edges().removeClass("near");
-    const target = cy.collection().union(element || cy.nodes(":selected"));
-    target.edges().union(target.nodes().connectedEdges()).addClass("near");
-  }
-  cy.on("select unselect", "node", () => {
-    const selected = cy.nodes(":selected");
-    show(selected.nonempty() ? selected.id() : null);
-    bringForward(null);
-  });
 
-  function say(element) {
-    const data = element.data();
-    const name = (node) => node.data("name");
-    byId("said").textContent = element.isNode()
-      ? `${kinds[data.kind]} ${data.name}`
-      : `${name(element.source())} → ${name(element.target())}: ${data.said}`;
+  // What is pointed at stands out with its neighbours, and is told in words.
+  function point(mark) {
+    const own = mark ? ends.get(mark).join() : null;
+    const touched = new Set(marks.filter((other) => own && (
+      isNode(mark) ? ends.get(other).includes(own) : ends.get(other).join() === own)));
+    const near = new Set([...touched].flatMap((other) => ends.get(other)));
+    for (const other of marks) {
+      const stays = touched.has(other) || (isNode(other) && near.has(ends.get(other)[0]));
+      other.classList.toggle("aside", Boolean(mark) && !stays);
+    }
+    byId("said").textContent = mark ? mark.querySelector("title").textContent : "";
   }
-  cy.on("mouseover", "node, edge", (event) => {
-    const element = event.target;
-    const near = element.isNode() ? element.closedNeighborhood() : element.union(element.connectedNodes());
-    cy.elements().not(near).addClass("aside");
-    bringForward(element);
-    say(element);
+  function press(event) {
+    const mark = markAt(event);
+    point(mark);
+    if (mark && isNode(mark)) choose(ends.get(mark)[0]);
+  }
+  for (const node of marks.filter(isNode)) {
+    node.setAttribute("tabindex", "0");
+    node.setAttribute("role", "button");
+  }
+  graph.addEventListener("click", press);
+  for (const kind of ["pointerover", "focusin"]) graph.addEventListener(kind, (event) => point(markAt(event)));
+  graph.addEventListener("pointerleave", () => point(null));
+  graph.addEventListener("pointermove", (event) => {
+    if (event.buttons === 1 && event.pointerType === "mouse") graph.scrollBy(-event.movementX, -event.movementY);
   });
-  cy.on("mouseout", "node, edge", () => {
-    cy.elements().removeClass("aside");
-    bringForward(null);
-    byId("said").textContent = "";
+  const keys = { "+": closer, "-": farther, 0: fit, Enter: press, " ": press, Escape: () => choose(null) };
+  graph.addEventListener("keydown", (event) => {
+    if (!Object.hasOwn(keys, event.key) || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    keys[event.key](event);
   });
+  for (const [id, act] of Object.entries({ closer, farther, fit })) byId(id).addEventListener("click", act);
 
+  const nodes = [...document.querySelectorAll("article")].map((article) => {
+    const [title, kind] = ["h2", "p"].map((tag) => article.querySelector(tag).textContent);
+    return { id: article.id, title, kind, text: `${kind} ${title}`.toLowerCase() };
+  });
+  const listed = 30;
   function search() {
     const wanted = byId("search").value.trim().toLowerCase();
-    const met = Object.keys(kinds).flatMap((kind) => elements.nodes.filter(
-      (n) => n.kind === kind && `${kinds[kind]} ${n.name}`.toLowerCase().includes(wanted)));
-    cy.nodes().removeClass("found");
-    if (wanted) for (const node of met) cy.getElementById(node.id).addClass("found");
-    byId("found").textContent = `${met.length} of ${elements.nodes.length} nodes`;
-    byId("results").replaceChildren(...met.map((node) => {
+    const exact = (node) => [wanted, `signature ${wanted}`].includes(node.title.toLowerCase());
+    const met = nodes.filter((node) => node.text.includes(wanted)).sort((a, b) => exact(b) - exact(a));
+    byId("found").textContent = `${met.length} of ${nodes.length} nodes${met.length > listed ? `, the first ${listed}:` : ""}`;
+    byId("results").replaceChildren(...met.slice(0, listed).map((node) => {
       const [item, button, kind] = ["li", "button", "span"].map((tag) => document.createElement(tag));
-      button.type = "button";
       button.dataset.node = node.id;
-      kind.className = "kind";
-      kind.textContent = kinds[node.kind];
-      button.append(kind, node.name);
-      button.setAttribute("aria-current", String(cy.getElementById(node.id).selected()));
+      kind.className = "soft";
+      kind.textContent = node.kind + (byId(`graph-${node.id}`) ? "" : ", not drawn");
+      button.append(kind, node.title);
+      button.setAttribute("aria-current", String(node.id === chosen));
+      button.addEventListener("click", () => choose(node.id));
       item.append(button);
       return item;
     }));
@@ -131,36 +106,12 @@
     const [first] = event.key === "Enter" ? search() : [];
     if (first) choose(first.id);
   });
-  byId("results").addEventListener("click", (event) => {
-    const button = event.target.closest("button");
-    if (button) choose(button.dataset.node);
-  });
-  byId("record").addEventListener("click", (event) => {
-    const link = event.target.closest("a[data-node]");
+  panel.addEventListener("click", (event) => {
+    const link = event.target.closest('a[href^="#"]');
     if (!link) return;
     event.preventDefault();
-    choose(link.dataset.node);
-    byId("record").focus();
+    choose(link.hash.slice(1));
+    panel.focus();
   });
-
-  const zoom = (factor) => cy.zoom({
-    level: cy.zoom() * factor, renderedPosition: { x: cy.width() / 2, y: cy.height() / 2 },
-  });
-  byId("closer").addEventListener("click", () => zoom(1.3));
-  byId("farther").addEventListener("click", () => zoom(1 / 1.3));
-  byId("fit").addEventListener("click", fit);
-  const keys = {
-    ArrowLeft: () => cy.panBy({ x: 60, y: 0 }), ArrowRight: () => cy.panBy({ x: -60, y: 0 }),
-    ArrowUp: () => cy.panBy({ x: 0, y: 60 }), ArrowDown: () => cy.panBy({ x: 0, y: -60 }),
-    "+": () => zoom(1.3), "=": () => zoom(1.3), "-": () => zoom(1 / 1.3), 0: fit,
-    Escape: () => cy.nodes().unselect(),
-  };
-  byId("graph").addEventListener("keydown", (event) => {
-    if (!Object.hasOwn(keys, event.key) || event.ctrlKey || event.metaKey || event.altKey) return;
-    event.preventDefault();
-    keys[event.key]();
-  });
-
   search();
-  fit();
 })();

@@ -1,89 +1,56 @@
-"""What a layout says: where nodes stand, and how edges run between them."""
+"""Where nodes stand: signatures, traffic types and mitigations in three columns.
+
+Places are in pixels, y upwards, with the middle of the drawing at (0, 0).
+"""
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
+import networkx as nx
 
-from envs.errors import printable
-from kg_actor.drawing.style import shorten, wrap
-from kg_actor.view import ACTION
+from kg_actor.drawing.selection import Sketch, confusions_of, edges_of, nodes_of
+from kg_actor.view import ACTION, EARNED, PREDICTS, SIGNATURE, TYPE
 
 Point = tuple[float, float]
 
-BENDS = (0.0, 0.14, -0.14, 0.26, -0.26, 0.38, -0.38)
-"""How far an edge may leave the straight line, as a share of its length, best first."""
+WIDTH = 960
+SIZE = {SIGNATURE: (46.0, 46.0), TYPE: (84.0, 84.0), ACTION: (222.0, 36.0)}
+"""Width and height of nodes."""
 
-ARC_BENDS = BENDS[1::2]
-"""Those of :data:`BENDS` that bend to one side only."""
-
-STOPS = (0.5, 0.44, 0.56, 0.38, 0.62, 0.32, 0.68, 0.74, 0.26)
-"""Where along an edge its label may stand, best first."""
-
-_CLEARANCE, _LINE_HEIGHT, _LONGEST = 52.0, 14, 80
+_COLUMN = {SIGNATURE: -430.0, TYPE: -190.0, ACTION: 352.0}
+_STEP = {SIGNATURE: 54.0, TYPE: 112.0, ACTION: 46.0}
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Where the nodes of a view stand; pixels, y upwards, the middle at (0, 0).
-
-    Attributes:
-        places: of each node.
-        height: of the picture without its key.
-        action_width: of an action's box.
-        action_letters: about how many letters of its name go into one line.
-        bends: for an edge's kind and its ends, the bends it may take, best first.
-        stops: where a type -> action edge may carry its label, best first.
-        port: how far left of an action's middle its edges end; 0 where they come from all
-            sides and aim at the middle.
-    """
-
-    places: dict[str, Point]
-    height: float
-    action_width: float
-    action_letters: int
-    bends: Callable[[str, Point, Point], tuple[float, ...]]
-    stops: tuple[float, ...] = STOPS
-    port: float = 0.0
-
-    def lines(self, kind: str, label: str) -> list[str]:
-        """A node's label as it is written into the node; an action's may take several lines."""
-        label = shorten(printable(label), _LONGEST)
-        return wrap(label, self.action_letters) if kind == ACTION else [label]
-
-    def box(self, lines: int) -> Point:
-        """Width and height of an action whose label takes so many lines."""
-        return self.action_width, _LINE_HEIGHT * lines + 9
-
-    def bend(self, kind: str, start: Point, end: Point) -> float:
-        """The first bend of an edge that runs into the fewest other nodes."""
-        others = [at for at in self.places.values() if at not in (start, end)]
-
-        def met(bend: float) -> int:
-            way = along(start, end, bend, tuple(i / 24 for i in range(1, 24)))
-            return sum(min(math.dist(at, point) for point in way) < _CLEARANCE for at in others)
-
-        return min(self.bends(kind, start, end), key=met)
+def places(part: Sketch) -> dict[str, Point]:
+    """The place of each node's middle."""
+    found = {}
+    for kind, column in _columns(part).items():
+        top = (len(column) - 1) * _STEP[kind] / 2
+        for i, name in enumerate(column):
+            found[name] = _COLUMN[kind], top - i * _STEP[kind]
+    return found
 
 
-def along(
-    start: Point,
-    end: Point,
-    bend: float,
-    stops: tuple[float, ...],
-    aside: tuple[float, ...] = (0.0,),
-) -> list[Point]:
-    """Points on the curve that matplotlib's ``arc3`` draws, then points beside it."""
-    (x1, y1), (x2, y2) = start, end
-    dx, dy = x2 - x1, y2 - y1
-    size = math.hypot(dx, dy) or 1.0
-    cx, cy = (x1 + x2) / 2 + bend * dy, (y1 + y2) / 2 - bend * dx
-    points = []
-    for off, t in itertools.product(aside, stops):
-        a, b, c = (1 - t) ** 2, 2 * t * (1 - t), t * t
-        points.append(
-            (a * x1 + b * cx + c * x2 - off * dy / size, a * y1 + b * cy + c * y2 + off * dx / size)
+def _columns(part: Sketch) -> dict[str, list[str]]:
+    """The nodes of each column from the top down."""
+    types, actions = nodes_of(part.view, TYPE), nodes_of(part.view, ACTION)
+    earned = [(source, target) for source, target, _ in edges_of(part.view, EARNED)]
+    if part.centre is None:
+        # Connected nodes stand close to each other, so that their edges cross little. Numbers,
+        # unlike names, have the same order in every process.
+        number = {name: i for i, name in enumerate([*types, *actions])}
+        near = nx.Graph((number[a], number[b]) for a, b in [*earned, *confusions_of(part.view)])
+        near.add_nodes_from(number.values())
+        order = nx.spectral_ordering(near, seed=0)
+        types, actions = (
+            sorted(names, key=lambda name: order.index(number[name])) for names in (types, actions)
         )
-    return points
+    else:
+        # The type asked about is in the middle; its actions stand in order of mean reward.
+        others = [name for name in types if name != part.centre]
+        types = [*others[::2], part.centre, *others[1::2]]
+        own = [target for source, target in earned if source == part.centre]
+        actions = list(dict.fromkeys([*own, *actions]))
+    predicts = {source: target for source, target, _ in edges_of(part.view, PREDICTS)}
+    signatures = [f"signature:{i}" for i in part.signatures]
+    signatures.sort(key=lambda name: types.index(predicts[name]))
+    return {SIGNATURE: signatures, TYPE: types, ACTION: actions}

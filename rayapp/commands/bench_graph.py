@@ -36,10 +36,10 @@ def graph(
     if scenario:
         Scenario.load(scenario)
     if out:
-        from kg_actor.draw import kind_of
+        from kg_actor.drawing.files import picture_format
 
         check_writable(out)
-        kind_of(out)
+        picture_format(out)
     with console.Reporter("Merging and answering", "sizes") as reporter:
         store = bench.measure(reporter)
     with tempfile.TemporaryDirectory() as folder:

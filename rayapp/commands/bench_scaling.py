@@ -30,10 +30,10 @@ def scaling(
 ) -> None:
     """Flows per second against runners, fragment size, flows, signatures, actions; kirl prepare."""
     if out:
-        from kg_actor.draw import kind_of
+        from kg_actor.drawing.files import picture_format
 
         check_writable(out)
-        kind_of(out)
+        picture_format(out)
     with console.ray_session(), console.Reporter("Training", "sizes") as reporter:
         found = bench.measure(reporter)
     if out:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -75,15 +76,17 @@ def demo(
 
 
 def _explorer(out: Path) -> Path:
-    from kg_actor.interactive import write_page
+    from kg_actor.draw import draw
 
-    source = graphs.find(str(out / "ppo-kg"))
-    return write_page(
+    run = out / "ppo-kg"
+    source = graphs.find(str(run))
+    return draw(
         source.graph,
         out / "graph.html",
-        rules=source.rules,
-        title="What the agent knows",
         note=source.note,
+        title="What the agent knows",
+        rules=source.rules,
+        command=shlex.join(["kirl", "graph", "show", str(run)]),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -116,7 +117,7 @@ def query(
 def show(
     source: Source,
     out: Annotated[
-        Path, typer.Option(help="Write an interactive page (.html) or a picture (.svg, .png).")
+        Path, typer.Option(help="Write a page to explore (.html) or a picture (.svg, .png).")
     ] = Path("graph.html"),
     signature: Annotated[
         int | None, typer.Option(help="Draw what is connected to the signature with this id.")
@@ -126,33 +127,20 @@ def show(
     ] = None,
     address: Address = None,
 ) -> None:
-    """Draw a graph: its most telling part, or what is connected to a signature or a type."""
-    if signature is not None and traffic is not None:
-        raise InputError("--signature and --traffic are both given", mend="Leave one out")
+    """Draw what is connected to a signature or a traffic type, or the part that tells most."""
     with find_source(source, address) as found:
-        from kg_actor import draw, interactive
+        from kg_actor.draw import draw
 
-        kind = out.suffix.lower()
-        if kind == ".html":
-            interactive.write_page(
-                found.graph,
-                out,
-                signature=signature,
-                traffic=traffic,
-                rules=found.rules,
-                title=f"Knowledge graph of {source}",
-                note=found.note,
-            )
-        elif kind not in {".svg", ".png"}:
-            raise InputError(
-                f"{out.name!r} ends in neither .html, .svg nor .png", mend="Change --out"
-            )
-        elif signature is None and traffic is None:
-            draw.draw(found.graph, out, note=found.note)
-        else:
-            draw.draw_neighbourhood(
-                found.graph, out, signature=signature, traffic=traffic, note=found.note
-            )
+        draw(
+            found.graph,
+            out,
+            signature=signature,
+            traffic=traffic,
+            note=found.note,
+            title=f"Knowledge graph of {source}",
+            rules=found.rules,
+            command=shlex.join(["kirl", "graph", "show", source]),
+        )
     console.out.print(f"Drawn to {out}", soft_wrap=True)
 
 

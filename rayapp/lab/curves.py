@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from envs import Catalogue
-from kg_actor.draw import INK, PAPER
+from kg_actor.drawing.style import BACKGROUND, INK
 from rayapp.runs.folder import ProgressLine
 
 Runs = Mapping[str, Sequence[ProgressLine]]
@@ -118,7 +118,7 @@ def _cycle(number: int) -> list[tuple[str, object]]:
 
 def flow_axes(wide: float, high: float) -> tuple[Figure, Axes]:
     """An empty figure, that many inches large, for something against flows."""
-    figure = Figure(figsize=(wide, high), facecolor=PAPER, layout="constrained")
+    figure = Figure(figsize=(wide, high), facecolor=BACKGROUND, layout="constrained")
     axes = figure.add_subplot()
     style(axes)
     axes.xaxis.set_major_locator(MaxNLocator(4 if wide < 4 else 6, integer=True))
@@ -127,7 +127,7 @@ def flow_axes(wide: float, high: float) -> tuple[Figure, Axes]:
 
 def style(axes: Axes) -> None:
     """Gives axes the look that all figures share; the x-axis counts flows."""
-    axes.set_facecolor(PAPER)
+    axes.set_facecolor(BACKGROUND)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["bottom", "left"]].set_color(INK)
     axes.tick_params(colors=INK, labelsize=9)

@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 from envs import FlowSet, Scenario
 from envs.drift import Drift
 from envs.score import best_actions, context_counts, evaluate
-from kg_actor.draw import INK, PAPER, save_figure
+from kg_actor.drawing.files import save_figure
+from kg_actor.drawing.style import BACKGROUND, INK
 from rayapp import config
 from rayapp.lab import curves
 from rayapp.lab.reproduction import trials
@@ -220,7 +221,7 @@ def draw(path: Path, outcomes: Mapping[str, Outcome]) -> Path:
         path: a .png or .svg file.
         outcomes: by the drift's name.
     """
-    figure = Figure(figsize=(9, 3.2 * len(outcomes)), facecolor=PAPER, layout="constrained")
+    figure = Figure(figsize=(9, 3.2 * len(outcomes)), facecolor=BACKGROUND, layout="constrained")
     panels = figure.subplots(len(outcomes), 1, squeeze=False)[:, 0]
     for axes, (name, outcome) in zip(panels, outcomes.items(), strict=True):
         at, bound = outcome.drift.at, outcome.bounds

@@ -2,7 +2,7 @@
 
 The page is a single file that needs no network and no JavaScript. This file knows what
 the page says; the frame around it is ``page.html``, the curves are drawn in ``curves``
-and the graph in ``kg_actor.draw``. All figures come from the runs and their scorecards.
+and the graph in ``kg_actor.drawing``. All figures come from the runs and their scorecards.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from matplotlib.figure import Figure
 from envs import InputError, Scenario
 from envs.files import replacing
 from envs.score import Score, Scorecard
-from kg_actor import KnowledgeGraph, draw, to_networkx
+from kg_actor import KnowledgeGraph, to_networkx
+from kg_actor.drawing.files import inline_svg
+from kg_actor.drawing.picture import Picture
+from kg_actor.drawing.selection import sketch
 from kg_actor.view import ACTION, CONFUSED, EARNED, PREDICTS, SIGNATURE, TYPE
 from rayapp.config import TrainingSettings, flat
 from rayapp.lab import curves
@@ -246,7 +249,7 @@ def _curves(
     for i, name in enumerate(n for n in scenario.catalogue.class_names if n in met):
         label = f"Average training reward of class {name} against flows"
         blocks.append(
-            draw.inline_svg(
+            inline_svg(
                 curves.class_reward(runs, name, scenario.catalogue),
                 f"class{i}",
                 f"{label}: {joined(list(runs))}",
@@ -277,7 +280,7 @@ def _knowledge_curves(name: str, folder: RunFolder, manifest: RunManifest, gid: 
 
 
 def _figure(figure: Figure, gid: str, caption: str) -> str:
-    svg = draw.inline_svg(figure, gid, caption)
+    svg = inline_svg(figure, gid, caption)
     return f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
@@ -286,9 +289,9 @@ def _graph(folders: dict[str, RunFolder], manifests: dict[str, RunManifest]) -> 
     if not names:
         return ""
     graph = folders[names[-1]].graph()
-    part = draw.sketch(graph)
-    svg = draw.inline_svg(
-        draw.figure(part.view), "graph", f"Knowledge graph of {names[-1]}. {part.caption}"
+    part = sketch(graph)
+    svg = inline_svg(
+        Picture(part).figure, "graph", f"Knowledge graph of {names[-1]}. {part.caption}"
     )
     return (
         f"<section><h2>What {escape(names[-1])} knows: its knowledge graph</h2>"

@@ -1,17 +1,27 @@
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from envs import Catalogue, InputError, InteractionTable
-from kg_actor import KnowledgeGraph, MergeKey, draw
+from kg_actor import KnowledgeGraph, MergeKey
+from kg_actor.draw import draw
+from kg_actor.drawing.files import inline_svg
+from kg_actor.drawing.layout import places
+from kg_actor.drawing.picture import Picture
+from kg_actor.drawing.selection import Sketch, sketch
+from kg_actor.drawing.style import INK
 from kg_actor.lessons import Lesson
 
 PAPER = Catalogue.named("paper")
@@ -55,156 +65,66 @@ def texts(svg: str) -> list[str]:
     return [t.text or "" for t in root.iter() if t.tag.endswith("text")]
 
 
-def node_kinds(svg: str) -> list[str]:
-    return re.findall(r'id="graph-node-(\w+)-\d+"', svg)
+def drawn(part: Sketch) -> str:
+    return inline_svg(Picture(part).figure, "graph", part.caption)
 
 
-def inline(graph: KnowledgeGraph, signatures: int = 12, actions: int = 3) -> str:
-    part = draw.sketch(graph, signatures, actions)
-    return draw.inline_svg(draw.figure(part.view), "graph", part.caption)
+# Which part of a graph is drawn
 
 
-def test_salient_takes_the_most_misdetected_flows_first(small: KnowledgeGraph) -> None:
-    assert draw.salient(small, 2) == [0, 1]
-
-
-def test_salient_then_takes_the_most_flows_and_never_a_signature_that_matched_none(
+def test_the_most_misdetected_signatures_lead_and_one_that_matched_nothing_is_left_out(
     small: KnowledgeGraph,
 ) -> None:
-    assert draw.salient(small, 99) == [0, 1, 2, 3]
+    assert sketch(small).signatures == (0, 1, 2, 3)
 
 
-def test_salient_takes_turns_between_types_where_nothing_was_misdetected() -> None:
+def test_signatures_on_which_another_action_would_earn_more_lead_by_their_flows() -> None:
     graph = graph_of(
-        ["Benign", "Benign", "DoS"],
-        [(0, "Audit", "Benign", 900), (1, "Audit", "Benign", 800), (2, "Audit", "DoS", 5)],
+        ["DoS", "DoS", "DoS", "DoS"],
+        [
+            (0, "Audit", "DoS", 900),
+            (0, "Audit", "Benign", 100),  # the most misdetected flows, yet filtering is right
+            (1, "Audit", "Benign", 2),
+            (2, "Audit", "DoS", 30),
+            (2, "Audit", "Benign", 61),
+            (3, "Audit", "DoS", 5000),
+        ],
     )
 
-    assert draw.salient(graph, 2) == [0, 2]
-    assert "No flow in this graph was misdetected" in draw.sketch(graph).caption
+    part = sketch(graph)
+
+    assert part.signatures == (2, 1, 0, 3)
+    assert "Acting on the detected type is not the best on 2 of 4 signatures" in part.caption
 
 
-def test_sketch_keeps_the_best_actions_and_the_chosen_signatures_alone(
+def test_types_take_turns_where_nothing_was_misdetected() -> None:
+    predicted = ["Benign"] * 20 + ["DoS"]
+    met: list[Met] = [(i, "Audit", "Benign", 900 - i) for i in range(20)]
+    graph = graph_of(predicted, [*met, (20, "Audit", "DoS", 5)])
+
+    part = sketch(graph)
+
+    assert part.signatures == (0, 20, *range(1, 11))
+    assert part.caption.startswith("Drawn: 12 of 21 signatures, first those on which")
+
+
+def test_of_each_type_the_best_actions_are_drawn_and_none_of_a_negative_record_beside_them(
     small: KnowledgeGraph,
 ) -> None:
-    part = draw.sketch(small, signatures=1, actions=1)
+    edges = {(a, b) for a, b, data in sketch(small).view.edges(data=True) if "mean_reward" in data}
 
-    assert sorted(part.view) == [
-        "action:Filter Network Traffic",
-        "action:No Action",
-        "signature:0",
-        "type:Benign",
-        "type:DDoS",
-        "type:DoS",
-        "type:Web",
-    ]
-    kinds = sorted(data["kind"] for *_, data in part.view.edges(data=True))
-    assert kinds == ["confused", "earned", "earned", "predicts"]
-
-
-def test_caption_says_what_was_left_out(small: KnowledgeGraph) -> None:
-    caption = draw.sketch(small, signatures=1, actions=1).caption
-
-    assert "1 of 4 signatures" in caption
-    assert "3 signatures, 4 of 6 type to action edges and 1 of 2 misdetection edges" in caption
-
-
-def test_every_node_of_the_view_is_drawn_once_with_its_label(small: KnowledgeGraph) -> None:
-    svg = inline(small)
-
-    kinds = node_kinds(svg)
-    assert {kind: kinds.count(kind) for kind in set(kinds)} == {
-        "type": 4,
-        "action": 4,  # 'Input Validation' is the fourth best of DoS
-        "signature": 4,
+    # 'Audit' is the third best of DoS and never fits Benign.
+    assert edges == {
+        ("type:Benign", "action:No Action"),
+        ("type:DoS", "action:Filter Network Traffic"),
+        ("type:DoS", "action:Network Segmentation"),
     }
-    assert {"Benign", "DDoS", "DoS", "Web", "Audit", "No Action", "0", "3"} <= set(texts(svg))
-
-
-def test_edges_carry_reward_confidence_and_share_of_misdetections(small: KnowledgeGraph) -> None:
-    said = texts(inline(small))
-
-    assert "sig 0: 40 %" in said
-    assert "B 0.598" in said  # (1 + 60) / (2 + 100)
-    assert "+4.60" in said  # No Action under Benign: (960 * 5 - 40 * 5) / 1000
-    assert "+1.00" in said
-    assert "−5.00" in said
-
-
-def test_names_are_text_and_never_markup_or_mathematics() -> None:
-    odd = "<b>$x^2$ & co"
-    classes = tuple(replace(c, name=odd) if c.name == "DoS" else c for c in PAPER.classes)
-    graph = graph_of(
-        ["DoS"], [(0, "Audit", "DoS", 1)], Catalogue(classes=classes, actions=PAPER.actions)
-    )
-
-    svg = inline(graph)
-
-    assert odd in texts(svg)
-    assert "<b>" not in svg
-
-
-def test_inline_svg_takes_its_colours_from_the_page_and_its_ids_from_its_name(
-    small: KnowledgeGraph,
-) -> None:
-    svg = inline(small)
-
-    assert draw.INK not in svg
-    assert "currentColor" in svg
-    assert svg.startswith('<svg role="img" aria-label="Drawn: ')
-    assert all(i.startswith("graph-") for i in re.findall(r'\bid="([^"]*)"', svg))
-
-
-def boxes_that_overlap(figure: Figure) -> list[tuple[str, str]]:
-    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    found = [(t.get_text(), t.get_window_extent(renderer)) for t in figure.axes[0].texts]
-    return [
-        (one, other)
-        for i, (one, a) in enumerate(found)
-        for other, b in found[i + 1 :]
-        if a.overlaps(b)
-    ]
-
-
-def test_no_label_covers_another_in_a_graph_of_all_classes() -> None:
-    names = list(PAPER.class_names)
-    met: list[Met] = []
-    for i, name in enumerate(names):
-        met += [(i, action, name, 10 + j) for j, action in enumerate(PAPER.action_names)]
-        met.append((i, "Audit", "Benign", i + 1))
-    part = draw.sketch(graph_of(names, met))
-
-    assert boxes_that_overlap(draw.figure(part.view, part.caption)) == []
-
-
-def test_draw_writes_svg_or_png_by_suffix(small: KnowledgeGraph, tmp_path: Path) -> None:
-    svg = draw.draw(small, tmp_path / "graph.svg").read_text()
-    png = draw.draw(small, tmp_path / "graph.png").read_bytes()
-
-    assert any(text.startswith("Drawn: 4 of 4") for text in texts(svg))
-    assert png.startswith(b"\x89PNG")
-    with pytest.raises(ValueError, match=r"neither in \.svg nor in \.png"):
-        draw.draw(small, tmp_path / "graph.pdf")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["graph.png", "graph.svg"]
-
-
-def test_the_same_graph_gives_the_same_file(small: KnowledgeGraph, tmp_path: Path) -> None:
-    one = draw.draw(small, tmp_path / "graph.svg").read_bytes()
-
-    assert draw.draw(small, tmp_path / "graph.svg").read_bytes() == one
-
-
-# What is connected to one signature, or to one type
-
-
-def drawn(part: draw.Sketch) -> str:
-    return draw.inline_svg(draw.picture(part), "graph", part.caption)
 
 
 def test_a_signature_stands_with_its_type_all_of_its_actions_and_what_its_flows_really_were(
     small: KnowledgeGraph,
 ) -> None:
-    part = draw.around(small, signature=0)
+    part = sketch(small, signature=0)
 
     assert sorted(part.view) == [
         "action:Audit",
@@ -214,22 +134,33 @@ def test_a_signature_stands_with_its_type_all_of_its_actions_and_what_its_flows_
         "type:DDoS",
     ]
     assert part.caption.startswith(
-        "Around signature 0, which predicts Benign: of 100 flows, 40 flows of another type."
+        "Signature 0 predicts Benign. Of its 100 flows, 40 were of another type. 60 % of its flows "
+        "were Benign: No Action, the best action for Benign, is expected to earn +1.00 per flow, "
+        "no other more."
     )
-    said = texts(drawn(part))
-    assert {"B 0.598", "sig 0: 40 %", "+4.60", "−5.00"} <= set(said)
+    assert {"B 0.598", "sig 0: 40 %", "+4.60", "−5.00"} <= set(texts(drawn(part)))
 
 
-def test_a_type_stands_with_the_most_misdetected_of_its_signatures(small: KnowledgeGraph) -> None:
-    part = draw.around(small, traffic="Benign", signatures=1)
+def test_a_caption_says_why_another_action_than_the_detected_types_best_is_better() -> None:
+    graph = graph_of(["DoS"], [(0, "Audit", "Benign", 61), (0, "Audit", "DoS", 39)])
 
-    assert [name for name in part.view if name.startswith("signature")] == ["signature:0"]
-    assert "1 of the 2 signatures that predict it, those with the most misdetected" in part.caption
+    assert (
+        "61 % of its flows were Benign: No Action is expected to earn +1.10 per flow, "
+        "Filter Network Traffic, the best action for DoS, −1.10."
+    ) in sketch(graph, signature=0).caption
+
+
+def test_a_type_stands_with_its_most_telling_signatures() -> None:
+    met: list[Met] = [(i, "No Action", "Benign", 10 + i) for i in range(20)]
+    part = sketch(graph_of(["Benign"] * 20, [*met, (3, "Audit", "DoS", 1)]), traffic="Benign")
+
+    assert part.signatures == (3, *range(19, 8, -1))
+    assert part.caption.startswith("Around Benign: 12 of the 20 signatures that predict it, first")
 
 
 def test_what_has_met_no_flow_is_drawn_too(small: KnowledgeGraph) -> None:
-    assert "it has matched no flow yet" in draw.around(small, signature=4).caption
-    assert {"type:Web", "signature:4"} <= set(draw.around(small, traffic="Web").view)
+    assert "It has matched no flow yet" in sketch(small, signature=4).caption
+    assert {"type:Web", "signature:4"} <= set(sketch(small, traffic="Web").view)
 
 
 def test_a_type_that_was_only_taught_about_is_drawn_with_what_was_taught(
@@ -237,7 +168,7 @@ def test_a_type_that_was_only_taught_about_is_drawn_with_what_was_taught(
 ) -> None:
     small.teach([Lesson("FTP-Patator", "Password Policies", 5.0, 20.0, "a feed")])
 
-    part = draw.around(small, traffic="FTP-Patator")
+    part = sketch(small, traffic="FTP-Patator")
 
     assert set(part.view) == {"type:FTP-Patator", "action:Password Policies"}
     assert "+5.00" in texts(drawn(part))
@@ -254,10 +185,107 @@ def test_the_best_action_of_the_other_type_is_drawn_and_what_supports_nothing_is
         ],
     )
 
-    part = draw.around(graph, signature=0)
+    part = sketch(graph, signature=0)
 
     assert "action:Filter Network Traffic" in part.view
     assert "action:Password Policies" not in part.view
+
+
+# How it is drawn
+
+
+def test_every_node_of_the_view_is_drawn_once_and_every_edge_is_told_in_words(
+    small: KnowledgeGraph,
+) -> None:
+    part = sketch(small)
+    result = Picture(part)
+
+    svg = inline_svg(result.figure, "graph", part.caption)
+    assert sorted(re.findall(r'id="graph-(n\d+)"', svg)) == sorted(result.ids.values())
+    assert {"Benign", "DDoS", "DoS", "Web", "No Action", "0", "3"} <= set(texts(svg))
+    ids = result.ids
+    told = result.titles[f"{ids['type:Benign']}-{ids['type:DDoS']}"]
+    assert told == "Benign → DDoS: share of flows really of the other type, sig 0: 40 %"
+    told = result.titles[f"{ids['signature:0']}-{ids['type:Benign']}"]
+    assert told == "0 → Benign: confidence 0.5980, 100 flows"  # (1 + 60) / (2 + 100)
+    told = result.titles[f"{ids['type:Benign']}-{ids['action:No Action']}"]
+    assert told == "Benign → No Action: mean reward +4.60, 1,000 flows"
+
+
+def test_rewards_are_coloured_by_the_range_of_the_graphs_catalogue() -> None:
+    classes = tuple(replace(c, ranking=c.ranking[:1]) for c in PAPER.classes)
+    met: list[Met] = [(0, "Filter Network Traffic", "DoS", 9), (0, "Audit", "DoS", 9)]
+    graph = graph_of(["DoS"], met, Catalogue(classes=classes, actions=PAPER.actions))
+    graph.catalogue.__dict__["rewards"] = np.where(graph.catalogue.rewards > 0, 40, 20)
+
+    svg = drawn(sketch(graph, traffic="DoS"))
+
+    assert {"+20 mean reward", "+40 mean reward", "+20.00", "+40.00"} <= set(texts(svg))
+    assert "stroke: #1f78b4" in svg
+    assert "stroke: #d55e00" in svg
+
+
+def test_names_are_text_and_never_markup_or_mathematics() -> None:
+    odd = "<b>$x^2$ & co"
+    classes = tuple(replace(c, name=odd) if c.name == "DoS" else c for c in PAPER.classes)
+    graph = graph_of(
+        ["DoS"], [(0, "Audit", "DoS", 1)], Catalogue(classes=classes, actions=PAPER.actions)
+    )
+    graph.teach([Lesson(odd, "Audit", 4.0, 10.0, f"SOC {odd}")])
+
+    svg = drawn(sketch(graph))
+
+    assert {"<b>$x^2$ &", f"dotted: taught, in part or whole, by SOC {odd}"} <= set(texts(svg))
+    assert "<b>" not in svg
+
+
+def test_inline_svg_takes_its_colours_from_the_page_and_its_ids_from_its_name(
+    small: KnowledgeGraph,
+) -> None:
+    svg = drawn(sketch(small))
+
+    assert INK not in svg
+    assert "currentColor" in svg
+    assert svg.startswith('<svg role="img" aria-label="Drawn: ')
+    assert all(i.startswith("graph-") for i in re.findall(r'\bid="([^"]*)"', svg))
+
+
+def boxes_that_overlap(figure: Figure) -> list[tuple[str, str]]:
+    """Texts that cover each other, and labels of edges that a node covers."""
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    found = [(t.get_text(), t.get_window_extent(renderer)) for t in figure.axes[0].texts]
+    for text in figure.axes[0].texts:
+        if re.fullmatch(r"n\d+", text.get_gid() or ""):
+            outline = text.get_bbox_patch()
+            assert outline is not None
+            text.update_bbox_position_size(renderer)
+            found.append((f"shape of {text.get_text()}", outline.get_window_extent(renderer)))
+    return [
+        (one, other)
+        for i, (one, a) in enumerate(found)
+        for other, b in found[i + 1 :]
+        if a.overlaps(b) and other != f"shape of {one}"
+    ]
+
+
+def confused_with_all(predicted: str | None) -> KnowledgeGraph:
+    """All actions of all types, and misdetections of each type or from one to all others."""
+    names = list(PAPER.class_names)
+    met: list[Met] = []
+    for i, name in enumerate(names):
+        met += [(i, action, name, 10 + j) for j, action in enumerate(PAPER.action_names)]
+        met.append((CLASS[predicted] if predicted else i, "Audit", predicted or "Benign", i + 1))
+        met.append((CLASS[predicted] if predicted else i, "Audit", name, i + 1))
+    return graph_of(names, met)
+
+
+def test_no_label_covers_another_or_stands_under_a_node() -> None:
+    assert boxes_that_overlap(Picture(sketch(confused_with_all(None))).figure) == []
+    around = sketch(confused_with_all("Benign"), traffic="Benign")
+    assert (
+        len([edge for edge in around.view.edges(data=True) if edge[2]["kind"] == "confused"]) == 7
+    )
+    assert boxes_that_overlap(Picture(around, around.caption).figure) == []
 
 
 @pytest.fixture
@@ -276,39 +304,35 @@ def refuting() -> KnowledgeGraph:
 
 
 def test_actions_that_the_filter_leaves_out_are_faded(refuting: KnowledgeGraph) -> None:
-    part = draw.around(refuting, signature=0)
+    part = sketch(refuting, signature=0)
 
     assert part.refuted == {"action:Audit"}
-    assert "1 action has a negative record" in part.caption
+    assert "Faded (1): actions with a negative record" in part.caption
     svg = drawn(part)
     assert "faded: negative record, left out of the prompt" in texts(svg)
-    boxes = re.findall(r'id="graph-node-action-\d+">\s*<path [^>]*style="([^"]*)"', svg)
-    assert sorted("opacity" in style for style in boxes) == [False, False, True]
+    boxes = re.findall(r'id="graph-n\d+">\s*<g id="[^"]*">\s*<path [^>]*style="([^"]*)"', svg)
+    assert sorted("opacity" in style for style in boxes) == [False] * 5 + [True]
+
+
+def test_an_edge_tells_what_is_expected_on_the_signature_asked_about(
+    refuting: KnowledgeGraph,
+) -> None:
+    told = Picture(sketch(refuting, signature=0)).titles.values()
+
+    # (80 * -5 + 40 * 5) / 120 and (80 * 5 - 40 * 5) / 120
+    for action, expected in (("Filter Network Traffic", "−1.67"), ("No Action", "+1.67")):
+        end = f"; on this signature's flows, {expected} is expected"
+        assert any(t.startswith(f"Benign → {action}: mean") and t.endswith(end) for t in told)
 
 
 def test_taught_edges_are_dotted_and_the_key_names_who_taught(small: KnowledgeGraph) -> None:
-    assert not any("taught" in text for text in texts(drawn(draw.around(small, traffic="DoS"))))
+    assert not any("taught" in text for text in texts(drawn(sketch(small, traffic="DoS"))))
 
-    small.teach(
-        Lesson("DoS", "Audit", 4.0, 10.0, source) for source in ("a feed", "SOC <i>", "x" * 90, "y")
-    )
+    small.teach(Lesson("DoS", "Audit", 4.0, 10.0, source) for source in ("a feed", "SOC <i>"))
 
-    said = texts(drawn(draw.around(small, traffic="DoS")))
-    cut = "x" * 29 + "…"
-    assert f"dotted: taught, in part or whole (by SOC <i>, a feed, {cut} and 1 more)" in said
-    whole = draw.sketch(small)
-    assert any("dotted: taught" in text for text in texts(drawn(whole)))
-
-
-def test_no_label_covers_another_around_a_type_that_is_confused_with_all_others() -> None:
-    names = list(PAPER.class_names)
-    met: list[Met] = []
-    for i, name in enumerate(names):
-        met += [(i, action, name, 10 + j) for j, action in enumerate(PAPER.action_names)]
-        met.append((CLASS["Benign"], "Audit", name, i + 1))
-    part = draw.around(graph_of(names, met), traffic="Benign")
-
-    assert boxes_that_overlap(draw.picture(part)) == []
+    told = "dotted: taught, in part or whole, by SOC <i>, a feed"
+    assert told in texts(drawn(sketch(small, traffic="DoS")))
+    assert told in texts(drawn(sketch(small)))
 
 
 def test_every_label_stays_within_the_picture() -> None:
@@ -317,42 +341,61 @@ def test_every_label_stays_within_the_picture() -> None:
     graph = graph_of(
         ["DoS"], [(0, "Audit", "DoS", 1)], Catalogue(classes=PAPER.classes, actions=actions)
     )
+    graph.teach([Lesson("DoS", long, 4.0, 10.0, "W " * 49 + "W")])
+    part = sketch(graph, signature=0)
 
-    figure = draw.picture(draw.around(graph, signature=0))
+    figure = Picture(part, part.caption).figure
 
-    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    for text in figure.axes[0].texts:
-        box = text.get_window_extent(renderer)
+    figure.canvas.draw()
+    legend = figure.axes[0].get_legend()
+    assert legend is not None
+    for text in (*figure.axes[0].texts, *legend.get_texts()):
+        box = text.get_window_extent()
         assert box.x0 >= 0, text.get_text()
         assert box.x1 <= figure.bbox.width, text.get_text()
+        assert box.y0 >= 0, text.get_text()
 
 
-def test_draw_neighbourhood_writes_svg_or_png_the_same_for_the_same_graph(
-    small: KnowledgeGraph, tmp_path: Path
+# Files
+
+
+@pytest.mark.parametrize("wish", [{}, {"signature": 0}, {"traffic": "DoS"}])
+def test_draw_writes_a_picture_by_suffix_the_same_for_the_same_graph(
+    small: KnowledgeGraph, tmp_path: Path, wish: dict[str, Any]
 ) -> None:
-    one = draw.draw_neighbourhood(small, tmp_path / "a.svg", signature=0).read_bytes()
+    svg = draw(small, tmp_path / "graph.svg", note="Synthetic.", **wish).read_bytes()
+    png = draw(small, tmp_path / "graph.PNG", **wish).read_bytes()
 
-    assert draw.draw_neighbourhood(small, tmp_path / "a.svg", signature=0).read_bytes() == one
-    assert any(text.startswith("Around signature 0") for text in texts(one.decode()))
-    png = draw.draw_neighbourhood(small, tmp_path / "b.PNG", traffic="DoS").read_bytes()
+    assert draw(small, tmp_path / "graph.svg", note="Synthetic.", **wish).read_bytes() == svg
+    assert any(text.startswith("Synthetic. ") for text in texts(svg.decode()))
     assert png.startswith(b"\x89PNG")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["graph.PNG", "graph.svg"]
+
+
+def test_the_layout_does_not_depend_on_the_hashes_of_names() -> None:
+    code = "from tests.kg_actor.test_draw import *; print(places(sketch(confused_with_all(None))))"
+    here = f"{places(sketch(confused_with_all(None)))}\n"
+
+    for seed in ("1", "2"):
+        env = os.environ | {"PYTHONHASHSEED": seed}
+        assert subprocess.check_output([sys.executable, "-c", code], env=env, text=True) == here
 
 
 def test_what_cannot_be_drawn_is_refused_before_anything_is_written(
     small: KnowledgeGraph, tmp_path: Path
 ) -> None:
-    path = tmp_path / "a.svg"
-    with pytest.raises(InputError, match=r"no signature 5\. Expected an id from 0 to 4"):
-        draw.draw_neighbourhood(small, path, signature=5)
-    with pytest.raises(InputError, match=r"no signature -1"):
-        draw.draw_neighbourhood(small, path, signature=-1)
-    with pytest.raises(InputError, match=r"no traffic type 'Dos'\. Expected one of PortScan, DoS"):
-        draw.draw_neighbourhood(small, path, traffic="Dos")
-    with pytest.raises(InputError, match="nothing is known of traffic type 'FTP-Patator'"):
-        draw.draw_neighbourhood(small, path, traffic="FTP-Patator")
-    with pytest.raises(InputError, match=r"neither in \.svg nor in \.png"):
-        draw.draw_neighbourhood(small, tmp_path / "a.pdf", signature=0)
-    for both_or_none in ({}, {"signature": 0, "traffic": "DoS"}):
-        with pytest.raises(ValueError, match="one of them"):
-            draw.draw_neighbourhood(small, path, **both_or_none)  # type: ignore[arg-type]
+    for name, wish, complaint in (
+        ("a.svg", {"signature": 5}, r"no signature 5\. Expected an id from 0 to 4"),
+        ("a.png", {"signature": -1}, r"no signature -1"),
+        ("a.html", {"traffic": "Dos"}, r"no traffic type 'Dos'\. Expected one of PortScan, DoS"),
+        ("a.svg", {"traffic": "FTP-Patator"}, "nothing is known of traffic type 'FTP-Patator'"),
+        ("a.svg", {"signature": 0, "traffic": "DoS"}, "are both given"),
+        ("a.pdf", {"signature": 0}, r"neither \.html, \.svg nor \.png"),
+    ):
+        with pytest.raises(InputError, match=complaint):
+            draw(small, tmp_path / name, **wish)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="the graph is empty"):
+        draw(KnowledgeGraph(small.predicted, PAPER), tmp_path / "a.svg")
+    with pytest.raises(ValueError, match="5 signatures need as many rules, not 1"):
+        draw(small, tmp_path / "a.html", rules=["any flow"])
     assert not list(tmp_path.iterdir())

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import io
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from matplotlib.image import imread
 
 from envs import Catalogue, InteractionTable
 from kg_actor import KnowledgeGraph, MergeKey
-from kg_actor.drawing.selection import sketch
-from kg_actor.interactive import write_page
+from kg_actor.draw import draw
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, Route
+    from playwright.sync_api import Browser, Locator, Page, Route
 
 PAPER = Catalogue.named("paper")
 
@@ -61,24 +59,18 @@ class Opened:
         else:
             route.abort()
 
-    def nodes(self) -> list[str]:
-        found: list[str] = self.page.evaluate("graph.nodes().map(node => node.data('name'))")
-        return found
+    def node(self, title: str) -> Locator:
+        """A node in the drawing, by what it is called there."""
+        named = self.page.locator("#graph g[role=button]")
+        return named.filter(has=self.page.locator("title", has_text=re.compile(f"^{title}$")))
 
-    def place(self, name: str) -> tuple[float, float]:
-        """Where a node is drawn, in the window."""
-        at = self.page.evaluate(
-            "name => graph.nodes().filter(n => n.data('name') === name).renderedPosition()", name
+    def smallest_text(self) -> float:
+        """Height of the smallest letters in the drawing, in pixels of the screen."""
+        size: float = self.page.evaluate(
+            """Math.min(...[...document.querySelectorAll('#graph text')].map((text) =>
+                parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a))"""
         )
-        box = self.page.locator("#graph").bounding_box()
-        assert box is not None
-        return box["x"] + at["x"], box["y"] + at["y"]
-
-    def colours(self) -> int:
-        """How many colours the drawing shows, apart from its border."""
-        self.page.wait_for_timeout(200)  # cytoscape draws in the next animation frame
-        shot = imread(io.BytesIO(self.page.locator("#graph").screenshot()))[5:-5, 5:-5]
-        return len(np.unique(shot.reshape(-1, shot.shape[-1]), axis=0))
+        return size
 
     def record(self) -> str:
         return self.page.locator("#record").inner_text()
@@ -95,13 +87,14 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     rows = ((0, none, benign, 60), (0, none, ddos, 40), (0, audit, benign, 9), (1, audit, ddos, 9))
     graph.merge(InteractionTable.tally(*zip(*rows, strict=True)), MergeKey("run", 1, 0))
-    return write_page(
+    return draw(
         graph,
         tmp_path_factory.mktemp("page") / "graph.html",
         signature=0,
         rules=[f"Flow Duration > 5 {HOSTILE}", "any flow"],
         title=f"Graph {HOSTILE}",
         note="Synthetic flows: generated, not recorded from a network",
+        command="kirl graph show run",
     )
 
 
@@ -115,30 +108,23 @@ def opened(browser: Browser, file: Path) -> Iterator[Opened]:
     opened.page.context.close()
 
 
-def test_nodes_are_drawn(opened: Opened) -> None:
-    assert sorted(opened.nodes()) == sorted(["0", "Benign", SHOWN, "No Action", "Audit"])
-    assert opened.colours() > 20
-    opened.page.evaluate("void graph.elements().remove()")
-    assert opened.colours() == 1
-
-
 def test_a_click_on_a_node_shows_its_record(opened: Opened) -> None:
     assert "Choose a node" in opened.record()
 
-    opened.page.mouse.click(*opened.place("0"))
+    opened.node("signature 0").click()
 
     record = opened.record()
     assert record.startswith("Signature 0")
     assert "N, flows matched\n109" in record
     assert f"Flow Duration > 5 {SHOWN}" in record
 
-    opened.page.mouse.click(*opened.place("Audit"))
+    opened.node("mitigation action Audit").click()
 
     assert "https://attack.mitre.org/mitigations/M1047/" in opened.record()
 
 
 def test_links_in_a_record_lead_to_other_records(opened: Opened) -> None:
-    opened.page.mouse.click(*opened.place("0"))
+    opened.node("signature 0").click()
     opened.page.locator("#record a", has_text="No Action").first.click()
 
     assert opened.record().startswith("No Action")
@@ -148,76 +134,85 @@ def test_search_finds_nodes_and_enter_opens_the_first(opened: Opened) -> None:
     opened.page.locator("#search").fill("aud")
 
     assert opened.page.locator("#results button").all_inner_texts() == ["mitigation action\nAudit"]
-    assert opened.page.locator("#found").inner_text() == "1 of 5 nodes"
+    assert opened.page.locator("#found").inner_text() == "1 of 25 nodes"
     opened.page.keyboard.press("Enter")
     assert opened.record().startswith("Audit")
     opened.page.locator("#search").fill("no such name")
-    assert opened.page.locator("#found").inner_text() == "0 of 5 nodes"
+    assert opened.page.locator("#found").inner_text() == "0 of 25 nodes"
 
 
-def test_hover_tells_an_edge_in_words(opened: Opened) -> None:
-    (x, y), (to_x, to_y) = opened.place("0"), opened.place("Benign")
+def test_search_finds_what_is_not_drawn_and_tells_how_to_draw_it(opened: Opened) -> None:
+    opened.page.locator("#search").fill("1")
+    opened.page.keyboard.press("Enter")
 
-    opened.page.mouse.move(x + (to_x - x) * 0.6, y + (to_y - y) * 0.6)
+    assert opened.record().startswith("Signature 1")
+    assert "kirl graph show run --signature 1 --out other.html" in opened.record()
+    first = opened.page.locator("#results button").first.inner_text()
+    assert first == "signature, not drawn\nSignature 1"
 
-    opened.page.wait_for_function("document.querySelector('#said').textContent !== ''")
-    assert opened.page.locator("#said").inner_text().startswith("0 → Benign: confidence 0.6306")
+
+def test_pointing_at_an_edge_tells_it_in_words_and_fades_the_rest(opened: Opened) -> None:
+    opened.page.get_by_text("B 0.631").hover()
+
+    said = opened.page.locator("#said")
+    assert said.inner_text().startswith("0 → Benign: confidence 0.6306")
+    faded = "g => g.classList.contains('aside')"
+    assert opened.node("mitigation action Audit").evaluate(faded)
+    assert not opened.node("signature 0").evaluate(faded)
+    opened.page.locator("h1").hover()
+    assert said.inner_text() == ""
+    assert not opened.node("mitigation action Audit").evaluate(faded)
 
 
 def test_keyboard_alone_is_enough(opened: Opened) -> None:
+    width = "document.querySelector('#graph svg').clientWidth"
     opened.page.locator("#graph").focus()
-    before = opened.page.evaluate("[graph.zoom(), graph.pan().x]")
+    before = opened.page.evaluate(width)
     opened.page.keyboard.press("+")
+    opened.page.keyboard.press("+")
+    assert opened.page.evaluate(width) > before
     opened.page.keyboard.press("ArrowRight")
-    after = opened.page.evaluate("[graph.zoom(), graph.pan().x]")
-    assert after[0] > before[0]
+    opened.page.wait_for_function("document.querySelector('#graph').scrollLeft > 0")
     opened.page.keyboard.press("0")
-    assert opened.page.evaluate("[graph.zoom(), graph.pan().x]") == pytest.approx(before)
+    fits = "(g => g.scrollWidth <= g.clientWidth && g.scrollHeight <= g.clientHeight)"
+    assert opened.page.evaluate(f"{fits}(document.querySelector('#graph'))")
 
-    for _ in range(3):  # the search box, the first result, the second
-        opened.page.keyboard.press("Tab")
+    opened.page.keyboard.press("Tab")  # the first node of the drawing
+    assert opened.page.locator("#said").inner_text() != ""
     opened.page.keyboard.press("Enter")
-    assert opened.record().startswith("</script>")
-    opened.page.locator("#graph").focus()
+    assert "Choose a node" not in opened.record()
     opened.page.keyboard.press("Escape")
     assert "Choose a node" in opened.record()
 
 
-def test_a_whole_graph_opens_too(browser: Browser, tmp_path: Path) -> None:
-    predicted = np.arange(len(PAPER.classes), dtype=np.int8)
-    graph = KnowledgeGraph(predicted, PAPER)
-    signature, action = (grid.ravel() for grid in np.indices((len(predicted), 15)))
-    actual = (signature + (action > 12)) % len(predicted)
-    table = InteractionTable.tally(signature, action, actual, action + 1)
-    graph.merge(table, MergeKey("run", 1, 0))
-
-    opened = Opened(browser, write_page(graph, tmp_path / "graph.html"))
-
-    view = sketch(graph).view
-    assert sorted(opened.nodes()) == sorted(data["label"] for _, data in view.nodes(data=True))
-    assert opened.colours() > 20
-    assert opened.complaints == []
-    opened.page.context.close()
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_narrow_screen_in_light_and_dark(
-    browser: Browser, file: Path, scheme: str
+@pytest.mark.parametrize("width", [360, 500, 1400])
+def test_labels_can_be_read_on_narrow_and_wide_screens_in_light_and_dark(
+    browser: Browser, file: Path, width: int, scheme: str
 ) -> None:
-    opened = Opened(browser, file, viewport={"width": 360, "height": 640}, color_scheme=scheme)
+    opened = Opened(browser, file, viewport={"width": width, "height": 640}, color_scheme=scheme)
 
-    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 360
-    assert opened.colours() > 20
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert opened.smallest_text() >= 9.5
+    opened.page.locator("#search").fill("multi-factor")
+    opened.page.keyboard.press("Enter")
+    assert "not drawn" in opened.page.locator("#results button").first.inner_text()
+    opened.page.locator("#search").fill("audit")
+    opened.page.keyboard.press("Enter")
+    inside = """(node) => { const [a, b] = [node, document.querySelector('#graph')].map(
+        (e) => e.getBoundingClientRect()); return a.left >= b.left && a.right <= b.right + 1; }"""
+    assert opened.node("mitigation action Audit").evaluate(inside)
+    ink = opened.page.get_by_text("B 0.631").evaluate("text => getComputedStyle(text).fill")
+    assert ink == {"light": "rgb(27, 31, 37)", "dark": "rgb(231, 234, 238)"}[scheme]
     assert opened.complaints == []
-    ink = opened.page.evaluate("graph.edges()[0].style('color')")
-    assert ink == {"light": "rgb(27,31,37)", "dark": "rgb(231,234,238)"}[scheme]
     opened.page.context.close()
 
 
-def test_without_scripts_the_tables_tell_all(browser: Browser, file: Path) -> None:
+def test_without_scripts_picture_and_tables_tell_all(browser: Browser, file: Path) -> None:
     opened = Opened(browser, file, java_script_enabled=False)
 
-    assert opened.page.locator("#explorer").is_hidden()
+    assert opened.page.locator("aside").is_hidden()
+    assert opened.page.locator("#graph svg").is_visible()
     assert opened.page.locator("article").filter(has_text="Signature 0").first.is_visible()
-    assert opened.page.get_by_text("Without scripts there is no drawing").is_visible()
+    assert opened.page.get_by_text("Without scripts there is no search").is_visible()
     opened.page.context.close()

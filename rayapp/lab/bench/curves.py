@@ -7,7 +7,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kg_actor.draw import INK, PAPER, save_figure
+from kg_actor.drawing.files import save_figure
+from kg_actor.drawing.style import BACKGROUND, INK
 from rayapp.lab.bench.graph import Growth, StoreSpeed
 
 _COLOURS = ("#2f7fc1", "#d9772b")
@@ -19,12 +20,12 @@ def draw_growth(store: StoreSpeed, path: Path) -> None:
     Raises:
         InputError: the name ends in neither .svg nor .png, or it cannot be written.
     """
-    figure = Figure(figsize=(9.2, 3.6), facecolor=PAPER, layout="constrained")
+    figure = Figure(figsize=(9.2, 3.6), facecolor=BACKGROUND, layout="constrained")
     for place, (what, growth) in enumerate(
         (("signatures", store.signatures), ("runners", store.runners))
     ):
         axes = figure.add_subplot(1, 2, place + 1)
-        axes.set_facecolor(PAPER)
+        axes.set_facecolor(BACKGROUND)
         axes.set(xscale="log", yscale="log", xlabel=what)
         axes.set_ylabel("ms", color=INK)
         _line(axes, growth, [one.merge_seconds for one in growth], "durable merge", _COLOURS[0])

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from kg_actor.draw import INK, PAPER
+from kg_actor.drawing.style import BACKGROUND, INK
 from rayapp.lab.curves import LOOKS, flow_axes
 from rayapp.lab.reproduction.data import ESTIMATE, Data, estimated
 from rayapp.lab.reproduction.plan import SYSTEMS, Label
@@ -177,9 +177,11 @@ def _lines(curves: Mapping[str, Curve], limits: tuple[float, float] | None = Non
 
 
 def _bars(shares: Mapping[str, tuple[Estimate | None, Estimate | None]]) -> Figure:
-    figure = Figure(figsize=(4.6, 0.4 + 0.62 * len(shares)), facecolor=PAPER, layout="constrained")
+    figure = Figure(
+        figsize=(4.6, 0.4 + 0.62 * len(shares)), facecolor=BACKGROUND, layout="constrained"
+    )
     axes = figure.add_subplot()
-    axes.set_facecolor(PAPER)
+    axes.set_facecolor(BACKGROUND)
     for row, pair in enumerate(shares.values()):
         for offset, colour, share in zip((-0.19, 0.19), (_RIGHT, _WRONG), pair, strict=True):
             if share is None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from envs.files import replacing
-from kg_actor import draw
+from kg_actor.drawing.files import inline_svg, save_figure
 from rayapp import config
 from rayapp.config import TrainingSettings, flat
 from rayapp.lab.recipes import prepare_command
@@ -111,12 +111,12 @@ def _environment() -> Environment:
 
 def _svg(drawn: Drawn) -> str:
     """The ``<svg>`` element; what it holds as text is escaped there already."""
-    return draw.inline_svg(drawn.figure, drawn.name, drawn.caption)
+    return inline_svg(drawn.figure, drawn.name, drawn.caption)
 
 
 def _write_files(block: Block, out: Path) -> None:
     for drawn in block.figures:
-        draw.save_figure(drawn.figure, out / "figures" / f"{drawn.name}.png")
+        save_figure(drawn.figure, out / "figures" / f"{drawn.name}.png")
         drawn.data.write(out / "data")
     if block.table:
         block.table.data.write(out / "data")

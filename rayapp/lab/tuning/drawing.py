@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from envs.files import replacing
-from kg_actor.draw import INK, PAPER
+from kg_actor.drawing.style import BACKGROUND, INK
 from rayapp.config import flat
 from rayapp.lab.curves import LOOKS, style
 from rayapp.lab.tuning.outcome import Tried
@@ -40,7 +40,9 @@ def draw(path: Path, tried: Sequence[Tried], request: Request) -> Path:
     panels = 1 + len(ranges)
     rows = -(-panels // _COLUMNS)
     figure = Figure(
-        figsize=(4.2 * min(panels, _COLUMNS), 3.0 * rows), facecolor=PAPER, layout="constrained"
+        figsize=(4.2 * min(panels, _COLUMNS), 3.0 * rows),
+        facecolor=BACKGROUND,
+        layout="constrained",
     )
     axes = figure.subplots(rows, min(panels, _COLUMNS), squeeze=False).ravel()
     _lambdas(figure, axes[0], shown, request)
