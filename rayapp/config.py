@@ -36,18 +36,15 @@ Algo = Literal[
     "dl",
     "dqn",
     "dqn-kg",
-    "appo",
-    "appo-kg",
     "linucb",
     "thompson",
-    "vw",
 ]
-"""The paper's five systems (section IV-A), what it leaves to future work, and three bandits."""
+"""The paper's five systems (section IV-A), what it leaves to future work, and two bandits."""
 
-INFUSED: frozenset[str] = frozenset({"ppo-kg", "ppo-kg-pt", "llm-kg", "dqn-kg", "appo-kg"})
+INFUSED: frozenset[str] = frozenset({"ppo-kg", "ppo-kg-pt", "llm-kg", "dqn-kg"})
 """Those that ask for advice."""
 
-BANDITS: frozenset[str] = frozenset({"linucb", "thompson", "vw"})
+BANDITS: frozenset[str] = frozenset({"linucb", "thompson"})
 """Those that learn without a network."""
 
 WITHOUT_RAY: frozenset[str] = BANDITS | {"dl"}
@@ -161,46 +158,6 @@ class DQNSettings(_Settings):
     """As of ``ppo``."""
 
 
-class APPOSettings(_Settings):
-    """APPO (Luo et al. 2020) where every flow is an episode; appo and appo-kg alone."""
-
-    flows_per_iteration: _Positive = 65_536
-    """Environment steps between two updates."""
-
-    lag: Annotated[int, Field(ge=0, strict=True)] = 1
-    """Updates that the weights which sample are behind those that learn."""
-
-    target_iterations: _Positive = 1
-    """Iterations between two updates of the target network."""
-
-    epochs: _Positive = 8
-    """Passes over an iteration's rows."""
-
-    minibatch_rows: _Positive | None = None
-    """Distinct transitions per gradient step; ``None`` takes all of them."""
-
-    learning_rate: _Rate = 3e-3
-    """Of Adam."""
-
-    clip: _Rate = 0.4
-    """Of the surrogate."""
-
-    value_coefficient: _Share = 1.0
-    """Weight of the value loss."""
-
-    entropy_coefficient: _Share = 0.0
-    """Weight of the entropy bonus."""
-
-    gradient_clip: _Rate | None = None
-    """Largest global norm of the gradient; ``None`` does not clip."""
-
-    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.7
-    """As of ``ppo``."""
-
-    class_weight_limit: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 20.0
-    """As of ``ppo``."""
-
-
 class KLSettings(_Settings):
     """lambda * KL between policy and reference policy (eq. 6); used where advice is."""
 
@@ -284,7 +241,7 @@ class SupervisedSettings(_Settings):
 
 
 class BanditSettings(_Settings):
-    """LinUCB, Thompson sampling and Vowpal Wabbit; an iteration has PPO's number of flows."""
+    """LinUCB and Thompson sampling; an iteration has PPO's number of flows."""
 
     flows_per_update: _Positive = 4_096
     """Flows decided before their rewards are learnt."""
@@ -301,12 +258,6 @@ class BanditSettings(_Settings):
     posterior: Literal["reward", "class"] = "reward"
     """Of Thompson: ``reward`` learns what each action earns; ``class`` knows the reward of
     every action for every class (eq. 3) and learns the signatures' classes."""
-
-    vw_learning_rate: _Rate = 0.5
-    """Of Vowpal Wabbit."""
-
-    vw_epsilon: Annotated[float, Field(gt=0, le=1)] = 0.05
-    """Of Vowpal Wabbit: share of flows whose action is drawn from all evenly."""
 
 
 class AdviceSettings(_Settings):
@@ -534,9 +485,9 @@ class TrainingSettings(_Settings):
 
     algo: Algo = "ppo-kg"
     """``ppo``; ``ppo-kg`` with graph, advice and KL term; ``ppo-kg-pt``, which clones the
-    advisor first; ``llm-kg``, the advisor alone; ``dl``, supervised learning; ``dqn`` and
-    ``appo``, other learners, and ``dqn-kg`` and ``appo-kg``, the same with graph, advice and KL
-    term; ``linucb``, ``thompson`` and ``vw`` (Vowpal Wabbit), contextual bandits."""
+    advisor first; ``llm-kg``, the advisor alone; ``dl``, supervised learning; ``dqn``,
+    another learner, and ``dqn-kg``, the same with graph, advice and KL term; ``linucb`` and
+    ``thompson``, contextual bandits."""
 
     flows: _Positive | None = None
     """Flows to train on; exclusive with ``passes``."""
@@ -562,7 +513,6 @@ class TrainingSettings(_Settings):
     network: NetworkSettings = NetworkSettings()
     ppo: PPOSettings = PPOSettings()
     dqn: DQNSettings = DQNSettings()
-    appo: APPOSettings = APPOSettings()
     kl: KLSettings = KLSettings()
     cloning: CloningSettings = CloningSettings()
     supervised: SupervisedSettings = SupervisedSettings()
@@ -585,21 +535,14 @@ class TrainingSettings(_Settings):
         return self
 
     @property
-    def learning(self) -> PPOSettings | DQNSettings | APPOSettings:
+    def learning(self) -> PPOSettings | DQNSettings:
         """The group of settings that the algorithm learns by."""
-        groups: dict[str, PPOSettings | DQNSettings | APPOSettings] = {
-            "ppo": self.ppo,
-            "dqn": self.dqn,
-            "appo": self.appo,
-        }
-        return groups[self.learning_group]
+        return self.dqn if self.learning_group == "dqn" else self.ppo
 
     @property
-    def learning_group(self) -> Literal["ppo", "dqn", "appo"]:
+    def learning_group(self) -> Literal["ppo", "dqn"]:
         """Its name."""
-        if self.algo in ("dqn", "dqn-kg"):
-            return "dqn"
-        return "appo" if self.algo in ("appo", "appo-kg") else "ppo"
+        return "dqn" if self.algo in ("dqn", "dqn-kg") else "ppo"
 
     def total_flows(self, training_flows: int) -> int:
         """Flows to train on, given the size of the training set."""

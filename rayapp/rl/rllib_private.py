@@ -54,12 +54,3 @@ def is_wanted(
 ) -> bool:
     """Whether ``get_state`` was asked for a component; RLlib's rules of names are its own."""
     return bool(algorithm._check_component(component, components, not_components))
-
-
-def target_updates(learner: Any) -> dict[str, int]:  # noqa: ANN401
-    """When APPO last updated its target network, by module; it may be changed.
-
-    RLlib leaves it out of the learner's state, and a resumed training would update too late.
-    """
-    updates: dict[str, int] = learner._last_update_ts_by_mid
-    return updates

@@ -322,11 +322,6 @@ def begin(folder: RunFolder, settings: TrainingSettings, scenario: Scenario) -> 
     settings.graph.read_lessons(scenario.catalogue)
     if settings.algo not in WITHOUT_RAY:
         shards_of(len(scenario.signatures), settings.graph.shards)
-    if settings.algo == "vw":
-        # Not above: it brings RLlib in, which reading a run does without.
-        from rayapp.lab.baselines.vowpal import check_installed
-
-        check_installed()
     manifest = RunManifest(
         # Unique, so that runs of one name never share a graph on one cluster.
         name=f"{folder.path.resolve().name}-{uuid.uuid4().hex[:8]}",

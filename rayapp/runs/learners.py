@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from rayapp.config import APPOSettings, DQNSettings, PPOSettings, TrainingSettings
+from rayapp.config import DQNSettings, PPOSettings, TrainingSettings
 from rayapp.rl.algorithm import KnowledgePPOConfig
-from rayapp.rl.appo import KnowledgeAPPOConfig
 from rayapp.rl.config import KnowledgeConfig
 from rayapp.rl.dqn import KnowledgeDQNConfig
 
@@ -23,20 +22,12 @@ def learner_config(settings: TrainingSettings) -> KnowledgeConfig:
     return algorithm
 
 
-def _configured(own: PPOSettings | DQNSettings | APPOSettings) -> KnowledgeConfig:
+def _configured(own: PPOSettings | DQNSettings) -> KnowledgeConfig:
     if isinstance(own, DQNSettings):
         return KnowledgeDQNConfig().training(
             temperature=own.temperature,
             replay_tables=own.replay_tables,
             td_error_loss_fn=own.loss,
-        )
-    if isinstance(own, APPOSettings):
-        return KnowledgeAPPOConfig().training(
-            lag=own.lag,
-            target_network_update_freq=own.target_iterations,
-            clip_param=own.clip,
-            vf_loss_coeff=own.value_coefficient,
-            entropy_coeff=own.entropy_coefficient,
         )
     configured: KnowledgePPOConfig = KnowledgePPOConfig().training(
         clip_param=own.clip,

@@ -80,7 +80,7 @@ def test_a_bad_setting_is_named(assignment: str, message: str) -> None:
         config.load(None, ["algo=ppo", assignment], {})
 
 
-@pytest.mark.parametrize("algo", ["dl", "linucb", "thompson", "vw"])
+@pytest.mark.parametrize("algo", ["dl", "linucb", "thompson"])
 @pytest.mark.parametrize(
     "setting", ["online.delay=10", "online.drift={at: 5, becomes: DoS, traffic: Web}"]
 )

@@ -55,6 +55,3 @@ class LinUCB:
     def set_state(self, tensors: dict[str, Tensor]) -> None:
         """See :class:`rayapp.lab.baselines.trainee.Bandit`."""
         self._rewards.set_state(tensors)
-
-    def close(self) -> None:
-        """Holds nothing that needs freeing."""

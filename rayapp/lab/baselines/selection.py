@@ -8,15 +8,10 @@ from rayapp.lab.baselines.linucb import LinUCB
 from rayapp.lab.baselines.ridge import RewardModel
 from rayapp.lab.baselines.thompson import ClassThompson, RewardThompson
 from rayapp.lab.baselines.trainee import Bandit, BanditTrainee
-from rayapp.lab.baselines.vowpal import VowpalWabbit
 
 
 def bandit_trainee(settings: config.TrainingSettings, scenario: Scenario) -> BanditTrainee:
-    """The trainee of one of :data:`rayapp.config.BANDITS`, at its beginning.
-
-    Raises:
-        InputError: it needs a package that is missing.
-    """
+    """The trainee of one of :data:`rayapp.config.BANDITS`, at its beginning."""
     return BanditTrainee(
         _bandit(settings, scenario),
         scenario.flow_set("train", matching=settings.matching),
@@ -32,14 +27,6 @@ def bandit_trainee(settings: config.TrainingSettings, scenario: Scenario) -> Ban
 def _bandit(settings: config.TrainingSettings, scenario: Scenario) -> Bandit:
     chosen, seed = settings.bandit, settings.seed
     predicted, catalogue = scenario.signatures.predicted, scenario.catalogue
-    if settings.algo == "vw":
-        return VowpalWabbit(
-            predicted,
-            catalogue,
-            learning_rate=chosen.vw_learning_rate,
-            epsilon=chosen.vw_epsilon,
-            seed=seed,
-        )
     if settings.algo == "thompson" and chosen.posterior == "class":
         return ClassThompson(predicted, catalogue, config.beta_prior(settings.prior), seed)
     rewards = RewardModel(predicted, catalogue, chosen.ridge)

@@ -77,9 +77,6 @@ class RewardThompson:
         """See :class:`rayapp.lab.baselines.trainee.Bandit`."""
         self._rewards.set_state(tensors)
 
-    def close(self) -> None:
-        """Holds nothing that needs freeing."""
-
 
 class ClassThompson:
     """Draws the shares of true classes behind a signature, plays their best action.
@@ -132,6 +129,3 @@ class ClassThompson:
     def set_state(self, tensors: dict[str, Tensor]) -> None:
         """See :class:`rayapp.lab.baselines.trainee.Bandit`."""
         self._met = tensors["met"].numpy().copy()
-
-    def close(self) -> None:
-        """Holds nothing that needs freeing."""

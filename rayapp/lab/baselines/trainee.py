@@ -84,10 +84,6 @@ class Bandit(Protocol):
         """Goes back to a :meth:`state`."""
         ...
 
-    def close(self) -> None:
-        """Frees what it holds."""
-        ...
-
 
 class BanditTrainee:
     """Trains a :class:`Bandit`; see :class:`rayapp.runs.trainee.Trainee`.
@@ -202,5 +198,4 @@ class BanditTrainee:
         )
 
     def stop(self) -> None:
-        """Frees the bandit."""
-        self._bandit.close()
+        """Holds nothing that needs freeing."""

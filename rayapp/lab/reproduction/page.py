@@ -23,7 +23,7 @@ from rayapp.lab.reproduction.costs import Costs
 from rayapp.lab.reproduction.data import Data
 from rayapp.lab.reproduction.figures import Drawn
 from rayapp.lab.reproduction.findings import Finding, findings
-from rayapp.lab.reproduction.plan import FLOW_BY_FLOW, Label
+from rayapp.lab.reproduction.plan import Label
 from rayapp.lab.reproduction.results import Results
 from rayapp.lab.reproduction.systems import HEADINGS, SETTINGS
 from rayapp.lab.reproduction.tables import NOTHING, Table
@@ -209,8 +209,6 @@ def _beyond(results: Results) -> Iterator[Section]:
     others = tables.changes(results, "others")
     if others:
         lead = "Systems beyond the paper's five, in kirl settings, beside PPO-KG."
-        if results.of("kirl", "others").keys() & {"vw"}:
-            lead += f" Vowpal Wabbit learns flow by flow; it is given {FLOW_BY_FLOW:,} at most."
         yield Section("others", "Other systems", lead, (Block("", others, (), ""),))
 
 

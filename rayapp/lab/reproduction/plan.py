@@ -6,7 +6,6 @@ open and the value chosen. kirl settings are the defaults of ``kirl train``.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -67,16 +66,13 @@ OPEN_CHOICES: tuple[tuple[str, str], ...] = (
 )
 """What the paper leaves open, and what is taken."""
 
-OTHERS = ("dqn", "dqn-kg", "appo", "appo-kg", "linucb", "thompson", "thompson on signatures")
-"""Systems beyond the paper's; ``vw`` joins them where Vowpal Wabbit is installed."""
+OTHERS = ("dqn", "dqn-kg", "linucb", "thompson", "thompson on signatures")
+"""Systems beyond the paper's."""
 
 _VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "thompson on signatures": ("thompson", ("bandit.posterior=class",))
 }
 """Systems that are an algorithm with a setting of their own, by name."""
-
-FLOW_BY_FLOW = 1_000_000
-"""Flows at most for Vowpal Wabbit, which takes one at a time and has settled by then."""
 
 ABLATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("flows met as fitted, no cross-fitting", ("matching=fitted",)),
@@ -248,8 +244,7 @@ class _Maker:
     def _flows(self, algo: str, label: Label) -> int:
         if algo == "dl":
             return self.scale.supervised * self.training_flows
-        most = FLOW_BY_FLOW if algo == "vw" else None
-        return min(self.scale.flows(self.training_flows, label), most or sys.maxsize)
+        return self.scale.flows(self.training_flows, label)
 
     def other(self, name: str) -> Trial:
         """A system beyond the paper's, in kirl settings."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 from envs import Scenario
@@ -37,7 +36,7 @@ def run(
             training_flows=len(scenario.train[0]),
             scale=QUICK if request.quick else FULL,
             advisor=(*request.advice, "advice.wait=true"),
-            others=(*OTHERS, "vw") if find_spec("vowpalwabbit") else OTHERS,
+            others=OTHERS,
         )
         placed.append((scenario, trials.place(planned, scenario, where)))
     everything = [one for _, some in placed for one in some]

@@ -1,10 +1,9 @@
 """Vowpal Wabbit's online contextual bandit, driven from Python as fast as we know how.
 
 ``--cb_explore`` with one linear model per action over predicted class and signature, one-hot,
-as ``kirl train --algo vw`` has it, but with what favours it here: no torch, no checkpoints and
-no metrics; an example that has come before (signature, action, cost, probability) is not
-parsed again; and exploration fades. With a constant share of random actions the average
-reward would stay below the bound for ever.
+and with what favours it here: no torch, no checkpoints and no metrics; an example that has come
+before (signature, action, cost, probability) is not parsed again; and exploration fades. With a
+constant share of random actions the average reward would stay below the bound for ever.
 """
 
 from __future__ import annotations

@@ -21,7 +21,6 @@ SYSTEMS = (
     ("linucb",),
     ("thompson",),
     ("thompson", "bandit.posterior=class"),
-    ("vw",),
 )
 # A last iteration, and a last update in each, that are shorter than the others.
 SIZES = ("ppo.flows_per_iteration=700", "bandit.flows_per_update=64")
@@ -30,8 +29,6 @@ FLOWS = 15_000
 
 def make(scenario: Scenario, system: tuple[str, ...], seed: int = 3) -> BanditTrainee:
     algo, *sets = system
-    if algo == "vw":
-        pytest.importorskip("vowpalwabbit")
     options = {"algo": algo, "flows": FLOWS, "seed": seed}
     return bandit_trainee(config.load(None, [*SIZES, *sets], options), scenario)
 

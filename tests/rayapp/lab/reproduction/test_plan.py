@@ -10,7 +10,6 @@ from rayapp.lab.reproduction import paper
 from rayapp.lab.reproduction.plan import (
     ABLATIONS,
     CHANGES,
-    FLOW_BY_FLOW,
     FULL,
     MECHANISMS,
     OTHERS,
@@ -98,13 +97,6 @@ def test_others_are_run_in_kirl_settings() -> None:
     trials = plan(("paper", "kirl"), seeds=1, training_flows=FLOWS, others=("dl",))
 
     assert [t.label for t in trials if t.part == "others"] == ["kirl"]
-
-
-def test_what_learns_flow_by_flow_gets_fewer_of_them() -> None:
-    trials = plan(("kirl",), seeds=1, training_flows=FLOWS, others=("vw", "linucb"))
-
-    assert of(trials, "kirl", "others", "vw").settings.flows == FLOW_BY_FLOW
-    assert of(trials, "kirl", "others", "linucb").settings.flows == FULL.flows(FLOWS, "kirl")
 
 
 def test_thompson_sampling_is_tried_with_both_posteriors() -> None:

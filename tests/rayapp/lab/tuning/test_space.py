@@ -115,7 +115,7 @@ def test_spaces_that_hold_impossible_settings_are_refused(over: list[str], messa
         space.check(read_space(None, over), SETTINGS)
 
 
-@pytest.mark.parametrize("algo", ["ppo-kg", "dqn-kg", "appo-kg", "ppo-kg-pt"])
+@pytest.mark.parametrize("algo", ["ppo-kg", "dqn-kg", "ppo-kg-pt"])
 @pytest.mark.parametrize("search", ["grid", "random", "model"])
 def test_the_usual_spaces_fit_every_algorithm(algo: str, search: space.Search) -> None:
     settings = config.load(None, (), {"flows": 100_000, "algo": algo})
