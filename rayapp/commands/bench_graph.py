@@ -36,10 +36,10 @@ def graph(
     if scenario:
         Scenario.load(scenario)
     if out:
-        from kg_actor.draw import kind_of
+        from rayapp.lab.charts import check_suffix
 
         check_writable(out)
-        kind_of(out)
+        check_suffix(out)
     with console.Reporter("Merging and answering", "sizes") as reporter:
         store = bench.measure(reporter)
     with tempfile.TemporaryDirectory() as folder:
@@ -50,7 +50,7 @@ def graph(
             with console.Reporter("Asking a training", "iterations") as reporter:
                 remote = bench.measure_remote(where, iterations, reporter)
     if out:
-        from rayapp.lab.bench.curves import draw_growth
+        from rayapp.lab.bench.drawing import draw_growth
 
         draw_growth(store, out)
         console.err.print(f"Growth drawn to {out}", soft_wrap=True)

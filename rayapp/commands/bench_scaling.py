@@ -30,14 +30,14 @@ def scaling(
 ) -> None:
     """Flows per second against runners, fragment size, flows, signatures, actions; kirl prepare."""
     if out:
-        from kg_actor.draw import kind_of
+        from rayapp.lab.charts import check_suffix
 
         check_writable(out)
-        kind_of(out)
+        check_suffix(out)
     with console.ray_session(), console.Reporter("Training", "sizes") as reporter:
         found = bench.measure(reporter)
     if out:
-        from rayapp.lab.bench.scaling_curves import draw_scaling
+        from rayapp.lab.bench.drawing import draw_scaling
 
         draw_scaling(found, _TITLES, out)
         console.err.print(f"Curves drawn to {out}", soft_wrap=True)

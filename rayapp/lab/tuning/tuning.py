@@ -155,8 +155,8 @@ def _tested(
     for name, one in settings.items():
         folder = RunFolder(out / name)
         runs.begin(folder, one, scenario)
-        placed.append(trials.Placed(Trial("kirl", "main", name, one), folder))
-    trials.run(placed, progress)
+        placed.append(trials.TrialRun(Trial("kirl", "main", name, one), folder))
+    trials.train_all(placed, progress)
     flows = scenario.flow_set("test")
     return {
         one.trial.name: evaluate(one.folder.policy().actions(flows.predicted), flows)

@@ -8,10 +8,10 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from rayapp.lab.bench.curves import draw_growth
 
 from envs import Scenario
 from rayapp.lab.bench import graph as bench
-from rayapp.lab.bench.curves import draw_growth
 
 
 @pytest.fixture(autouse=True)
