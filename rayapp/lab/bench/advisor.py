@@ -1,23 +1,19 @@
 """How fast advisors with a language model are: scoring known answers against writing them.
 
-Two measurements. :func:`measure_embedded` asks the model that ships, through the advisor itself.
+:func:`measure_embedded` asks the model that ships, through the advisor itself.
 :func:`measure_phi` asks the full architecture of the paper's model with random weights, which
-are as fast as trained ones and need no download; it works on token ids and imports PyTorch,
-transformers and what needs no more than these, so that it also runs where nothing else is
-installed: ``python -m rayapp.lab.bench.advisor --help``.
+are as fast as trained ones and need no download; it works on token ids.
 """
 
 from __future__ import annotations
 
-import argparse
 import gc
-import json
 import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -512,23 +508,3 @@ def _peak_gib(where: torch.device) -> float:
 
 def _name(where: torch.device) -> str:
     return torch.cuda.get_device_name(where) if where.type == "cuda" else where.type
-
-
-def main() -> None:
-    """:func:`measure_phi` where the command line of kirl is not installed; prints JSON."""
-    parser = argparse.ArgumentParser(description="The paper's architecture, random weights.")
-    parser.add_argument("--layers", type=int, default=LAYERS)
-    parser.add_argument("--prompts", type=int, default=PROMPTS)
-    parser.add_argument("--tokens-per-prompt", type=int, default=TOKENS_PER_PROMPT)
-    parser.add_argument("--device", default="auto")
-    told = parser.parse_args()
-
-    def progress(done: int, total: int) -> None:
-        print(f"{done} of {total}", file=sys.stderr, flush=True)
-
-    speed = measure_phi(told.layers, told.prompts, told.tokens_per_prompt, told.device, progress)
-    print(json.dumps(asdict(speed)))
-
-
-if __name__ == "__main__":
-    main()

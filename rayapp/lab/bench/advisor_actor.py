@@ -1,4 +1,4 @@
-"""The advisor's actor under load: two clients at once, and a death in mid-batch.
+"""The advisor's actor under load: two clients at once.
 
 Nothing here is simulated but the prompts' graph and, for the paper's architecture, the weights:
 a Ray actor loads a model from files, and clients ask it from processes of their own.
@@ -39,38 +39,13 @@ REQUEST = 16
 OUTSTANDING = 8
 """Requests that a client sends before it waits for an answer."""
 
-KILLED = 256
-"""Prompts that are on their way when the actor is killed: a batch, by its usual limits."""
-
 WARM = 1
 """Prompts asked before the clock starts."""
 
-STEPS = 4
+STEPS = 3
 
 CHAT = "{% for part in messages %}{{ part.content }}<|end|>\n{% endfor %}"
 """A chat format with a system part, which the embedded model's own leaves out."""
-
-
-@dataclass(frozen=True)
-class Death:
-    """An actor killed while its model was at a batch.
-
-    Attributes:
-        requests: that waited for an answer then.
-        asking: prompts of the batch that the model was at; 0 if it died between two.
-        answered: requests that got their answer all the same.
-        processes: that answered, the one that was killed included.
-        seconds: from the kill to the last answer, loading the model again included.
-        difference: largest between these log-probabilities and those of the advisor asked
-            directly.
-    """
-
-    requests: int
-    asking: int
-    answered: int
-    processes: int
-    seconds: float
-    difference: float
 
 
 @dataclass(frozen=True)
@@ -103,7 +78,6 @@ class ActorSpeed:
             call; median of the rounds.
         actor_to_direct: ratio of ``prompts_per_second`` to that.
         difference: largest between the actor's log-probabilities and those asked directly.
-        death: what became of requests when the actor was killed.
     """
 
     device: str
@@ -130,7 +104,6 @@ class ActorSpeed:
     direct_prompts_per_second: float
     actor_to_direct: float
     difference: float
-    death: Death
 
 
 @dataclass(frozen=True)
@@ -163,9 +136,9 @@ def measure_actor(spec: AdvisorSpec, prompts: int, progress: Progress) -> ActorS
     Raises:
         InputError: the model cannot be loaded.
     """
-    every = bench.distinct_prompts(prompts + WARM + KILLED)
-    cuts = np.split(np.arange(len(every)), [prompts, prompts + WARM])
-    asked, warm, killed = (every.take(rows) for rows in cuts)
+    every = bench.distinct_prompts(prompts + WARM)
+    cuts = np.split(np.arange(len(every)), [prompts])
+    asked, warm = (every.take(rows) for rows in cuts)
     begun = time.perf_counter()
     advisor = start(spec)
     try:
@@ -176,15 +149,12 @@ def measure_actor(spec: AdvisorSpec, prompts: int, progress: Progress) -> ActorS
         rows = _rows(prompts)
         served = _serve(advisor, [asked.take(own) for own in rows])
         progress(2, STEPS)
-        told, death = _death(advisor, killed)
-        progress(3, STEPS)
     finally:
         advisor.stop()
     # As the actor does: a machine may have GPUs that Ray keeps for others.
     cpu = spec.device == "auto" and not health.place.gpus
     direct = build(replace(spec, device="cpu") if cpu else spec)
     expected, seconds = _direct(direct, asked)
-    death = replace(death, difference=_difference(told, direct.log_probabilities(killed)))
     progress(STEPS, STEPS)
     return _summary(
         health,
@@ -193,10 +163,9 @@ def measure_actor(spec: AdvisorSpec, prompts: int, progress: Progress) -> ActorS
         distinct=prompts,
         direct_prompts_per_second=prompts / seconds,
         difference=max(
-            _difference(answer, expected[own])
+            float(np.abs(answer - expected[own]).max())
             for answer, own in zip(served.answers, rows, strict=True)
         ),
-        death=death,
     )
 
 
@@ -310,32 +279,6 @@ def _serve(advisor: RemoteAdvisor, asked: Sequence[Prompts]) -> _Served:
     return _Served(wall, latencies, [answers for _, answers in told], before, after)
 
 
-def _death(advisor: RemoteAdvisor, asked: Prompts) -> tuple[NDArray[np.float32], Death]:
-    """Kills the actor's process while it is at new prompts, and waits for all answers."""
-    handle = advisor.handles[0]
-    first = ask(handle.process.remote())
-    sent = [handle.log_probabilities.remote(part) for part in _parts(asked)]
-    while not (asking := ask(handle.metrics.remote()).asking) and _unanswered(sent):
-        time.sleep(0.001)
-    waiting = len(_unanswered(sent))
-    begun = time.perf_counter()
-    ray.kill(handle, no_restart=False)
-    answers = ask(sent)
-    seconds = time.perf_counter() - begun
-    processes = len({first, ask(handle.process.remote())})
-    answered = sum(
-        np.isfinite(answer).all() and len(answer) == len(part)
-        for answer, part in zip(answers, _parts(asked), strict=True)
-    )
-    death = Death(waiting, asking, answered - (len(sent) - waiting), processes, seconds, 0.0)
-    return np.concatenate(answers), death
-
-
-def _unanswered(sent: Sequence[Any]) -> list[Any]:
-    rest: list[Any] = ray.wait(list(sent), num_returns=len(sent), timeout=0)[1]
-    return rest
-
-
 def _direct(advisor: Advisor, asked: Prompts) -> tuple[NDArray[np.float32], float]:
     """Answers without the actor, and the median of the rounds' seconds."""
     advisor.log_probabilities(asked.take(range(min(REQUEST, len(asked)))))
@@ -347,10 +290,6 @@ def _direct(advisor: Advisor, asked: Prompts) -> tuple[NDArray[np.float32], floa
     return answers, statistics.median(seconds)
 
 
-def _difference(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    return float(np.abs(one - other).max())
-
-
 def _summary(
     health: Health,
     load_seconds: float,
@@ -359,7 +298,6 @@ def _summary(
     distinct: int,
     direct_prompts_per_second: float,
     difference: float,
-    death: Death,
 ) -> ActorSpeed:
     before, after = served.before, served.after
     asked, batches = after.asked - before.asked, after.batches - before.batches
@@ -390,5 +328,4 @@ def _summary(
         direct_prompts_per_second=direct_prompts_per_second,
         actor_to_direct=asked / served.wall / direct_prompts_per_second,
         difference=difference,
-        death=death,
     )

@@ -43,15 +43,15 @@ TITLES: dict[Kind, str] = {
 NODES = 2
 """Beside the head; each has a processor, which one runner takes."""
 
-FLOWS = 6_000_000
-"""Of one training."""
+TRAINING_FLOWS = 6_000_000
+"""Flows of one training."""
 
-FLOWS = 16_384
-"""Of one iteration."""
+ITERATION_FLOWS = 16_384
+"""Flows of one iteration."""
 
 SETTINGS = (
     *("--algo", "ppo-kg", "--advisor", "embedded", "--runners", str(NODES)),
-    *("--set", f"ppo.flows_per_iteration={FLOWS}", "--set", "checkpoint_seconds=5"),
+    *("--set", f"ppo.flows_per_iteration={ITERATION_FLOWS}", "--set", "checkpoint_seconds=5"),
 )
 
 PAUSE = (1.0, 8.0)
@@ -291,7 +291,7 @@ class _Hand:
         deaths.kills += 1
         self._progress(self.busy, f"killed: {kind}")
         # What was under way may still end; a whole iteration more needs all that are left.
-        while not training.complete and training.flows() <= before + FLOWS:
+        while not training.complete and training.flows() <= before + ITERATION_FLOWS:
             if time.monotonic() - begun > PATIENCE:
                 raise NotRecoveredError(kind, deaths.kills)
             time.sleep(_POLL_SECONDS)
@@ -331,7 +331,7 @@ def measure(
     progress: Progress,
     *,
     seed: int = 0,
-    flows: int = FLOWS,
+    flows: int = TRAINING_FLOWS,
 ) -> Chaos:
     """Trains, kills and counts. It starts a cluster of its own.
 

@@ -7,7 +7,6 @@ process while a real training merges into it.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import statistics
 import tempfile
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from envs import PAPER, BetaPrior, InteractionTable
 from kg_actor import GraphSpec, Keyed, MergeKey, neighbourhoods
 from kg_actor.store import GraphStore
+from rayapp.lab.bench.made_up import skewed_flows
 
 if TYPE_CHECKING:
     # It takes Ray, which measuring the store does without.
@@ -87,14 +87,9 @@ def spec_of(signatures: int, seed: int = 0) -> GraphSpec:
 def table_of(spec: GraphSpec, flows: int, rng: np.random.Generator) -> InteractionTable:
     """Flows as a training meets them at its start, when tables are largest.
 
-    Signatures are matched unevenly (Zipf-like), one flow in fifty is misdetected, and
-    actions are drawn uniformly.
+    Actions are drawn uniformly, flows as :func:`skewed_flows` does.
     """
-    signatures = len(spec.predicted)
-    signature = (signatures * rng.random(flows) ** 3).astype(np.int32)
-    wrong = rng.random(flows) < 0.02
-    classes = rng.integers(0, len(PAPER.classes), flows)
-    actual = np.where(wrong, classes, spec.predicted[signature])
+    signature, actual = skewed_flows(spec.predicted, len(PAPER.classes), flows, rng)
     return InteractionTable.tally(signature, rng.integers(0, len(PAPER.actions), flows), actual)
 
 
@@ -160,62 +155,6 @@ def _seconds_per_merge(
         opened.merge(
             [Keyed(MergeKey("bench", iteration, i), table) for i, table in enumerate(batch)]
         )
-    return (time.perf_counter() - begun) / MERGES
-
-
-SHARDS = (1, 2, 4)
-
-
-@dataclass(frozen=True)
-class Sharded:
-    """A graph of the largest size, cut into actors.
-
-    Attributes:
-        shards: how many.
-        merge_seconds: of one durable merge of an iteration's table through all of them, until
-            the joined counts are there; a median.
-    """
-
-    shards: int
-    merge_seconds: float
-
-
-def measure_shards(progress: Progress) -> tuple[Sharded, ...]:
-    """Merges the same tables into a graph in each number of shards, by turns. Ray must run.
-
-    Args:
-        progress: called with rounds done and rounds in all.
-    """
-    from kg_actor import client
-
-    signatures = SIGNATURES[-1]
-    spec, rng = spec_of(signatures), np.random.default_rng(signatures)
-    batches = [table_of(spec, FLOWS, rng) for _ in range(4)]
-    seconds: dict[int, list[float]] = {number: [] for number in SHARDS}
-    with contextlib.ExitStack() as stack:
-        graphs: dict[int, GraphClient] = {}
-        for number in SHARDS:
-            run = f"bench-{number}"
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            graphs[number] = client.start(run, spec, folder, shards=number)
-            stack.callback(graphs[number].stop, run)
-        # The first round opens stores and warms up, and does not count.
-        for round_ in range(ROUNDS + 1):
-            for number, graph in graphs.items():
-                taken = _seconds_per_live_merge(graph, batches, round_)
-                if round_:
-                    seconds[number].append(taken)
-            progress(round_ + 1, ROUNDS + 1)
-    return tuple(Sharded(number, statistics.median(taken)) for number, taken in seconds.items())
-
-
-def _seconds_per_live_merge(
-    graph: GraphClient, batches: list[InteractionTable], round_: int
-) -> float:
-    begun = time.perf_counter()
-    for number in range(MERGES):
-        key = MergeKey("bench", round_ * MERGES + number, 0)
-        graph.merge([Keyed(key, batches[number % len(batches)])]).counts()
     return (time.perf_counter() - begun) / MERGES
 
 

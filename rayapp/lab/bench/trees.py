@@ -1,18 +1,11 @@
-"""kirl's tree beside scikit-learn's own: the same flows, in turn, both time and quality.
-
-``python -m rayapp.lab.bench.trees JSON`` does the work, in a process whose memory is its own.
-"""
+"""kirl's tree beside scikit-learn's own: the same flows, in turn, both time and quality."""
 
 from __future__ import annotations
 
-import json
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,39 +68,16 @@ class TreeComparison:
 def compare_trees(
     data: Sequence[Path], rows: int, seeds: int, counted_from: int = COUNTED_FROM
 ) -> TreeComparison:
-    """Grows trees in turn, in a process of its own.
+    """Grows trees in turn.
 
     Args:
         data: files of CICIDS2017; empty for synthetic flows.
-        rows: synthetic ones.
+        rows: number of synthetic flows.
         seeds: trees of each kind.
         counted_from: see :func:`envs.detector.growing.grow`.
-
-    Raises:
-        RuntimeError: that process failed.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        result = Path(folder) / "result.json"
-        order = {
-            "data": [str(path.absolute()) for path in data],
-            "rows": rows,
-            "seeds": seeds,
-            "counted_from": counted_from,
-            "result": str(result),
-        }
-        done = subprocess.run(  # noqa: S603 (our own)
-            [sys.executable, "-m", "rayapp.lab.bench.trees", json.dumps(order)],
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise RuntimeError(f"comparing ended with {done.returncode}:\n{done.stderr[-2_000:]}")
-        told = json.loads(result.read_text())
-    told["grown"] = {
-        name: tuple(Grown(**one) for one in trees) for name, trees in told["grown"].items()
-    }
-    return TreeComparison(**told)
+    flows = cicids2017.read(data) if data else synthetic.generate(rows, seed=0)
+    return grown_in_turn(flows, seeds, counted_from)
 
 
 def grown_in_turn(flows: Flows, seeds: int, counted_from: int) -> TreeComparison:
@@ -149,15 +119,3 @@ def _judged(tree: DecisionTreeClassifier, seconds: tuple[float, float], test: Fl
         float(np.mean(said == test.actual)),
         float(f1_score(test.actual, said, average="macro")),
     )
-
-
-def _main(order: str) -> None:
-    given = json.loads(order)
-    files = [Path(path) for path in given["data"]]
-    flows = cicids2017.read(files) if files else synthetic.generate(given["rows"], seed=0)
-    found = grown_in_turn(flows, given["seeds"], given["counted_from"])
-    Path(given["result"]).write_text(json.dumps(asdict(found)))
-
-
-if __name__ == "__main__":
-    _main(sys.argv[1])

@@ -1,8 +1,7 @@
-"""The actor's benchmark, small: a real Ray, a real model from files, a real death."""
+"""The actor's benchmark, small: a real Ray and a real model from files."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 
@@ -22,7 +21,6 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     heads = {"num_attention_heads": 4, "num_key_value_heads": 4}
     monkeypatch.setattr(bench, "PHI", bench.PHI | narrow | heads)
     monkeypatch.setattr(bench, "ROUNDS", 1)
-    monkeypatch.setattr(advisor_actor, "KILLED", 64)
 
 
 def check(speed: ActorSpeed, prompts: int) -> None:
@@ -43,20 +41,17 @@ def check(speed: ActorSpeed, prompts: int) -> None:
     assert speed.actor_to_direct == pytest.approx(
         speed.prompts_per_second / speed.direct_prompts_per_second
     )
-    assert speed.death.processes == 2
-    assert speed.death.answered == speed.death.requests > 0
-    assert speed.death.asking > 0
 
 
 @pytest.mark.slow
-def test_the_embedded_models_actor_serves_two_clients_and_survives(ray_local: ModuleType) -> None:
+def test_the_embedded_models_actor_serves_two_clients(ray_local: ModuleType) -> None:
     steps: list[tuple[int, int]] = []
 
     speed = measure_actor(AdvisorSpec("embedded"), 80, lambda *step: steps.append(step))
 
     check(speed, 80)
-    assert max(speed.difference, speed.death.difference) < 1e-4
-    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert speed.difference < 1e-4
+    assert steps == [(1, 3), (2, 3), (3, 3)]
 
 
 @pytest.mark.slow
@@ -70,8 +65,7 @@ def test_the_papers_architecture_is_served_from_files(
     check(speed, 100)
     assert speed.tokens_per_prompt == pytest.approx(300, rel=0.1)
     # bfloat16 rounds differently in other batches.
-    assert max(speed.difference, speed.death.difference) < 0.5
-    assert asdict(speed)["death"]["requests"] == speed.death.requests
+    assert speed.difference < 0.5
 
 
 def test_random_prompts_share_their_beginning(tmp_path: Path) -> None:

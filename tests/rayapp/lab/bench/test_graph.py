@@ -8,10 +8,10 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from rayapp.lab.bench.curves import draw_growth
 
 from envs import Scenario
 from rayapp.lab.bench import graph as bench
+from rayapp.lab.bench.drawing import draw_growth
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,6 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "FLOWS", 500)
     monkeypatch.setattr(bench, "SIGNATURES", (30, 60))
     monkeypatch.setattr(bench, "RUNNERS", (1, 2, 5))
-    monkeypatch.setattr(bench, "SHARDS", (1, 2))
     monkeypatch.setattr(bench, "ROUNDS", 1)
     monkeypatch.setattr(bench, "MERGES", 2)
     monkeypatch.setattr(bench, "IDLE_QUESTIONS", 5)
@@ -65,13 +64,3 @@ def test_questions_are_asked_while_a_training_merges(
     assert speed.questions > 0
     for median, worst in (speed.idle, speed.training):
         assert 0 < median <= worst < math.inf
-
-
-def test_merges_into_shards_are_measured_by_turns(ray_local: ModuleType) -> None:
-    steps: list[tuple[int, int]] = []
-
-    speed = bench.measure_shards(lambda done, total: steps.append((done, total)))
-
-    assert steps == [(1, 2), (2, 2)]
-    assert [one.shards for one in speed] == [1, 2]
-    assert all(one.merge_seconds > 0 for one in speed)

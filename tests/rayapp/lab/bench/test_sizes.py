@@ -7,12 +7,12 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from rayapp.lab.bench.scaling_curves import draw_scaling
 
 from envs import Scenario
 from envs.datasets.cicids2017 import reader as cicids2017
 from envs.datasets.synthetic import generator as synthetic
 from rayapp.lab.bench import decisions, scaling
+from rayapp.lab.bench.drawing import draw_scaling
 from rayapp.lab.bench.made_up import made_up
 from rayapp.lab.bench.prepare import measure_prepare, write_csv
 from rayapp.lab.bench.trees import OURS, THEIRS, compare_trees
