@@ -106,15 +106,15 @@ def _embedded_ways(prompts: int, device: str, token_budget: int | None) -> Advis
 
 
 def _phi_ways(layers: int | None, tokens: int | None, prompts: int, device: str) -> AdvisorSpeed:
-    from rayapp.lab.bench import advisor as measured
+    from rayapp.lab.bench import phi
 
     with console.Reporter("Asking", "steps") as reporter:
-        depth, tokens = layers or measured.LAYERS, tokens or measured.TOKENS_PER_PROMPT
-        return measured.measure_phi(depth, prompts, tokens, device, reporter)
+        depth, tokens = layers or phi.LAYERS, tokens or phi.TOKENS_PER_PROMPT
+        return phi.measure_phi(depth, prompts, tokens, device, reporter)
 
 
 def _actor(
-    phi: bool,
+    paper: bool,
     layers: int | None,
     tokens: int | None,
     prompts: int,
@@ -122,13 +122,12 @@ def _actor(
     address: str | None,
 ) -> ActorSpeed:
     from llm_actor.selection import AdvisorSpec
-    from rayapp.lab.bench import advisor as measured
-    from rayapp.lab.bench import advisor_actor
+    from rayapp.lab.bench import advisor_actor, phi
 
     spec = AdvisorSpec("embedded", device=device)
     with tempfile.TemporaryDirectory() as folder:
-        if phi:
-            depth, tokens = layers or measured.LAYERS, tokens or measured.TOKENS_PER_PROMPT
+        if paper:
+            depth, tokens = layers or phi.LAYERS, tokens or phi.TOKENS_PER_PROMPT
             with console.working("Writing random weights"):
                 spec = advisor_actor.random_spec(Path(folder), depth, tokens, device)
         session = console.ray_session(address)

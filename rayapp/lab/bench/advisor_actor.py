@@ -29,6 +29,7 @@ from llm_actor.model_files import ModelSource
 from llm_actor.selection import AdvisorSpec, build
 from llm_actor.text import PLACEHOLDERS, Template
 from rayapp.lab.bench import advisor as bench
+from rayapp.lab.bench import phi
 from rayapp.lab.bench.advisor import Progress
 
 CLIENTS = 2
@@ -185,7 +186,7 @@ def random_spec(folder: Path, layers: int, tokens: int, device: str) -> AdvisorS
         InputError: there is no such device here, or the prompts are too long.
     """
     where = ModelSource(device=device).where()
-    model = bench.random_phi(layers, where, torch.bfloat16)
+    model = phi.random_phi(layers, where, torch.bfloat16)
     model.save_pretrained(folder)
     del model
     gc.collect()
@@ -215,7 +216,7 @@ def _lengthened(tokenizer: Any, tokens: int) -> str:  # noqa: ANN401
     def filler(count: float) -> str:
         return " ".join(islice(cycle(words), max(1, round(count / per_word))))
 
-    shared = bench.SHARED * tokens
+    shared = phi.SHARED * tokens
     some = bench.distinct_prompts(64)
     rest = tokens - shared - bench.tokens_in(some)
     attack, records, actions = PLACEHOLDERS

@@ -10,7 +10,7 @@ import pytest
 
 from llm_actor.selection import AdvisorSpec, build
 from rayapp.lab.bench import advisor as bench
-from rayapp.lab.bench import advisor_actor
+from rayapp.lab.bench import advisor_actor, phi
 from rayapp.lab.bench.advisor_actor import ActorSpeed, measure_actor, random_spec
 
 
@@ -19,8 +19,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sizes at which a benchmark is a test."""
     narrow = {"hidden_size": 64, "intermediate_size": 96}
     heads = {"num_attention_heads": 4, "num_key_value_heads": 4}
-    monkeypatch.setattr(bench, "PHI", bench.PHI | narrow | heads)
-    monkeypatch.setattr(bench, "ROUNDS", 1)
+    monkeypatch.setattr(phi, "PHI", phi.PHI | narrow | heads)
+    for module in (bench, phi):
+        monkeypatch.setattr(module, "ROUNDS", 1)
 
 
 def check(speed: ActorSpeed, prompts: int) -> None:
@@ -76,5 +77,5 @@ def test_random_prompts_share_their_beginning(tmp_path: Path) -> None:
     ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
 
     shared = next(at for at in range(400) if len({tuple(each[: at + 1]) for each in ids}) > 1)
-    assert shared == pytest.approx(bench.SHARED * 400, rel=0.15)
+    assert shared == pytest.approx(phi.SHARED * 400, rel=0.15)
     assert np.mean([len(each) for each in ids]) == pytest.approx(400, rel=0.1)

@@ -18,7 +18,8 @@ from rayapp import config
 from rayapp.__main__ import app
 from rayapp.cluster.local import descendants, kill
 from rayapp.lab.bench import chaos
-from rayapp.lab.bench.chaos import KINDS, expected_counts, lost_and_doubled
+from rayapp.lab.bench.chaos import KINDS
+from rayapp.lab.bench.flow_count import expected_counts, lost_and_doubled
 from rayapp.runs import training
 from rayapp.runs.folder import RunFolder, begin
 
