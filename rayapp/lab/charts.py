@@ -22,7 +22,7 @@ INK, BACKGROUND = "#1b1f25", "#fdfefe"
 BLUE, ORANGE = "#2f7fc1", "#d9772b"
 
 LOOKS = ((ORANGE, (0, (4, 1.6))), (BLUE, "-"), ("#00936b", "-."), ("#b0578d", ":"))
-"""Colours and dashes of lines beside each other, told apart without seeing colours too."""
+"""Colours and dashes of lines beside each other, distinguishable without seeing colours too."""
 
 
 def panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:

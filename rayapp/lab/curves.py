@@ -19,7 +19,7 @@ from rayapp.lab.charts import INK, LOOKS, count_flows, legend_above, panels, tit
 from rayapp.runs.folder import ProgressLine
 
 POINTS = 250
-"""Of a curve at most: neighbouring iterations are averaged, as more cannot be seen."""
+"""Most points of a curve: neighbouring iterations are averaged, as more cannot be seen."""
 
 Value = Callable[[ProgressLine], float]
 

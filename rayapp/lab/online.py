@@ -153,7 +153,7 @@ def compare_systems(
         scenario: its training flows are the stream.
         out: folder of the runs; those that are there already are gone on with.
         drifts: by name.
-        progress: told how far it is.
+        progress: called with the flows trained on and in all.
         flows: length of the stream.
         delay: flows decided before a flow's feedback comes.
         seed: of everything.

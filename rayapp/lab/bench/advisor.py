@@ -79,7 +79,7 @@ class AdvisorSpeed:
 
 @dataclass(frozen=True)
 class EmbeddedSpeed(AdvisorSpeed):
-    """Of the embedded model.
+    """Speed of the embedded model.
 
     Attributes:
         token_budget: most tokens of a batch.

@@ -1,10 +1,10 @@
 """Random deaths on a real cluster, for as long as is wanted: what they cost, and that no flow is.
 
-A cluster of several nodes on this machine; trainings with two remote runners and the embedded
-language model, one after the other; and a hand that kills, at moments that follow from a seed, a
-runner, the graph's actor, the language model's actor, a whole node, or the driver itself. A node
-stays away for a while, and the training has to do without it. When a training is complete, its
-graph is compared with a count of the flow stream that is made apart from it.
+A cluster of several nodes runs on this machine. Trainings with two remote runners and the embedded
+language model follow each other, and at moments that a seed decides one of these is killed: a
+runner, the graph's actor, the language model's actor, a whole node, or the driver. A node stays
+away for a while, and the training has to do without it. When a training is complete, its graph is
+compared with a count of the flow stream that is made apart from it (:mod:`flow_count`).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ PATIENCE = 300.0
 _POLL_SECONDS = 0.1
 
 Progress = Callable[[float, str], None]
-"""Told (seconds gone by, what happened last)."""
+"""Called with the seconds gone by and what happened last."""
 
 
 @dataclass
@@ -84,7 +84,7 @@ class Deaths:
 
 @dataclass(frozen=True)
 class Figures:
-    """Deaths of one kind, as they are told.
+    """What deaths of one kind cost.
 
     Attributes:
         kills: how many.
@@ -193,7 +193,7 @@ class NotRecoveredError(RuntimeError):
     """A training did not go on after a death.
 
     Args:
-        kind: who died.
+        kind: what died.
         kills: how many of that kind had died, this one included.
     """
 
@@ -296,7 +296,7 @@ def measure(
         scenario: to train on.
         work: folder for runs and logs.
         seconds: of killing; the training that is on then is let finish.
-        progress: told of every death and recovery.
+        progress: called after every death and recovery.
         seed: of what is killed when.
         flows: of one training.
 

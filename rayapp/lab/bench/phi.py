@@ -31,7 +31,7 @@ from rayapp.lab.bench.advisor import (
 
 @dataclass(frozen=True)
 class PhiSpeed(AdvisorSpeed):
-    """Of the paper's architecture.
+    """Speed of the paper's architecture.
 
     Attributes:
         layers: of the model; the whole has 32.
@@ -87,7 +87,7 @@ ONE_BY_ONE = 16
 TOKEN_BUDGET = 16_384
 
 SHAPES = ((1, 15), (2, 15), (3, 15), (4, 15))
-"""Told types and actions of the simulated neighbourhoods, in equal parts."""
+"""Traffic types and actions of the simulated neighbourhoods, in equal parts."""
 
 
 def measure_phi(

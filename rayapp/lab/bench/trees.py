@@ -54,7 +54,7 @@ class TreeComparison:
     Attributes:
         fitted, tested: flows of each.
         counted_from: flows of a node from which kirl's tree counts instead of sorting.
-        grown: trees by who grew them, one per seed.
+        grown: trees by the program that grew them, one per seed.
         ratio: of the medians of processor time, scikit-learn's to kirl's.
     """
 

@@ -28,7 +28,7 @@ REWARD, RIGHT, WRONG = 0.01, 0.001, 0.005
 was right and where it was wrong, which fewer flows decide."""
 
 LEVEL = 0.95
-"""Of the rise to the lower of two final rewards: where speed is measured."""
+"""Share of the rise to the lower of two final rewards, at which speed is measured."""
 
 FEW = 6
 """Iterations below which a training's curve is not read."""

@@ -22,7 +22,7 @@ def reproduce(
         scenarios: one, or several splits of the same flows.
         out: runs go to ``out/runs``, or ``out/runs/0`` and so on for several scenarios.
         request: what to train.
-        progress: told how far it is.
+        progress: called with the flows trained on and in all.
 
     Raises:
         InputError: a folder holds a run of other settings.

@@ -24,7 +24,7 @@ from rayapp.runs.folder import RunFolder, begin
 from rayapp.runs.training import train
 
 Progress = Callable[[int, int, str], None]
-"""Told (flows trained on, flows in all, what is being trained)."""
+"""Called with flows trained on, flows in all, and the names of what is being trained."""
 
 Models = tuple[tuple[AdvisorSpec, RemoteAdvisor], ...]
 """Language models that trials share."""
@@ -82,7 +82,7 @@ def train_all(
 
     Args:
         runs: the trials.
-        progress: told every second.
+        progress: called every second.
         parallel: trials at a time; 0 means as many as Ray has processors, which may become more.
     """
     waiting = [one for one in runs if not _finished(one.folder)]
