@@ -7,7 +7,7 @@ from envs.flows import FEATURES, Flows
 from envs.interactions import InteractionTable
 from envs.scenario import Scenario
 from envs.signatures import BetaPrior
-from envs.state import Counters, FlowSet, Suggestion, observation_space, observe
+from envs.state import Contexts, Counters, FlowSet, Suggestion, observation_space, observe
 
 register()
 
@@ -16,6 +16,7 @@ __all__ = [
     "PAPER",
     "BetaPrior",
     "Catalogue",
+    "Contexts",
     "Counters",
     "FlowSet",
     "Flows",

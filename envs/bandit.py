@@ -6,7 +6,6 @@ what an action earns, :class:`Counters` how confidence grows. The classes only w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +37,13 @@ class Situation:
         self.flows = flows
         self.augmented = augmented
         self.prior = prior
-        self.suggestion = _silent(len(flows.predicted)) if augmented else None
+        self.suggestion = _silent(len(flows.contexts)) if augmented else None
         self.restart(seed, start)
 
     def restart(self, seed: int, start: int) -> None:
         """Back to the first flow of a seeded stream, with nothing counted yet."""
         self.stream = FlowStream(len(self.flows), seed)
-        self.counters = Counters.zeros(len(self.flows.predicted), self.prior)
+        self.counters = Counters.zeros(len(self.flows.contexts.predicted), self.prior)
         self.position = start
 
     def draw(self, count: int, stride: int) -> NDArray[np.int32]:
@@ -53,19 +52,31 @@ class Situation:
         self.position += stride
         return indices
 
-    def observe(self, signature: NDArray[np.int32]) -> Observations:
-        """What the agent sees of flows that match these signatures."""
-        return observe(signature, self.flows.predicted, self.counters, self.suggestion)
+    def observe(self, context: NDArray[np.int32]) -> Observations:
+        """What the agent sees of flows that are met in these contexts."""
+        return observe(context, self.flows.contexts, self.counters, self.suggestion)
 
-    def detected(self, flow: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """Whether the detector was right, bool [n]."""
-        signature = self.flows.signature[flow]
-        right: NDArray[np.bool_] = self.flows.predicted[signature] == self.flows.actual[flow]
-        return right
+    def count(self, context: NDArray[np.int32], actual: NDArray[np.int8]) -> None:
+        """Counts flows that were decided, and those of them that were detected correctly."""
+        contexts = self.flows.contexts
+        signature = contexts.signature[context]
+        self.counters.add(signature, contexts.predicted[signature] == actual)
+
+    def about(
+        self, flow: NDArray[np.int32], context: NDArray[np.int32]
+    ) -> dict[str, NDArray[np.int32] | NDArray[np.int8]]:
+        """What infos say of flows: their indices, contexts, signatures and predicted classes."""
+        signature = self.flows.contexts.signature[context]
+        return {
+            "flow": flow,
+            "context": context,
+            "signature": signature,
+            "predicted": self.flows.contexts.predicted[signature],
+        }
 
 
-def _silent(signatures: int) -> Suggestion:
-    return Suggestion(np.zeros(signatures, np.int16), np.zeros(signatures, np.float32))
+def _silent(contexts: int) -> Suggestion:
+    return Suggestion(np.zeros(contexts, np.int16), np.zeros(contexts, np.float32))
 
 
 def _flow_set(scenario: FlowSet | str | Path, split: str) -> FlowSet:
@@ -111,8 +122,8 @@ class ThreatMitigationEnv(gym.Env[Observations, np.int64]):
 
     **Episode end.** Always after one step (``terminated``, never ``truncated``). The step's
     observation is that of the same signature with this flow counted. ``info`` then holds the
-    flow's ``actual`` class; ``signature``, ``predicted`` and ``flow`` (its index) are in both
-    infos.
+    flow's ``actual`` class; ``context``, ``signature``, ``predicted`` and ``flow`` (its index)
+    are in both infos.
 
     Args:
         scenario: a :class:`FlowSet`, or the path of a prepared scenario.
@@ -147,7 +158,7 @@ class ThreatMitigationEnv(gym.Env[Observations, np.int64]):
             flows, prior or BetaPrior(), augmented=augmented, seed=seed, start=self._start
         )
         self.observation_space = observation_space(
-            len(flows.predicted), flows.catalogue, suggestion=augmented
+            len(flows.contexts.predicted), flows.catalogue, suggestion=augmented
         )
         self.action_space = gym.spaces.Discrete(len(flows.catalogue.actions))
         self._flow: NDArray[np.int32] | None = None
@@ -183,9 +194,7 @@ class ThreatMitigationEnv(gym.Env[Observations, np.int64]):
         flows = self.situation.flows
         actual = flows.actual[self._flow]
         reward = float(self.catalogue.rewards[actual[0], action])
-        self.situation.counters.add(
-            flows.signature[self._flow], self.situation.detected(self._flow)
-        )
+        self.situation.count(flows.context[self._flow], actual)
         observation = self._observe()
         info = self._info() | {"actual": int(actual[0])}
         self._flow = None
@@ -193,17 +202,13 @@ class ThreatMitigationEnv(gym.Env[Observations, np.int64]):
 
     def _observe(self) -> Observations:
         assert self._flow is not None  # noqa: S101 (for the type checker)
-        row: Observations = self.situation.observe(self.situation.flows.signature[self._flow])[0]
+        row: Observations = self.situation.observe(self.situation.flows.context[self._flow])[0]
         return row
 
     def _info(self) -> dict[str, Any]:
         assert self._flow is not None  # noqa: S101 (for the type checker)
-        signature = int(self.situation.flows.signature[self._flow[0]])
-        return {
-            "flow": int(self._flow[0]),
-            "signature": signature,
-            "predicted": int(self.situation.flows.predicted[signature]),
-        }
+        about = self.situation.about(self._flow, self.situation.flows.context[self._flow])
+        return {name: int(values[0]) for name, values in about.items()}
 
 
 class ThreatMitigationVectorEnv(
@@ -218,9 +223,9 @@ class ThreatMitigationVectorEnv(
     * Episodes end at every step, so the vector resets in the same step
       (``AutoresetMode.SAME_STEP``): ``step`` returns the next n flows' observations, and
       ``infos["final_obs"]`` holds the finished ones', float32 [n, columns].
-    * Infos are struct-of-arrays with gymnasium's masks: ``flow``, ``signature``, ``predicted``
-      describe the observations returned; ``final_info`` holds the same and ``actual`` for the
-      flows just decided.
+    * Infos are struct-of-arrays with gymnasium's masks: ``flow``, ``context``, ``signature``,
+      ``predicted`` describe the observations returned; ``final_info`` holds the same and
+      ``actual`` for the flows just decided.
 
     Rewards are float64 [n]; terminations are all true, truncations all false.
 
@@ -253,7 +258,7 @@ class ThreatMitigationVectorEnv(
             flows, prior or BetaPrior(), augmented=augmented, seed=seed, start=self._start
         )
         self.single_observation_space = observation_space(
-            len(flows.predicted), flows.catalogue, suggestion=augmented
+            len(flows.contexts.predicted), flows.catalogue, suggestion=augmented
         )
         self.single_action_space = gym.spaces.Discrete(len(flows.catalogue.actions))
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -289,18 +294,21 @@ class ThreatMitigationVectorEnv(
         super().reset(seed=first)
         if first is not None:
             self.situation.restart(first, self._start)
-        signature = self.meet()
+        context = self.meet()
         assert self._flow is not None  # noqa: S101 (for the type checker)
-        return self.situation.observe(signature), self._infos(self._flow, signature)
+        return self.situation.observe(context), self._infos(self._flow, context)
 
     def meet(self) -> NDArray[np.int32]:
-        """Goes to the next n flows as :meth:`reset` does; returns their signatures alone.
+        """Goes to the next n flows as :meth:`reset` does; returns their contexts alone.
 
-        For agents that know what each signature looks like, and need no row per flow.
+        For agents that know what each context looks like, and need no row per flow.
+
+        Returns:
+            int32 [n], contexts.
         """
         self._flow = self.situation.draw(self.num_envs, self._stride)
-        self._signature: NDArray[np.int32] = self.situation.flows.signature[self._flow]
-        return self._signature
+        self._context: NDArray[np.int32] = self.situation.flows.context[self._flow]
+        return self._context
 
     def decide(self, actions: NDArray[np.integer[Any]]) -> Decided:
         """Decides the n flows at hand and counts them; :meth:`meet` goes to the next ones.
@@ -312,12 +320,12 @@ class ThreatMitigationVectorEnv(
         if self._flow is None:
             raise gym.error.ResetNeeded("call reset() before the first step()")
         self._check(actions)
-        flow, flows = self._flow, self.situation.flows
-        signature, actual = self._signature, flows.actual[flow]
-        self.situation.counters.add(signature, flows.predicted[signature] == actual)
+        flow, context = self._flow, self._context
+        actual = self.situation.flows.actual[flow]
+        self.situation.count(context, actual)
         self._flow = None
         return Decided(
-            flow, signature, actual, self.catalogue.rewards[actual, actions].astype(np.float64)
+            flow, context, actual, self.catalogue.rewards[actual, actions].astype(np.float64)
         )
 
     def step(  # type: ignore[override]  # gymnasium types terminations as if they were rewards
@@ -332,18 +340,18 @@ class ThreatMitigationVectorEnv(
             gymnasium.error.ResetNeeded: reset() was never called.
         """
         done = self.decide(actions)
-        final_info = self._infos(done.flow, done.signature)
+        final_info = self._infos(done.flow, done.context)
         final_info |= {"actual": done.actual, "_actual": self._all}
-        final_obs = self.situation.observe(done.signature)
-        signature = self.meet()
+        final_obs = self.situation.observe(done.context)
+        context = self.meet()
         assert self._flow is not None  # noqa: S101 (for the type checker)
-        infos = self._infos(self._flow, signature) | {
+        infos = self._infos(self._flow, context) | {
             "final_obs": final_obs,
             "_final_obs": self._all,
             "final_info": final_info,
             "_final_info": self._all,
         }
-        observed = self.situation.observe(signature)
+        observed = self.situation.observe(context)
         return observed, done.reward, self._all.copy(), ~self._all, infos
 
     def _check(self, actions: NDArray[np.integer[Any]]) -> None:
@@ -357,13 +365,9 @@ class ThreatMitigationVectorEnv(
         if self.num_envs and not (np.min(actions) >= 0 and np.max(actions) < count):
             raise gym.error.InvalidAction(f"actions must be in 0 .. {count - 1}")
 
-    def _infos(self, flow: NDArray[np.int32], signature: NDArray[np.int32]) -> dict[str, Any]:
-        fields: Mapping[str, NDArray[Any]] = {
-            "flow": flow,
-            "signature": signature,
-            "predicted": self.situation.flows.predicted[signature],
-        }
-        return dict(fields) | {f"_{name}": self._all for name in fields}
+    def _infos(self, flow: NDArray[np.int32], context: NDArray[np.int32]) -> dict[str, Any]:
+        fields: dict[str, Any] = {**self.situation.about(flow, context)}
+        return fields | {f"_{name}": self._all for name in fields}
 
 
 def _require_augmented(situation: Situation) -> None:

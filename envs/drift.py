@@ -48,10 +48,10 @@ class Drift:
         if self.traffic is not None:
             changed = flows.actual == class_index(flows.catalogue, self.traffic)
         else:
-            if not 0 <= self.signature < len(flows.predicted):  # type: ignore[operator]
+            if not 0 <= self.signature < len(flows.contexts.predicted):  # type: ignore[operator]
                 raise InputError(
                     f"there is no signature {self.signature}",
-                    expected=f"a number from 0 to {len(flows.predicted) - 1}",
+                    expected=f"a number from 0 to {len(flows.contexts.predicted) - 1}",
                 )
             changed = flows.signature == self.signature
         return replace(flows, actual=np.where(changed, np.int8(becomes), flows.actual))
@@ -74,8 +74,9 @@ def busiest_attack_signature(flows: FlowSet) -> int:
     """
     catalogue = flows.catalogue
     harmless = [catalogue.actions[best].attack_id is None for best in catalogue.best_actions]
-    attack = ~np.array(harmless)[flows.predicted]
+    predicted = flows.contexts.predicted
+    attack = ~np.array(harmless)[predicted]
     if not attack.any():
         raise InputError("no signature predicts an attack", expected="flows with attacks")
-    matched = np.bincount(flows.signature, minlength=len(flows.predicted))
+    matched = np.bincount(flows.signature, minlength=len(predicted))
     return int(np.argmax(np.where(attack, matched, -1)))

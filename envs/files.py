@@ -18,7 +18,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from envs.errors import InputError
+
+LOCK = "lock"
+"""The file whose lock keeps other processes out of a folder."""
 
 
 @contextlib.contextmanager
@@ -90,6 +95,32 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def take_lock(folder: Path, busy: InputError, seconds: float = 0.0) -> FileLock:
+    """Takes the lock of a folder, and holds it until ``release()`` is called.
+
+    The lock is the operating system's: it ends with the process that holds it, however that
+    dies. It belongs to the returned object, so any thread may release it. The file stays where
+    it is, since others may be waiting for it.
+
+    Args:
+        folder: an existing folder.
+        busy: raised if somebody else holds the lock.
+        seconds: how long to wait for it.
+
+    Raises:
+        InputError: ``busy``; or the file cannot be opened, or the file system has no locks.
+    """
+    # Without the fallback, which is a file that a dead process would leave behind.
+    lock = FileLock(folder / LOCK, timeout=seconds, thread_local=False, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise busy from None
+    except OSError as error:
+        raise _unwritable(folder / LOCK, error) from error
+    return lock
 
 
 def write_json(path: Path, data: Any) -> None:  # noqa: ANN401

@@ -63,7 +63,7 @@ def hold_out(scenario: Scenario, share: float, seed: int) -> tuple[Scenario, Flo
     honest = FlowSet(
         scenario.cross_fitted[:, held].ravel() if draws else signature[held],
         np.tile(actual[held], draws or 1),
-        scenario.signatures.predicted,
+        scenario.contexts,
         scenario.catalogue,
     )
     return remaining, honest

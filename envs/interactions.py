@@ -1,10 +1,10 @@
-"""The interaction table: how often each (signature, action, actual class) happened.
+"""The interaction table: how often each (context, action, actual class) happened.
 
 It is the one form in which experience travels: from environment runners to the learner,
 to the knowledge graph, to metrics and evaluation. Within a rollout fragment everything
 else (observation, reward, advantage) follows from these four integer columns, so the
-table loses nothing, and its size is bounded by signatures, actions and classes, however many
-flows it counts.
+table loses nothing, and its size is bounded by contexts, actions and classes, however many
+flows it counts. What a context stands for is told by :class:`envs.state.Contexts`.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _DENSE_FACTOR = 16
 
 @dataclass(frozen=True)
 class InteractionTable:
-    """Distinct (signature, action, actual) triples in ascending order, each with its count.
+    """Distinct (context, action, actual) triples in ascending order, each with its count.
 
     Attributes:
-        signature: int32 [rows], signature id.
+        context: int32 [rows], context id.
         action: int16 [rows], index into the catalogue's actions.
         actual: int8 [rows], index of the flow's true class.
         count: int64 [rows], how often it happened, at least 1.
     """
 
-    signature: NDArray[np.int32]
+    context: NDArray[np.int32]
     action: NDArray[np.int16]
     actual: NDArray[np.int8]
     count: NDArray[np.int64]
@@ -40,7 +40,7 @@ class InteractionTable:
     @classmethod
     def tally(
         cls,
-        signature: ArrayLike,
+        context: ArrayLike,
         action: ArrayLike,
         actual: ArrayLike,
         count: ArrayLike | None = None,
@@ -50,21 +50,21 @@ class InteractionTable:
         Raises:
             ValueError: a count is below 1, or another entry below 0.
         """
-        columns = [np.asarray(column, dtype=np.int64) for column in (signature, action, actual)]
+        columns = [np.asarray(column, dtype=np.int64) for column in (context, action, actual)]
         weights = None if count is None else np.asarray(count, dtype=np.int64)
         if weights is not None and len(weights) and weights.min() < 1:
             raise ValueError("every count must be at least 1")
         if len(columns[0]) == 0:
             return cls.empty()
         if min(int(column.min()) for column in columns) < 0:
-            raise ValueError("signatures, actions and classes are numbered from 0")
+            raise ValueError("contexts, actions and classes are numbered from 0")
         actions, classes = (int(columns[1].max()) + 1, int(columns[2].max()) + 1)
         keys = (columns[0] * actions + columns[1]) * classes + columns[2]
         distinct, counts = _count(keys, weights)
         rest, actual_column = np.divmod(distinct, classes)
-        signature_column, action_column = np.divmod(rest, actions)
+        context_column, action_column = np.divmod(rest, actions)
         return cls(
-            signature_column.astype(np.int32),
+            context_column.astype(np.int32),
             action_column.astype(np.int16),
             actual_column.astype(np.int8),
             counts,
@@ -89,7 +89,7 @@ class InteractionTable:
         if not parts:
             return cls.empty()
         return cls.tally(
-            np.concatenate([part.signature for part in parts]),
+            np.concatenate([part.context for part in parts]),
             np.concatenate([part.action for part in parts]),
             np.concatenate([part.actual for part in parts]),
             np.concatenate([part.count for part in parts]),
@@ -102,7 +102,7 @@ class InteractionTable:
         if not isinstance(other, InteractionTable):
             return NotImplemented
         return (
-            np.array_equal(self.signature, other.signature)
+            np.array_equal(self.context, other.context)
             and np.array_equal(self.action, other.action)
             and np.array_equal(self.actual, other.actual)
             and np.array_equal(self.count, other.count)

@@ -41,7 +41,7 @@ from envs.errors import InputError
 from envs.files import link_or_copy, replacing, sha256, write_json
 from envs.flows import Flows, Provenance
 from envs.signatures import SignatureTable
-from envs.state import FlowSet
+from envs.state import Contexts, FlowSet
 
 FORMAT = 2
 
@@ -330,6 +330,11 @@ class Scenario:
         """The catalogue that the scenario was prepared with."""
         return Catalogue.from_json(self.manifest["catalogue"])
 
+    @cached_property
+    def contexts(self) -> Contexts:
+        """What flows are met in: one context per signature, since there is no second opinion."""
+        return Contexts.of_signatures(self.signatures.predicted)
+
     def detector(self) -> Detector:
         """The fitted detector, read from its file."""
         return Detector.load(self.path / "detector.skops")
@@ -354,7 +359,7 @@ class Scenario:
         if name == "train" and matching == "cross-fitted" and draws:
             signature = np.concatenate([*self.cross_fitted, *[signature] * draws])
             actual = np.tile(actual, 2 * draws)
-        return FlowSet(signature, actual, self.signatures.predicted, self.catalogue)
+        return FlowSet(signature, actual, self.contexts, self.catalogue)
 
     def copy_to(self, folder: Path) -> None:
         """Puts the same scenario into another folder, by hard links where they can be made."""

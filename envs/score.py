@@ -1,7 +1,7 @@
 """The scorecard: a policy on a whole split, exactly, beside the bounds of what is possible.
 
-A policy's decision depends on the signature alone (counters and advice are frozen), so
-every metric follows from how often each (signature, true class) occurs in the split.
+A policy's decision depends on the context alone (counters and advice are frozen), so
+every metric follows from how often each (context, true class) occurs in the split.
 Nothing is sampled.
 """
 
@@ -83,7 +83,7 @@ def evaluate(actions: NDArray[np.integer[Any]], flows: FlowSet) -> Scorecard:
     """Scores a policy on all flows of a set.
 
     Args:
-        actions: [signatures], the action the policy takes on each signature.
+        actions: [contexts], the action the policy takes in each context.
         flows: the flows, with their true classes.
 
     Raises:
@@ -91,15 +91,16 @@ def evaluate(actions: NDArray[np.integer[Any]], flows: FlowSet) -> Scorecard:
     """
     if not len(flows):
         raise ValueError("a scorecard needs at least one flow")
-    counts = signature_counts(flows)
-    catalogue, predicted = flows.catalogue, flows.predicted
+    counts = context_counts(flows)
+    catalogue, contexts = flows.catalogue, flows.contexts
     table = _interactions(actions, counts)
-    right = predicted[table.signature] == table.actual
+    right = contexts.traffic[table.context] == table.actual
+    oracle = best_actions(contexts.by_signature(counts), catalogue)[contexts.signature]
     return Scorecard(
         score=score(table, catalogue),
         correct_action=_correct_action(table, right, catalogue),
-        predicted_class=_acting(catalogue.best_actions[predicted], counts, catalogue),
-        signature_oracle=_acting(best_actions(counts, catalogue), counts, catalogue),
+        predicted_class=_acting(catalogue.best_actions[contexts.traffic], counts, catalogue),
+        signature_oracle=_acting(oracle, counts, catalogue),
         flows=table.flows,
         misdetected=int(table.count[~right].sum()),
         flows_per_class={
@@ -125,21 +126,21 @@ def score(table: InteractionTable, catalogue: Catalogue) -> Score:
 
 
 def best_actions(counts: NDArray[np.int64], catalogue: Catalogue) -> NDArray[np.int64]:
-    """The action of highest total reward per signature, int64 [signatures].
+    """The action of highest total reward in each row, int64 [rows].
 
     Args:
-        counts: int64 [signatures, classes], flows by true class.
+        counts: int64 [rows, classes], flows by true class: a row per context or per signature.
         catalogue: rewards.
     """
     best: NDArray[np.int64] = (counts @ catalogue.rewards.astype(np.int64)).argmax(axis=1)
     return best
 
 
-def signature_counts(flows: FlowSet) -> NDArray[np.int64]:
-    """Flows by signature and true class, int64 [signatures, classes]."""
-    shape = (len(flows.predicted), len(flows.catalogue.classes))
+def context_counts(flows: FlowSet) -> NDArray[np.int64]:
+    """Flows by context and true class, int64 [contexts, classes]."""
+    shape = (len(flows.contexts), len(flows.catalogue.classes))
     flat = np.bincount(
-        flows.signature.astype(np.int64) * shape[1] + flows.actual, minlength=shape[0] * shape[1]
+        flows.context.astype(np.int64) * shape[1] + flows.actual, minlength=shape[0] * shape[1]
     )
     return flat.reshape(shape)
 
@@ -151,10 +152,8 @@ def _acting(
 
 
 def _interactions(actions: NDArray[np.integer[Any]], counts: NDArray[np.int64]) -> InteractionTable:
-    signatures, classes = np.nonzero(counts)
-    return InteractionTable.tally(
-        signatures, actions[signatures], classes, counts[signatures, classes]
-    )
+    contexts, classes = np.nonzero(counts)
+    return InteractionTable.tally(contexts, actions[contexts], classes, counts[contexts, classes])
 
 
 def _correct_action(

@@ -7,7 +7,8 @@ build the same observation from the same parts.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar
 
 import gymnasium as gym
 import numpy as np
@@ -18,25 +19,79 @@ from envs.signatures import BetaPrior
 
 Observations = NDArray[np.float32]
 
+Count = TypeVar("Count", np.int64, np.float64)
+
+
+@dataclass(frozen=True)
+class Contexts:
+    """What decisions depend on: the contexts that occur, and the signature of each.
+
+    A context is a signature together with a second opinion on the flow. Where there is no second
+    opinion, contexts and signatures are the same, number by number.
+
+    Attributes:
+        signature: int32 [contexts], the signature of each context.
+        predicted: int8 [signatures], the class that each signature predicts.
+    """
+
+    signature: NDArray[np.int32]
+    predicted: NDArray[np.int8]
+
+    @classmethod
+    def of_signatures(cls, predicted: NDArray[np.int8]) -> Contexts:
+        """One context per signature: there is no second opinion."""
+        return cls(np.arange(len(predicted), dtype=np.int32), predicted)
+
+    def __len__(self) -> int:
+        return len(self.signature)
+
+    @cached_property
+    def are_signatures(self) -> bool:
+        """Whether contexts and signatures are the same, number by number."""
+        return np.array_equal(self.signature, np.arange(len(self.predicted)))
+
+    @cached_property
+    def traffic(self) -> NDArray[np.int8]:
+        """The class that each context's signature predicts, int8 [contexts]."""
+        return self.predicted[self.signature]
+
+    def by_signature(self, values: NDArray[Count]) -> NDArray[Count]:
+        """Sums over the contexts of each signature.
+
+        Args:
+            values: [contexts, ...].
+
+        Returns:
+            [signatures, ...], of the same type.
+        """
+        summed = np.zeros((len(self.predicted), *values.shape[1:]), values.dtype)
+        np.add.at(summed, self.signature, values)
+        return summed
+
 
 @dataclass(frozen=True)
 class FlowSet:
     """All that the environment needs to know of a set of flows.
 
     Attributes:
-        signature: int32 [flows], the signature each flow matches.
+        context: int32 [flows], the context that each flow is met in.
         actual: int8 [flows], its true class, never shown to the agent before it acts.
-        predicted: int8 [signatures], the class each signature predicts.
+        contexts: what the contexts stand for.
         catalogue: classes, actions, rewards.
     """
 
-    signature: NDArray[np.int32]
+    context: NDArray[np.int32]
     actual: NDArray[np.int8]
-    predicted: NDArray[np.int8]
+    contexts: Contexts
     catalogue: Catalogue
 
     def __len__(self) -> int:
-        return len(self.signature)
+        return len(self.context)
+
+    @property
+    def signature(self) -> NDArray[np.int32]:
+        """The signature that each flow matches, int32 [flows]."""
+        return self.contexts.signature[self.context]
 
 
 @dataclass(frozen=True)
@@ -45,13 +100,13 @@ class Decided:
 
     Attributes:
         flow: int32 [n], their indices.
-        signature: int32 [n], what they matched.
+        context: int32 [n], what they were met in.
         actual: int8 [n], their true classes.
         reward: float64 [n], eq. 3.
     """
 
     flow: NDArray[np.int32]
-    signature: NDArray[np.int32]
+    context: NDArray[np.int32]
     actual: NDArray[np.int8]
     reward: NDArray[np.float64]
 
@@ -89,11 +144,11 @@ class Counters:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """What the state is augmented with (eq. 4), per signature.
+    """What the state is augmented with (eq. 4), per context.
 
     Attributes:
-        action: A_LLM, int16 [signatures], index of the suggested action.
-        reward: R_LLM, float32 [signatures], its historic reward for the predicted class.
+        action: A_LLM, int16 [contexts], index of the suggested action.
+        reward: R_LLM, float32 [contexts], its historic reward for the predicted class.
     """
 
     action: NDArray[np.int16]
@@ -101,16 +156,16 @@ class Suggestion:
 
 
 def observe(
-    signature: NDArray[np.integer[Any]],
-    predicted: NDArray[np.int8],
+    context: NDArray[np.integer[Any]],
+    contexts: Contexts,
     counters: Counters,
     suggestion: Suggestion | None = None,
 ) -> Observations:
     """Observation vectors by eq. 2, or by eq. 4 when there is a suggestion.
 
     Args:
-        signature: [n], the signatures matched.
-        predicted: int8 [signatures], class of each signature.
+        context: [n], the contexts that flows are met in.
+        contexts: what they stand for.
         counters: the state of N and C.
         suggestion: adds the columns A_LLM and R_LLM.
 
@@ -119,16 +174,17 @@ def observe(
         them. Counts above 2**24 are rounded to the nearest float32.
     """
     columns = 5 if suggestion is None else 7
-    table = np.empty((len(signature), columns), dtype=np.float32)
+    table = np.empty((len(context), columns), dtype=np.float32)
+    signature = contexts.signature[context]
     seen, correct = counters.seen[signature], counters.correct[signature]
-    table[:, 0] = predicted[signature]
+    table[:, 0] = contexts.predicted[signature]
     table[:, 1] = signature
     table[:, 2] = seen
     table[:, 3] = correct
     table[:, 4] = counters.prior.confidence(seen, correct)
     if suggestion is not None:
-        table[:, 5] = suggestion.action[signature]
-        table[:, 6] = suggestion.reward[signature]
+        table[:, 5] = suggestion.action[context]
+        table[:, 6] = suggestion.reward[context]
     return table
 
 

@@ -14,15 +14,8 @@ from kg_actor.graph import (
     reward_sums,
 )
 from kg_actor.lessons import Lesson
-from kg_actor.neighbourhood import (
-    Neighbourhood,
-    Records,
-    TypeNeighbourhood,
-    neighbourhood,
-    neighbourhoods,
-    records_of,
-    type_neighbourhood,
-)
+from kg_actor.neighbourhood import neighbourhood, neighbourhoods, type_neighbourhood
+from kg_actor.records import Neighbourhood, Records, TypeNeighbourhood, records_of
 from kg_actor.spec import GraphSpec
 from kg_actor.view import to_networkx
 

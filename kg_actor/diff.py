@@ -10,7 +10,7 @@ import numpy as np
 from envs import InputError
 from kg_actor.graph import KnowledgeGraph, Merged, MergeKey, counters_of
 from kg_actor.lessons import Lesson
-from kg_actor.neighbourhood import mean_rewards
+from kg_actor.records import mean_rewards
 from kg_actor.view import ACTION, CONFUSED, EARNED, PREDICTS, SIGNATURE, TYPE, edges_of
 
 
@@ -95,22 +95,6 @@ class GraphDiff:
     lessons_added: tuple[Lesson, ...]
     lessons_withdrawn: tuple[Lesson, ...]
 
-    @property
-    def empty(self) -> bool:
-        """Whether nothing differs but, maybe, the version."""
-        return self.flows[0] == self.flows[1] and not any(
-            (
-                self.merges_gained,
-                self.merges_lost,
-                self.signatures,
-                self.appeared,
-                self.vanished,
-                self.rewards,
-                self.lessons_added,
-                self.lessons_withdrawn,
-            )
-        )
-
 
 def difference(before: KnowledgeGraph, after: KnowledgeGraph) -> GraphDiff:
     """What to add to one graph, and to take from it, to arrive at another.
@@ -168,7 +152,7 @@ def _signatures(before: KnowledgeGraph, after: KnowledgeGraph) -> tuple[Signatur
     counts = [graph.counts() for graph in graphs]
     exact = [each.signature_actual for each in counts]
     belief = [
-        counters_of(each, graph.predicted, graph.prior).confidence()
+        counters_of(each, graph.prior).confidence()
         for graph, each in zip(graphs, counts, strict=True)
     ]
     changed = np.flatnonzero((exact[0] != exact[1]).any(axis=1)).tolist()

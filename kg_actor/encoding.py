@@ -19,7 +19,7 @@ from kg_actor.graph import Changes, GraphCounts, Recent
 
 Arrays = dict[str, NDArray[Any]]
 
-_COLUMNS = {"signature": np.int32, "action": np.int16, "actual": np.int8, "count": np.int64}
+_COLUMNS = {"context": np.int32, "action": np.int16, "actual": np.int8, "count": np.int64}
 _BYTES_PER_ROW = 15
 _HEADER = 4_096
 """Bytes that names, types and shapes take at most."""
@@ -32,7 +32,7 @@ class DamagedError(ValueError):
 
 
 def pack_table(table: InteractionTable) -> bytes:
-    """An interaction table: signature, action, actual, count."""
+    """An interaction table: context, action, actual, count."""
     return _pack({name: getattr(table, name) for name in _COLUMNS})
 
 
@@ -59,14 +59,14 @@ def unpack_table(data: bytes, flows: int) -> InteractionTable:
 def pack_state(counts: GraphCounts, changes: Changes) -> bytes:
     """Counts and versions; lessons and keys are kept elsewhere."""
     arrays: Arrays = {
-        "signature_actual": counts.signature_actual,
+        "context_actual": counts.context_actual,
         "type_action": counts.type_action,
         "changes.signature": changes.signature,
         "changes.traffic": changes.traffic,
         "version": np.array([counts.version]),
     }
     if counts.recent is not None:
-        arrays["recent.signature_actual"] = counts.recent.signature_actual
+        arrays["recent.context_actual"] = counts.recent.context_actual
         arrays["recent.type_action"] = counts.recent.type_action
     return _pack(arrays)
 
@@ -81,15 +81,17 @@ def unpack_state(data: bytes, like: GraphCounts) -> tuple[GraphCounts, Changes]:
     Raises:
         DamagedError: it is not such a state.
     """
-    exact = like.signature_actual.nbytes + like.type_action.nbytes
-    versions = 8 * (sum(like.signature_actual.shape) + 1)
+    exact = like.context_actual.nbytes + like.type_action.nbytes
+    versions = 8 * (len(like.contexts.predicted) + like.context_actual.shape[1] + 1)
     arrays = _unpack(data, 2 * exact + versions + _HEADER)
     try:
         recent = None
         if like.recent is not None:
-            recent = Recent(arrays["recent.signature_actual"], arrays["recent.type_action"])
+            recent = Recent(arrays["recent.context_actual"], arrays["recent.type_action"])
         [version] = arrays["version"].tolist()
-        counts = GraphCounts(arrays["signature_actual"], arrays["type_action"], version, recent)
+        counts = GraphCounts(
+            arrays["context_actual"], arrays["type_action"], version, like.contexts, recent
+        )
         return counts, Changes(arrays["changes.signature"], arrays["changes.traffic"])
     except (KeyError, ValueError, TypeError) as error:
         raise DamagedError("a state lacks a part") from error

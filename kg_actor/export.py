@@ -30,7 +30,6 @@ PARQUET_FILES = ("edges.parquet", "nodes.parquet")
 # What XML 1.0 forbids, the carriage return that its parsers turn into a line feed, and a
 # backslash only where it would otherwise read as one of these escapes.
 _UNFIT = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|\\\\(?=u[0-9a-f]{4})")
-_ESCAPE = re.compile(r"\\u([0-9a-f]{4})")
 
 
 class Format(StrEnum):
@@ -45,7 +44,7 @@ class Format(StrEnum):
 def export(
     graph: KnowledgeGraph,
     path: Path,
-    format: Format | str,
+    format: Format,
     fingerprint: str,
     at: datetime | None = None,
 ) -> None:
@@ -54,24 +53,23 @@ def export(
     Args:
         graph: the graph.
         path: what stood there is replaced once everything is written.
-        format: one of :class:`Format`, or its value.
+        format: what to write.
         fingerprint: of the graph's scenario.
         at: the moment that STIX objects carry (default: now).
 
     Raises:
-        InputError: an unknown format, an unwritable place, or one that holds other things.
+        InputError: the place cannot be written to, or holds other things.
         ValueError: ``at`` has no time zone, or is before STIX 2.1.
     """
-    chosen = _format(format)
-    _check_replaceable(path, chosen)
-    if chosen is Format.PARQUET:
+    _check_replaceable(path, format)
+    if format is Format.PARQUET:
         _write_parquet(graph, path, fingerprint)
         return
     text = {
         Format.GRAPHML: lambda: to_graphml(graph, fingerprint),
         Format.NODE_LINK: lambda: to_node_link(graph, fingerprint),
         Format.STIX: lambda: _stix(graph, fingerprint, at),
-    }[chosen]()
+    }[format]()
     with replacing(path) as temporary:
         temporary.write_bytes(text.encode("utf-8"))
 
@@ -82,7 +80,7 @@ def to_graphml(graph: KnowledgeGraph, fingerprint: str) -> str:
     Edges get ids ``e0``, ``e1``, ...: many tools merge edges of equal ids, and the view's keys
     are unique between two nodes only. Values that are missing are left out. Lists, which
     GraphML does not know, are written as JSON. A character that XML cannot hold is written as
-    ``\uXXXX`` (:func:`unescaped` is the way back); all other names stay as they are.
+    ``\uXXXX``; all other names stay as they are.
     """
     view = _view(graph, fingerprint)
     plain: nx.MultiDiGraph[str] = nx.MultiDiGraph(**_fit(view.graph))
@@ -111,28 +109,12 @@ def escaped(text: str) -> str:
     return _UNFIT.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def unescaped(text: str) -> str:
-    """The inverse of :func:`escaped`."""
-    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
-
-
-def _format(given: Format | str) -> Format:
-    try:
-        return Format(given)
-    except ValueError:
-        raise InputError(
-            f"unknown export format {given!r}",
-            expected="one of: " + ", ".join(Format),
-            mend="Choose one of these",
-        ) from None
-
-
-def _check_replaceable(path: Path, chosen: Format) -> None:
+def _check_replaceable(path: Path, format: Format) -> None:
     """Refuses to swap out a folder that export did not write."""
     if not path.is_dir():
         return
-    if chosen is not Format.PARQUET:
-        raise InputError("is a folder", where=str(path), mend=f"Name a file for {chosen}")
+    if format is not Format.PARQUET:
+        raise InputError("is a folder", where=str(path), mend=f"Name a file for {format}")
     try:
         strangers = {entry.name for entry in path.iterdir()} - set(PARQUET_FILES)
     except OSError as error:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from envs import BetaPrior, Catalogue, Counters, InteractionTable
+from envs import BetaPrior, Catalogue, Contexts, Counters, InteractionTable
 from kg_actor.lessons import Lesson, Taught, withdrawn
 
 Numbers = NDArray[np.int64] | NDArray[np.float64]
@@ -44,7 +44,7 @@ class Keyed:
         """Eight bytes that tell the table's content from any other's."""
         hashed = hashlib.blake2b(digest_size=8)
         table = self.table
-        for column in (table.signature, table.action, table.actual, table.count):
+        for column in (table.context, table.action, table.actual, table.count):
             hashed.update(np.ascontiguousarray(column).data)
         return hashed.digest()
 
@@ -69,11 +69,11 @@ class Recent:
     """The graph's counts with old flows faded: a flow weighs 2 ** (-age / half-life).
 
     Attributes:
-        signature_actual: float64, shaped as in :class:`GraphCounts`.
+        context_actual: float64, shaped as in :class:`GraphCounts`.
         type_action: float64, shaped as in :class:`GraphCounts`.
     """
 
-    signature_actual: NDArray[np.float64]
+    context_actual: NDArray[np.float64]
     type_action: NDArray[np.float64]
 
 
@@ -82,26 +82,43 @@ class GraphCounts:
     """The graph at one version.
 
     Attributes:
-        signature_actual: int64 [signatures, classes]: flows that matched a signature, by their
-            true class. Its row sums are N, its entries at the predicted class are C.
+        context_actual: int64 [contexts, classes]: flows that were met in a context, by their
+            true class.
         type_action: int64 [classes, actions, classes]: by predicted class, action taken and
             true class. Weighted with eq. 3 it gives each type -> action edge's reward sum.
         version: advances by one with every merge (of one table, or of all tables of an
             iteration), every teaching and every withdrawal.
+        contexts: what the contexts stand for.
         recent: what counters and rewards follow instead where forgetting is on.
         taught: prior experience per type -> action edge; ``None`` where nothing was taught.
     """
 
-    signature_actual: NDArray[np.int64]
+    context_actual: NDArray[np.int64]
     type_action: NDArray[np.int64]
     version: int
+    contexts: Contexts
     recent: Recent | None = None
     taught: Taught | None = None
 
-    @property
+    @cached_property
+    def signature_actual(self) -> NDArray[np.int64]:
+        """Flows by signature and true class, int64 [signatures, classes].
+
+        Row sums are N, entries at the predicted class are C.
+        """
+        return self.contexts.by_signature(self.context_actual)
+
+    @cached_property
     def signature_evidence(self) -> Numbers:
         """What confidence follows: the exact counts, or the faded ones where there are any."""
-        return self.recent.signature_actual if self.recent else self.signature_actual
+        if self.recent is None:
+            return self.signature_actual
+        return self.contexts.by_signature(self.recent.context_actual)
+
+    @property
+    def context_evidence(self) -> Numbers:
+        """The same by context: what advice follows."""
+        return self.recent.context_actual if self.recent else self.context_actual
 
     @property
     def type_evidence(self) -> Numbers:
@@ -110,7 +127,7 @@ class GraphCounts:
 
     def equals(self, other: GraphCounts) -> bool:
         """Whether both count the same flows, whatever their versions."""
-        return np.array_equal(self.signature_actual, other.signature_actual) and np.array_equal(
+        return np.array_equal(self.context_actual, other.context_actual) and np.array_equal(
             self.type_action, other.type_action
         )
 
@@ -150,7 +167,7 @@ class GraphState:
         return (
             ours.equals(theirs)
             and ours.version == theirs.version
-            and np.array_equal(ours.signature_evidence, theirs.signature_evidence)
+            and np.array_equal(ours.context_evidence, theirs.context_evidence)
             and np.array_equal(ours.type_evidence, theirs.type_evidence)
             and np.array_equal(self.changes.signature, other.changes.signature)
             and np.array_equal(self.changes.traffic, other.changes.traffic)
@@ -168,6 +185,7 @@ class KnowledgeGraph:
         prior: of the signatures' confidence.
         half_life: flows after which a merged flow weighs half in counters and rewards;
             ``None`` (the default) never forgets. The exact counts are kept in any case.
+        contexts: that flows are met in; by default one per signature.
 
     Raises:
         ValueError: a half-life that is not above 0.
@@ -179,15 +197,17 @@ class KnowledgeGraph:
         catalogue: Catalogue,
         prior: BetaPrior | None = None,
         half_life: float | None = None,
+        contexts: Contexts | None = None,
     ) -> None:
         if half_life is not None and not half_life > 0:
             raise ValueError("half_life must be above 0 flows")
         classes, actions = len(catalogue.classes), len(catalogue.actions)
         self.predicted = predicted
+        self.contexts = contexts or Contexts.of_signatures(predicted)
         self.catalogue = catalogue
         self.prior = prior or BetaPrior()
         self.half_life = half_life
-        self._signature_actual = np.zeros((len(predicted), classes), dtype=np.int64)
+        self._context_actual = np.zeros((len(self.contexts), classes), dtype=np.int64)
         self._type_action = np.zeros((classes, actions, classes), dtype=np.int64)
         self._recent = None if half_life is None else self._faded_zeros()
         self._signature_version = np.zeros(len(predicted), dtype=np.int64)
@@ -249,7 +269,7 @@ class KnowledgeGraph:
             if keyed.key in new:
                 known = new[keyed.key].digest
             if known is None:
-                check_table(keyed.table, len(self.predicted), self.catalogue)
+                check_table(keyed.table, len(self.contexts), self.catalogue)
                 new[keyed.key] = keyed
             elif known != keyed.digest:
                 run, iteration, runner = keyed.key
@@ -264,7 +284,7 @@ class KnowledgeGraph:
         self._version = self._version + 1 if version is None else version
         if self._recent is not None and self.half_life is not None:
             fade = 2.0 ** (-sum(keyed.table.flows for keyed in new) / self.half_life)
-            self._recent.signature_actual[:] *= fade
+            self._recent.context_actual[:] *= fade
             self._recent.type_action[:] *= fade
         # One sum for all: with faded counts, even the rounding must not depend on how an
         # iteration's flows were shared out among runners.
@@ -296,28 +316,24 @@ class KnowledgeGraph:
         self._set_lessons(kept, gone)
         return len(gone)
 
-    def replace_lessons(self, lessons: Sequence[Lesson], version: int = 0) -> None:
+    def replace_lessons(self, lessons: Sequence[Lesson]) -> None:
         """Makes these all that was taught; a new version if they differ from what was.
-
-        Args:
-            lessons: all of them.
-            version: that the graph has at least afterwards.
 
         Raises:
             ValueError: as :meth:`teach`.
         """
         before, after = set(self._lessons), set(lessons)
         self._set_lessons(tuple(lessons), sorted(before ^ after, key=lambda each: each.key))
-        self._version = max(self._version, version)
 
     def counts(self) -> GraphCounts:
         """A copy of the graph as it is now."""
         recent = self._recent
         return GraphCounts(
-            self._signature_actual.copy(),
+            self._context_actual.copy(),
             self._type_action.copy(),
             self._version,
-            recent and Recent(recent.signature_actual.copy(), recent.type_action.copy()),
+            self.contexts,
+            recent and Recent(recent.context_actual.copy(), recent.type_action.copy()),
             self._taught,
         )
 
@@ -338,22 +354,22 @@ class KnowledgeGraph:
         """
         counts = state.counts
         if (
-            counts.signature_actual.shape != self._signature_actual.shape
+            counts.context_actual.shape != self._context_actual.shape
             or counts.type_action.shape != self._type_action.shape
         ):
             raise ValueError(
-                f"a snapshot of {len(counts.signature_actual)} signatures does not fit a graph "
-                f"of {len(self.predicted)}"
+                f"a snapshot of {len(counts.context_actual)} contexts does not fit a graph "
+                f"of {len(self.contexts)}"
             )
         if (counts.recent is None) != (self.half_life is None):
             raise ValueError("one of graph and snapshot forgets, the other does not")
         self._check_state(state)
         taught = Taught.of(state.lessons, self.catalogue) if state.lessons else None
-        self._signature_actual = counts.signature_actual.copy()
+        self._context_actual = counts.context_actual.copy()
         self._type_action = counts.type_action.copy()
         if counts.recent is not None:
             self._recent = Recent(
-                counts.recent.signature_actual.copy(), counts.recent.type_action.copy()
+                counts.recent.context_actual.copy(), counts.recent.type_action.copy()
             )
         self._signature_version = state.changes.signature.copy()
         self._type_version = state.changes.traffic.copy()
@@ -364,21 +380,16 @@ class KnowledgeGraph:
     def _add(self, table: InteractionTable) -> None:
         if not len(table):
             return
-        predicted = self.predicted[table.signature]
-        by_signature, by_type = (
-            (table.signature, table.actual),
-            (
-                predicted,
-                table.action,
-                table.actual,
-            ),
-        )
-        np.add.at(self._signature_actual, by_signature, table.count)
+        signature = self.contexts.signature[table.context]
+        predicted = self.predicted[signature]
+        by_context = (table.context, table.actual)
+        by_type = (predicted, table.action, table.actual)
+        np.add.at(self._context_actual, by_context, table.count)
         np.add.at(self._type_action, by_type, table.count)
         if self._recent is not None:
-            np.add.at(self._recent.signature_actual, by_signature, table.count)
+            np.add.at(self._recent.context_actual, by_context, table.count)
             np.add.at(self._recent.type_action, by_type, table.count)
-        self._signature_version[table.signature] = self._version
+        self._signature_version[signature] = self._version
         self._type_version[predicted] = self._version
 
     def _set_lessons(self, lessons: tuple[Lesson, ...], changed: Sequence[Lesson]) -> None:
@@ -391,13 +402,13 @@ class KnowledgeGraph:
 
     def _check_state(self, state: GraphState) -> None:
         counts, changes = state.counts, state.changes
-        exact = (counts.signature_actual, counts.type_action, changes.signature, changes.traffic)
+        exact = (counts.context_actual, counts.type_action, changes.signature, changes.traffic)
         if any(array.dtype != np.int64 or (array < 0).any() for array in exact):
             raise ValueError("counts and versions must be whole numbers from 0 on")
         by_type = np.zeros((len(self.catalogue.classes),) * 2, np.int64)
-        np.add.at(by_type, self.predicted, counts.signature_actual)
+        np.add.at(by_type, self.contexts.traffic, counts.context_actual)
         if not np.array_equal(by_type, counts.type_action.sum(axis=1)):
-            raise ValueError("signatures and types count different flows")
+            raise ValueError("contexts and types count different flows")
         shapes = (self.predicted.shape, (len(self.catalogue.classes),))
         if (changes.signature.shape, changes.traffic.shape) != shapes:
             raise ValueError("versions of another number of signatures or types")
@@ -412,21 +423,19 @@ class KnowledgeGraph:
         merged = state.merged.values()
         if any(not 0 < one.version <= counts.version or one.flows < 0 for one in merged):
             raise ValueError("a table was merged before the first or after the last version")
-        if sum(one.flows for one in merged) != counts.signature_actual.sum():
+        if sum(one.flows for one in merged) != counts.context_actual.sum():
             raise ValueError("it counts other flows than were merged")
 
     def _faded_zeros(self) -> Recent:
-        return Recent(
-            self._signature_actual.astype(np.float64), self._type_action.astype(np.float64)
-        )
+        return Recent(self._context_actual.astype(np.float64), self._type_action.astype(np.float64))
 
 
-def check_table(table: InteractionTable, signatures: int, catalogue: Catalogue) -> None:
-    """Raises ``ValueError`` for a table that a graph of so many signatures cannot count."""
+def check_table(table: InteractionTable, contexts: int, catalogue: Catalogue) -> None:
+    """Raises ``ValueError`` for a table that a graph of so many contexts cannot count."""
     if not len(table):
         return
     for name, column, size in (
-        ("signature", table.signature, signatures),
+        ("context", table.context, contexts),
         ("action", table.action, len(catalogue.actions)),
         ("actual", table.actual, len(catalogue.classes)),
     ):
@@ -436,9 +445,9 @@ def check_table(table: InteractionTable, signatures: int, catalogue: Catalogue) 
         raise ValueError("every count must be at least 1")
 
 
-def counters_of(counts: GraphCounts, predicted: NDArray[np.int8], prior: BetaPrior) -> Counters:
+def counters_of(counts: GraphCounts, prior: BetaPrior) -> Counters:
     """N and C of every signature, as the environment takes them; faded where forgetting is on."""
-    evidence = counts.signature_evidence
+    evidence, predicted = counts.signature_evidence, counts.contexts.predicted
     seen = evidence.sum(axis=1)
     correct = evidence[np.arange(len(predicted)), predicted]
     return Counters(seen, correct, prior)

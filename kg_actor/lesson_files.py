@@ -1,4 +1,4 @@
-"""Lessons from and to files: an analyst's CSV, a threat feed's or another graph's STIX bundle.
+"""Lessons from files: an analyst's CSV, a threat feed's or another graph's STIX bundle.
 
 Files are taken from anyone. They are read by Python's own ``csv`` and ``json``: a lesson file is
 small, and neither guesses types or drops a row, so every complaint can name row and column.
@@ -11,12 +11,11 @@ import io
 import itertools
 import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from envs import Catalogue, InputError
 from envs.catalogue import MISS_REWARD, TOP_REWARD
-from envs.files import replacing
 from kg_actor.lesson_bundle import bundle_lessons
 from kg_actor.lesson_checks import MAX_CELL, Found, Names, checked, folded, shown
 from kg_actor.lessons import MAX_WEIGHT, Lesson
@@ -96,24 +95,6 @@ def read_lessons(
             mend="Check that this is the right file",
         )
     return list(found.lessons.values())
-
-
-def write_lessons(lessons: Iterable[Lesson], path: Path) -> None:
-    """Writes lessons as CSV; :func:`read_lessons` gives them back.
-
-    Raises:
-        InputError: the place cannot be written to, or is a folder.
-    """
-    if path.is_dir():
-        raise InputError("is a folder", where=str(path), mend="Name a file")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for one in lessons:
-        numbers = repr(float(one.reward)), repr(float(one.weight))
-        writer.writerow((one.traffic, one.action, *numbers, one.provenance))
-    with replacing(path) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
 
 
 def _check_defaults(reward: float, weight: float) -> None:

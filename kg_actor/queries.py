@@ -1,4 +1,4 @@
-"""What people ask of a whole graph: best actions, worst signatures, its size, its history."""
+"""Questions about a whole graph: best actions, worst signatures, size, history."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from envs import BetaPrior, InputError, InteractionTable
 from kg_actor.graph import GraphCounts, KnowledgeGraph
-from kg_actor.neighbourhood import ActionRecord, Answers
+from kg_actor.neighbourhood import Answers
+from kg_actor.records import ActionRecord
 from kg_actor.view import edges_of
 
 
@@ -261,7 +262,7 @@ def confidence_history(
     for version, group in itertools.groupby(tables, key=lambda pair: pair[0]):
         total = InteractionTable.total(table for _, table in group)
         flows += total.flows
-        own = total.signature == signature
+        own = total.context == signature
         matched = int(total.count[own].sum())
         hits = int(total.count[own & (total.actual == predicted_class)].sum())
         seen, correct = seen + matched, correct + hits

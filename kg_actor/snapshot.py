@@ -3,7 +3,7 @@
 ====================== ==========================================================
 ``graph.json``         what the graph is about, its version, SHA-256 of the tables
 ``signatures``         signature, predicted, version that last changed it
-``signature_actual``   signature, actual, count, and recent where forgetting is on
+``context_actual``     context, actual, count, and recent where forgetting is on
 ``type_action``        predicted, action, actual, count, and recent
 ``merged``             run, iteration, runner, version, flows, digest
 ``lessons``            traffic, action, reward, weight, provenance
@@ -29,13 +29,14 @@ from envs import InputError
 from envs.files import replacing, sha256
 from kg_actor.graph import Changes, GraphCounts, GraphState, Merged, MergeKey, Recent
 from kg_actor.lessons import Lesson
+from kg_actor.shards import refuse_shards
 from kg_actor.spec import GraphSpec
 
-FORMAT = 1
+FORMAT = 2
 
 _ABOUT = "graph.json"
-_TABLES = ("signatures", "signature_actual", "type_action", "merged", "lessons")
-_SIGNATURE_ACTUAL = ("signature", "actual")
+_TABLES = ("signatures", "context_actual", "type_action", "merged", "lessons")
+_CONTEXT_ACTUAL = ("context", "actual")
 _TYPE_ACTION = ("predicted", "action", "actual")
 _LESSON = pa.schema(
     [
@@ -66,11 +67,11 @@ def save(state: GraphState, spec: GraphSpec, folder: Path) -> None:
     """
     counts, changes = state.counts, state.changes
     faded = counts.recent
-    recent_signature = faded.signature_actual if faded else None
+    recent_context = faded.context_actual if faded else None
     recent_type = faded.type_action if faded else None
     tables = {
         "signatures": pa.table({"predicted": spec.predicted, "version": changes.signature}),
-        "signature_actual": _long(_SIGNATURE_ACTUAL, counts.signature_actual, recent_signature),
+        "context_actual": _long(_CONTEXT_ACTUAL, counts.context_actual, recent_context),
         "type_action": _long(_TYPE_ACTION, counts.type_action, recent_type),
         "merged": pa.Table.from_pylist(
             [
@@ -103,7 +104,7 @@ def load(folder: Path) -> tuple[GraphState, GraphSpec]:
     """
     about = _about(folder)
     try:
-        spec = GraphSpec.from_json(about["spec"])
+        spec = GraphSpec.from_json(about["spec"], str(folder))
         most = _most_rows(spec)
         tables = {name: _table(folder / f"{name}.parquet", about, most[name]) for name in _TABLES}
         state = _state(about, spec, tables)
@@ -120,10 +121,10 @@ def load(folder: Path) -> tuple[GraphState, GraphSpec]:
 
 
 def _most_rows(spec: GraphSpec) -> dict[str, int]:
-    signatures, classes = len(spec.predicted), len(spec.catalogue.classes)
+    contexts, classes = len(spec.contexts), len(spec.catalogue.classes)
     return {
-        "signatures": signatures,
-        "signature_actual": signatures * classes,
+        "signatures": len(spec.predicted),
+        "context_actual": contexts * classes,
         "type_action": classes * classes * len(spec.catalogue.actions),
         "merged": 100_000_000,
         "lessons": 1_000_000,
@@ -136,12 +137,10 @@ def exists(folder: Path) -> bool:
 
 
 def newest(run: Path) -> Path | None:
-    """The latest snapshot among a run's checkpoints, of a graph or of its shards, if any."""
+    """The latest snapshot among a run's checkpoints, ``None`` if there is none."""
     # Half-written ones have hidden names.
-    found = list(run.glob("checkpoints/[!.]*/graph"))
-    whole = [path for path in found if exists(path)]
-    parted = [path for path in found if any(path.glob(f"*-of-*/{_ABOUT}"))]
-    return max(whole + parted, key=lambda path: path.stat().st_mtime, default=None)
+    found = filter(exists, run.glob("checkpoints/[!.]*/graph"))
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
 _HEADER, _BYTES_PER_ROW = 2**20, 1_000
@@ -155,6 +154,7 @@ def _about(folder: Path) -> dict[str, Any]:
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
+        refuse_shards(folder)
         raise InputError(
             "not a snapshot of a graph (it has no graph.json)", where=str(folder), mend=_MEND
         ) from error
@@ -189,15 +189,15 @@ def _table(path: Path, about: Mapping[str, Any], most_rows: int) -> pa.Table:
 
 def _state(about: Mapping[str, Any], spec: GraphSpec, tables: Mapping[str, pa.Table]) -> GraphState:
     empty = spec.new_graph().counts()
-    signature_actual, recent_signature = _dense(
-        tables["signature_actual"], _SIGNATURE_ACTUAL, empty.signature_actual.shape
+    context_actual, recent_context = _dense(
+        tables["context_actual"], _CONTEXT_ACTUAL, empty.context_actual.shape
     )
     type_action, recent_type = _dense(tables["type_action"], _TYPE_ACTION, empty.type_action.shape)
     recent = None
     if spec.half_life is not None:
-        if recent_signature is None or recent_type is None:
+        if recent_context is None or recent_type is None:
             raise ValueError("faded counts are missing")
-        recent = Recent(recent_signature, recent_type)
+        recent = Recent(recent_context, recent_type)
     merged = {
         MergeKey(row["run"], row["iteration"], row["runner"]): Merged(
             row["version"], row["flows"], row["digest"]
@@ -208,7 +208,9 @@ def _state(about: Mapping[str, Any], spec: GraphSpec, tables: Mapping[str, pa.Ta
         _whole(tables["signatures"]["version"]), np.array(about["type_versions"], dtype=np.int64)
     )
     lessons = tuple(Lesson(**row) for row in tables["lessons"].to_pylist())
-    counts = GraphCounts(signature_actual, type_action, operator.index(about["version"]), recent)
+    counts = GraphCounts(
+        context_actual, type_action, operator.index(about["version"]), spec.contexts, recent
+    )
     return GraphState(counts, changes, merged, lessons)
 
 

@@ -9,21 +9,20 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from envs import BetaPrior, Catalogue, InputError, Scenario
+from envs import BetaPrior, Catalogue, Contexts, InputError, Scenario
 from kg_actor.graph import KnowledgeGraph
+from kg_actor.shards import in_shards
 
 KINDS = ("cicids2017", "synthetic")
 """Where flows can come from."""
 
-MOST_SIGNATURES = 10_000_000
-
-SHARD_NAME = re.compile(r"(0|[1-9]\d{0,3})-of-([1-9]\d{0,3})")
-"""What a shard of a graph is called, and its folder, and its place in a list of names."""
+MOST_SIGNATURES = MOST_CONTEXTS = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,8 @@ class GraphSpec:
         catalogue: classes, actions, rewards.
         prior: of the signatures' confidence.
         half_life: of forgetting, in flows; ``None`` never forgets.
-        shard: which part of the graph this is (``0-of-2``); ``None`` for all of it. The ids of
-            a part's signatures begin at 0.
+        signature: int32 [contexts], the signature of each context; ``None`` where contexts are
+            signatures.
     """
 
     fingerprint: str
@@ -47,7 +46,7 @@ class GraphSpec:
     catalogue: Catalogue
     prior: BetaPrior
     half_life: float | None = None
-    shard: str | None = None
+    signature: NDArray[np.int32] | None = None
 
     @classmethod
     def of(
@@ -61,11 +60,21 @@ class GraphSpec:
             scenario.catalogue,
             prior or BetaPrior(),
             half_life,
+            None if scenario.contexts.are_signatures else scenario.contexts.signature,
         )
+
+    @cached_property
+    def contexts(self) -> Contexts:
+        """What flows are met in."""
+        if self.signature is None:
+            return Contexts.of_signatures(self.predicted)
+        return Contexts(self.signature, self.predicted)
 
     def new_graph(self) -> KnowledgeGraph:
         """An empty graph of this kind."""
-        return KnowledgeGraph(self.predicted, self.catalogue, self.prior, self.half_life)
+        return KnowledgeGraph(
+            self.predicted, self.catalogue, self.prior, self.half_life, self.contexts
+        )
 
     def check_same(self, other: GraphSpec, where: str) -> None:
         """Refuses another scenario's graph, and one that counts differently.
@@ -84,13 +93,6 @@ class GraphSpec:
                 expected=f"a graph of scenario {self.fingerprint[:12]}",
                 mend="Use the scenario it was learnt on, or another place for the graph",
             )
-        if other.shard != self.shard or len(other.predicted) != len(self.predicted):
-            raise InputError(
-                f"is {other._part()}",
-                where=where,
-                expected=self._part(),
-                mend="Put back what belongs there; the shards of a graph are never exchanged",
-            )
         for name, found, wanted in (
             ("the prior", other.prior, self.prior),
             ("the half-life", other.half_life, self.half_life),
@@ -103,29 +105,32 @@ class GraphSpec:
                     mend="Use the graph's own settings, or another place for the graph",
                 )
 
-    def _part(self) -> str:
-        which = f"shard {self.shard}" if self.shard else "a whole graph"
-        return f"{which} of {len(self.predicted):,} signatures"
-
     def to_json(self) -> dict[str, Any]:
-        """JSON-able fields; a whole graph's do not speak of shards."""
+        """JSON-able fields."""
         return {
-            **({"shard": self.shard} if self.shard else {}),
             "fingerprint": self.fingerprint,
             "kind": self.kind,
             "predicted": self.predicted.tolist(),
             "catalogue": self.catalogue.to_json(),
             "prior": {"alpha": self.prior.alpha, "beta": self.prior.beta},
             "half_life": self.half_life,
+            "signature": None if self.signature is None else self.signature.tolist(),
         }
 
     @classmethod
-    def from_json(cls, data: Any) -> GraphSpec:  # noqa: ANN401 (from a file)
+    def from_json(cls, data: Any, where: str) -> GraphSpec:  # noqa: ANN401 (from a file)
         """The inverse of :meth:`to_json`.
 
+        Args:
+            data: parsed JSON.
+            where: the file it is from.
+
         Raises:
+            InputError: it describes a part of a graph in shards.
             ValueError, KeyError, TypeError: it does not describe a graph.
         """
+        if data.get("shard") is not None:
+            raise in_shards(where)
         catalogue = Catalogue.from_json(data["catalogue"])
         numbers = data["predicted"]
         if not isinstance(numbers, list) or not 0 < len(numbers) <= MOST_SIGNATURES:
@@ -147,17 +152,19 @@ class GraphSpec:
             catalogue,
             BetaPrior(*prior),
             None if half_life is None else float(half_life),
-            _shard(data.get("shard")),
+            _signatures(data["signature"], len(numbers)),
         )
 
 
-def _shard(text: Any) -> str | None:  # noqa: ANN401 (from a file)
-    if text is None:
+def _signatures(numbers: Any, signatures: int) -> NDArray[np.int32] | None:  # noqa: ANN401
+    """The signature of each context, out of a file."""
+    if numbers is None:
         return None
-    found = SHARD_NAME.fullmatch(text)
-    if not found or not int(found[1]) < int(found[2]):
-        raise ValueError("the shard is none")
-    return str(text)
+    if not isinstance(numbers, list) or not 0 < len(numbers) <= MOST_CONTEXTS:
+        raise ValueError("no sensible number of contexts")
+    if not all(type(number) is int and 0 <= number < signatures for number in numbers):
+        raise ValueError("a context has no signature")
+    return np.array(numbers, dtype=np.int32)
 
 
 def _hexadecimal(text: Any) -> str:  # noqa: ANN401 (from a file)

@@ -13,40 +13,36 @@ One process writes. Others may read at the same time (:func:`read`).
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
-import itertools
-import json
-import os
 import sqlite3
 import threading
-import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, TypeVar
-from urllib.parse import quote
+from typing import TypeVar
 
 import numpy as np
+from filelock import FileLock
 
-from envs import InputError, InteractionTable
-from kg_actor import snapshot
-from kg_actor.encoding import DamagedError, pack_state, pack_table, unpack_state, unpack_table
-from kg_actor.graph import (
-    Changes,
-    GraphCounts,
-    GraphState,
-    Keyed,
-    KnowledgeGraph,
-    Merged,
-    MergeKey,
+from envs import InputError
+from envs.files import take_lock
+from kg_actor.database import (
+    FILE,
+    Execute,
+    delete_merges,
+    open_reader,
+    open_writer,
+    rebuilt,
+    spec_in,
+    write_base,
+    write_lessons,
+    write_merge,
 )
+from kg_actor.graph import Changes, GraphCounts, GraphState, Keyed, KnowledgeGraph, Merged, MergeKey
 from kg_actor.lessons import Lesson
-from kg_actor.spec import SHARD_NAME, GraphSpec
-
-FILE = "graph.sqlite"
-FORMAT = 1
+from kg_actor.shards import refuse_shards
+from kg_actor.spec import GraphSpec
+from kg_actor.store_errors import distrusting, problems
 
 BASE_EVERY = 256
 """Versions between two bases; at most so many merges are replayed when a store is opened."""
@@ -54,26 +50,7 @@ BASE_EVERY = 256
 KEEP = 4_096
 """Versions whose tables are kept one by one; older ones are folded into their bases."""
 
-_SCHEMA = (
-    "CREATE TABLE about (format INTEGER NOT NULL, spec TEXT NOT NULL)",
-    # interactions: see kg_actor.encoding; NULL once folded into a base
-    "CREATE TABLE merges (id INTEGER PRIMARY KEY, version INTEGER NOT NULL, run TEXT NOT NULL,"
-    " iteration INTEGER NOT NULL, runner INTEGER NOT NULL, flows INTEGER NOT NULL,"
-    " digest BLOB NOT NULL, interactions BLOB, UNIQUE (run, iteration, runner))",
-    "CREATE INDEX merges_by_version ON merges (version)",
-    "CREATE TABLE bases (version INTEGER PRIMARY KEY, state BLOB NOT NULL, digest BLOB NOT NULL)",
-    "CREATE TABLE lessons (provenance TEXT NOT NULL, traffic TEXT NOT NULL, action TEXT NOT NULL,"
-    " reward REAL NOT NULL, weight REAL NOT NULL, PRIMARY KEY (provenance, traffic, action))",
-)
-
-Execute = Callable[..., Any]
 _Result = TypeVar("_Result")
-
-_NEVER = 2**62
-"""A version that no graph reaches."""
-
-_LARGEST_CELL = 2**28
-"""Bytes of a cell; the state of ten million signatures takes less."""
 
 
 class GraphStore:
@@ -84,12 +61,12 @@ class GraphStore:
     """
 
     def __init__(
-        self, folder: Path, spec: GraphSpec, lock: IO[str], connection: sqlite3.Connection
+        self, folder: Path, spec: GraphSpec, lock: FileLock, connection: sqlite3.Connection
     ) -> None:
         self.folder, self.spec = folder, spec
         self._lock, self._connection = lock, connection
         self._changing, self._reading = threading.Lock(), threading.Lock()
-        self._graph = _rebuilt(connection, spec)
+        self._graph = rebuilt(connection, spec)
 
     @classmethod
     def open(cls, folder: Path, spec: GraphSpec, wait: float = 0.0) -> GraphStore:
@@ -104,21 +81,22 @@ class GraphStore:
             InputError: another process writes it, it belongs to another scenario, is
                 damaged, or cannot be written to.
         """
-        with _distrusting(folder):
+        with distrusting(folder):
+            refuse_shards(folder)
             folder.mkdir(parents=True, exist_ok=True)
-            lock = _locked(folder, wait)
+            lock = take_lock(folder, _in_use(folder), wait)
             try:
-                connection = _connected(folder, spec)
+                connection = open_writer(folder, spec)
                 return cls(folder, spec, lock, connection)
             except BaseException:
-                lock.close()
+                lock.release()
                 raise
 
     def close(self) -> None:
         """Leaves one plain file behind, without a write-ahead log."""
-        with self._changing, self._reading, _problems(self.folder):
+        with self._changing, self._reading, problems(self.folder):
             self._connection.close()
-            self._lock.close()
+            self._lock.release()
 
     @contextlib.contextmanager
     def graph(self) -> Iterator[KnowledgeGraph]:
@@ -146,21 +124,14 @@ class GraphStore:
             ValueError: as :meth:`KnowledgeGraph.merge_all`.
             InputError: it cannot be written; nothing was added then.
         """
-        with self._changing, _problems(self.folder):
+        with self._changing, problems(self.folder):
             new = self._graph.unmerged(tables)
             if new:
                 version = self._graph.version + 1
                 with self._transaction() as execute:
                     for keyed in new:
-                        execute(
-                            "INSERT INTO merges (version, run, iteration, runner, flows, digest,"
-                            " interactions) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                            version,
-                            *keyed.key,
-                            keyed.table.flows,
-                            keyed.digest,
-                            pack_table(keyed.table),
-                        )
+                        merged = Merged(version, keyed.table.flows, keyed.digest)
+                        write_merge(execute, keyed.key, merged, keyed.table)
                 with self._reading:
                     self._graph.apply(new)
                 self._tidy()
@@ -173,10 +144,6 @@ class GraphStore:
     def withdraw(self, provenance: str) -> int:
         """Takes back what one source taught; see :meth:`KnowledgeGraph.withdraw`."""
         return self._change(lambda graph: graph.withdraw(provenance))
-
-    def relearn(self, lessons: Sequence[Lesson], version: int = 0) -> None:
-        """Makes these all that was taught; see :meth:`KnowledgeGraph.replace_lessons`."""
-        self._change(lambda graph: graph.replace_lessons(lessons, version))
 
     def restore(self, state: GraphState, run: str) -> None:
         """Goes back to a run's checkpoint.
@@ -193,7 +160,7 @@ class GraphStore:
             InputError: other runs have merged since, or gone back themselves, and this run's
                 own merges are not all there.
         """
-        with self._changing, _problems(self.folder):
+        with self._changing, problems(self.folder):
             held = {key: entry.digest for key, entry in self._graph.merged.items()}
             wanted = {key: entry.digest for key, entry in state.merged.items()}
             others = {key for key in held if key.run != run}
@@ -210,14 +177,14 @@ class GraphStore:
             self._remove([key for key in held if key.run == run and key not in own])
 
     def _change(self, change: Callable[[KnowledgeGraph], _Result]) -> _Result:
-        with self._changing, _problems(self.folder):
+        with self._changing, problems(self.folder):
             after = self.spec.new_graph()
             after.restore(self._graph.state())
             result = change(after)
             if after.version != self._graph.version:
                 with self._transaction() as execute:
-                    _write_lessons(execute, after.lessons)
-                    _write_base(execute, after)
+                    write_lessons(execute, after.lessons)
+                    write_base(execute, after)
                 self._put(after)
             return result
 
@@ -232,22 +199,19 @@ class GraphStore:
             if rewritten:
                 execute("DELETE FROM merges")
                 for key, merged in state.merged.items():
-                    execute(
-                        "INSERT INTO merges (version, run, iteration, runner, flows, digest)"
-                        " VALUES (?, ?, ?, ?, ?, ?)",
-                        *(merged.version, *key, merged.flows, merged.digest),
-                    )
-            for key in [key for key in self._graph.merged if key not in state.merged]:
-                execute("DELETE FROM merges WHERE run = ? AND iteration = ? AND runner = ?", *key)
-            _write_lessons(execute, lessons)
-            _write_base(execute, after)
+                    write_merge(execute, key, merged)
+            delete_merges(execute, self._graph.merged.keys() - state.merged.keys())
+            write_lessons(execute, lessons)
+            write_base(execute, after)
         self._put(after)
 
     def _remove(self, keys: Sequence[MergeKey]) -> None:
         if not keys:
             return
         first = min(self._graph.merged[key].version for key in keys)
-        folded = self._one("SELECT max(version) FROM merges WHERE interactions IS NULL")
+        [folded] = self._connection.execute(
+            "SELECT max(version) FROM merges WHERE interactions IS NULL"
+        ).fetchone()
         if folded is not None and first <= folded:
             raise InputError(
                 "merges of this run are folded into the graph and cannot be taken out any more",
@@ -256,10 +220,9 @@ class GraphStore:
             )
         with self._transaction() as execute:
             execute("DELETE FROM bases WHERE version >= ?", first)
-            for key in keys:
-                execute("DELETE FROM merges WHERE run = ? AND iteration = ? AND runner = ?", *key)
-            after = _all_changed(_rebuilt(self._connection, self.spec), self._graph.version + 1)
-            _write_base(execute, after)
+            delete_merges(execute, keys)
+            after = _all_changed(rebuilt(self._connection, self.spec), self._graph.version + 1)
+            write_base(execute, after)
         self._put(after)
 
     def _tidy(self) -> None:
@@ -269,7 +232,7 @@ class GraphStore:
             return
         # What was merged is on the disk; tidying up is tried again at the next base.
         with contextlib.suppress(sqlite3.OperationalError), self._transaction() as execute:
-            _write_base(execute, self._graph)
+            write_base(execute, self._graph)
             # Only what a base holds may be folded.
             execute(
                 "UPDATE merges SET interactions = NULL WHERE version <="
@@ -282,7 +245,7 @@ class GraphStore:
             self._graph = graph
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[Callable[..., object]]:
+    def _transaction(self) -> Iterator[Execute]:
         # IMMEDIATE: what cannot be written must fail before anything is.
         self._connection.execute("BEGIN IMMEDIATE")
         try:
@@ -293,97 +256,63 @@ class GraphStore:
                 self._connection.execute("ROLLBACK")
             raise
 
-    def _one(self, sql: str) -> int | None:
-        value: int | None = self._connection.execute(sql).fetchone()[0]
-        return value
-
 
 def exists(folder: Path) -> bool:
     """Whether there is a store in a folder."""
     return (folder / FILE).is_file()
 
 
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keeps writers away from a store.
-
-    Raises:
-        InputError: somebody is writing it.
-    """
-    with _problems(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with contextlib.closing(_locked(folder, 0.0)):
-            yield
-
-
-def set_aside(folder: Path) -> Path | None:
-    """Renames the folder of a store, or of shards' stores, out of the way, in one step.
+def put_back(state: GraphState, spec: GraphSpec, folder: Path, run: str) -> Path | None:
+    """Makes a store of a run's snapshot; the store that was there is kept beside it.
 
     Args:
-        folder: all stores in it are :func:`locked`.
+        state: the snapshot.
+        spec: what it is about.
+        folder: of the store.
+        run: whose snapshot it is.
 
     Returns:
-        Its new name; ``None`` if there was no store.
+        Where the folder that was there is now; ``None`` if there was none.
 
     Raises:
-        InputError: it cannot be renamed.
+        InputError: the store is in use, or cannot be written to.
     """
-    if not (exists(folder) or any(folder.glob(f"*/{FILE}"))):
-        return None
-    with _problems(folder):
-        return folder.rename(folder.with_name(f"{folder.name}-before-{uuid.uuid4().hex[:8]}"))
+    aside = None
+    with problems(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = take_lock(folder, _in_use(folder))
+        try:
+            if exists(folder):
+                name = f"{folder.name}-before-{uuid.uuid4().hex[:8]}"
+                aside = folder.rename(folder.with_name(name))
+        finally:
+            lock.release()
+    with contextlib.closing(GraphStore.open(folder, spec)) as opened:
+        opened.restore(state, run)
+    return aside
 
 
-def read(folder: Path, before: int | None = None) -> tuple[KnowledgeGraph, GraphSpec]:
+def read(folder: Path) -> tuple[KnowledgeGraph, GraphSpec]:
     """The graph in a store, whether or not somebody is writing it.
 
     Args:
         folder: of the store.
-        before: a version; the graph without it and all later ones. Its lessons are today's.
 
     Raises:
         InputError: there is none, or it is damaged.
     """
-    with _distrusting(folder), contextlib.closing(_reader(folder)) as connection:
+    with distrusting(folder), contextlib.closing(open_reader(folder)) as connection:
         connection.execute("BEGIN")  # one version, whoever merges meanwhile
-        spec = _spec(connection, folder)
-        return _rebuilt(connection, spec, before), spec
+        spec = spec_in(connection, folder)
+        return rebuilt(connection, spec), spec
 
 
-@dataclass(frozen=True)
-class Journal:
-    """What a store remembers of its history.
-
-    Attributes:
-        spec: what the graph is about.
-        folded: the counts at each base up to the one that holds all folded tables.
-        tables: version and table of every later merge, in order.
-    """
-
-    spec: GraphSpec
-    folded: list[GraphCounts]
-    tables: list[tuple[int, InteractionTable]]
-
-
-def journal(folder: Path) -> Journal:
-    """The history of a store, whether or not somebody is writing it.
-
-    Raises:
-        InputError: there is none, or it is damaged.
-    """
-    with _distrusting(folder), contextlib.closing(_reader(folder)) as connection:
-        connection.execute("BEGIN")
-        spec = _spec(connection, folder)
-        folded = connection.execute(
-            "SELECT state, digest FROM bases WHERE version <= (SELECT min(version) FROM bases"
-            " WHERE version >= (SELECT max(version) FROM merges WHERE interactions IS NULL))"
-            " ORDER BY version"
-        )
-        like = spec.new_graph().counts()
-        bases = [_base(row, like)[0] for row in folded]
-        after = bases[-1].version if bases else 0
-        tables = [(version, table) for version, _, table in _journal(connection, after)]
-        return Journal(spec, bases, tables)
+def _in_use(folder: Path) -> InputError:
+    return InputError(
+        "is being written by another process",
+        where=str(folder),
+        mend="Stop the training that uses it, or wait for its end",
+    )
 
 
 def _all_changed(graph: KnowledgeGraph, version: int) -> KnowledgeGraph:
@@ -396,234 +325,5 @@ def _all_changed(graph: KnowledgeGraph, version: int) -> KnowledgeGraph:
     return graph
 
 
-def _rebuilt(
-    connection: sqlite3.Connection, spec: GraphSpec, end: int | None = None
-) -> KnowledgeGraph:
-    """The graph by its latest base and all that was merged since, before version ``end``."""
-    graph = spec.new_graph()
-    end = _NEVER if end is None else end
-    base = connection.execute(
-        "SELECT state, digest FROM bases WHERE version < ? ORDER BY version DESC LIMIT 1", (end,)
-    ).fetchone()
-    empty = (graph.counts(), graph.changes())
-    counts, changes = _base(base, empty[0]) if base else empty
-    merged = {key: entry for key, entry in _merged(connection).items() if entry.version < end}
-    before = {key: entry for key, entry in merged.items() if entry.version <= counts.version}
-    graph.restore(GraphState(counts, changes, before, _lessons(connection)))
-    for version, group in itertools.groupby(
-        _journal(connection, counts.version, end), key=lambda row: row[0]
-    ):
-        tables = [Keyed(key, table) for _, key, table in group]
-        if any(merged[keyed.key].digest != keyed.digest for keyed in tables):
-            raise DamagedError(f"version {version} is not what was merged")
-        graph.apply(graph.unmerged(tables), version)
-    if graph.merged.keys() != merged.keys():
-        raise DamagedError("tables are missing")
-    return graph
-
-
-def _base(row: tuple[Any, Any], like: GraphCounts) -> tuple[GraphCounts, Changes]:
-    state, known = row
-    if not isinstance(state, bytes) or _digest(state) != known:
-        raise DamagedError("a base is not what was written")
-    return unpack_state(state, like)
-
-
-def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=16).digest()
-
-
-def _merged(connection: sqlite3.Connection) -> dict[MergeKey, Merged]:
-    rows = connection.execute("SELECT run, iteration, runner, version, flows, digest FROM merges")
-    return {MergeKey(*row[:3]): Merged(*row[3:]) for row in rows}
-
-
-def _lessons(connection: sqlite3.Connection) -> tuple[Lesson, ...]:
-    rows = connection.execute(
-        "SELECT traffic, action, reward, weight, provenance FROM lessons ORDER BY rowid"
-    )
-    return tuple(Lesson(*row) for row in rows)
-
-
-def _journal(
-    connection: sqlite3.Connection, after: int, end: int = _NEVER
-) -> Iterator[tuple[int, MergeKey, InteractionTable]]:
-    rows = connection.execute(
-        "SELECT version, run, iteration, runner, flows, interactions FROM merges"
-        " WHERE version > ? AND version < ? AND interactions IS NOT NULL ORDER BY version, id",
-        (after, end),
-    )
-    for version, run, iteration, runner, flows, data in rows:
-        yield version, MergeKey(run, iteration, runner), unpack_table(data, flows)
-
-
-def _write_base(execute: Execute, graph: KnowledgeGraph) -> None:
-    state = pack_state(graph.counts(), graph.changes())
-    execute("INSERT OR REPLACE INTO bases VALUES (?, ?, ?)", graph.version, state, _digest(state))
-
-
-def _write_lessons(execute: Execute, lessons: Sequence[Lesson]) -> None:
-    execute("DELETE FROM lessons")
-    for lesson in lessons:
-        execute(
-            "INSERT INTO lessons (provenance, traffic, action, reward, weight)"
-            " VALUES (?, ?, ?, ?, ?)",
-            *(lesson.provenance, lesson.traffic, lesson.action, lesson.reward, lesson.weight),
-        )
-
-
-def _locked(folder: Path, wait: float) -> IO[str]:
-    """The writer's lock; the system takes it back from a process that dies."""
-    # Appending changes nothing, whatever a link of that name points to.
-    file = (folder / "lock").open("a")
-    deadline = time.monotonic() + wait
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if time.monotonic() < deadline:
-                time.sleep(0.1)
-                continue
-            file.close()
-            raise InputError(
-                "is being written by another process",
-                where=str(folder),
-                mend="Stop the training that uses it, or wait for its end",
-            ) from error
-        return file
-
-
-def _connected(folder: Path, spec: GraphSpec) -> sqlite3.Connection:
-    connection = sqlite3.connect(folder / FILE, isolation_level=None, check_same_thread=False)
-    try:
-        _distrust(connection)
-        # Where the file system has no shared memory, SQLite stays with its rollback journal,
-        # which is as durable and slower.
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        if not _schema(connection):
-            _create(connection, spec)
-        if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise DamagedError("SQLite finds its pages damaged")
-        spec.check_same(_spec(connection, folder), str(folder))
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _create(connection: sqlite3.Connection, spec: GraphSpec) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    for statement in _SCHEMA:
-        connection.execute(statement)
-    connection.execute("INSERT INTO about VALUES (?, ?)", (FORMAT, json.dumps(spec.to_json())))
-    connection.execute("COMMIT")
-
-
-def _reader(folder: Path) -> sqlite3.Connection:
-    path = folder / FILE
-    if not path.is_file():
-        raise InputError(
-            f"holds no knowledge graph (no {FILE})", where=str(folder), mend="Check the path"
-        )
-    address = f"file:{quote(str(path.absolute()))}?mode=ro"
-    log = path.with_name(f"{FILE}-wal")
-    if not os.access(folder, os.W_OK) and not (log.is_file() and log.stat().st_size):
-        # A reader of a write-ahead log needs shared memory beside it; without a log, it does not.
-        address += "&immutable=1"
-    connection = sqlite3.connect(address, uri=True, isolation_level=None)
-    _distrust(connection)
-    return connection
-
-
-def _distrust(connection: sqlite3.Connection) -> None:
-    """The file may be anybody's."""
-    connection.execute("PRAGMA trusted_schema = OFF")
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_CELL)
-
-
-def _schema(connection: sqlite3.Connection) -> set[str]:
-    """The statements that make the file's tables, indexes, views and triggers."""
-    rows = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
-    return {sql for (sql,) in rows}
-
-
-def _spec(connection: sqlite3.Connection, folder: Path) -> GraphSpec:
-    # Nothing else may be there: a view in a table's place could compute without end.
-    if _schema(connection) != set(_SCHEMA):
-        raise InputError(
-            "is not a knowledge graph of kirl", where=str(folder / FILE), mend="Check the path"
-        )
-    found, text = connection.execute("SELECT format, spec FROM about").fetchone()
-    if found != FORMAT:
-        raise InputError(
-            f"graph format {found}",
-            where=str(folder / FILE),
-            expected=f"format {FORMAT}, which this version of kirl writes",
-            mend="Read it with the version of kirl that wrote it",
-        )
-    return GraphSpec.from_json(json.loads(text))
-
-
-@contextlib.contextmanager
-def _problems(folder: Path) -> Iterator[None]:
-    """Turns what SQLite and the system complain of into one clear message."""
-    try:
-        yield
-    except DamagedError as error:
-        raise _damaged(folder, str(error)) from error
-    except sqlite3.DatabaseError as error:
-        raise _explained(folder, error) from error
-    except OSError as error:
-        raise InputError(
-            f"cannot be used ({error.strerror or error})",
-            where=str(folder),
-            mend="Check the folder's permissions and the free space",
-        ) from error
-
-
-@contextlib.contextmanager
-def _distrusting(folder: Path) -> Iterator[None]:
-    """The same while reading: whatever cannot be made sense of is damage.
-
-    A file can be wrong in more ways than can be named one by one.
-    """
-    with _problems(folder):
-        try:
-            yield
-        except (InputError, sqlite3.Error, OSError):
-            raise
-        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
-            raise DamagedError(f"{error}") from error
-        except (RecursionError, MemoryError) as error:
-            raise DamagedError("it is too large or too deep") from error
-
-
 def _of(digests: Mapping[MergeKey, bytes], keys: Collection[MergeKey]) -> dict[MergeKey, bytes]:
     return {key: digests[key] for key in keys}
-
-
-def _explained(folder: Path, error: sqlite3.DatabaseError) -> InputError:
-    # Extended codes carry the primary one in their lowest byte.
-    code = (getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_ERROR) & 0xFF
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return _damaged(folder, str(error))
-    told = {
-        sqlite3.SQLITE_FULL: ("the disk is full", "Free some space, then give the command again"),
-        sqlite3.SQLITE_IOERR: (f"{error}", "Check the disk, then give the command again"),
-        sqlite3.SQLITE_READONLY: ("is read-only", "Make folder and files writable"),
-        sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "Check the folder's permissions"),
-        sqlite3.SQLITE_BUSY: ("is locked", "End the program that has the file open"),
-    }
-    what, mend = told.get(code, (f"{error}", "Restore a snapshot: kirl graph restore --help"))
-    return InputError(what, where=str(folder / FILE), mend=f"{mend}; nothing merged was lost")
-
-
-def _damaged(folder: Path, what: str) -> InputError:
-    # A shard's folder is in that of its graph.
-    run = folder.parent.parent if SHARD_NAME.fullmatch(folder.name) else folder.parent
-    offer = snapshot.newest(run)
-    mend = "Put a copy of the folder in its place, or begin with a new graph"
-    if offer:
-        mend = f"Go back to the last good snapshot, {offer}: kirl graph restore {run}"
-    return InputError(f"is damaged ({what})", where=str(folder / FILE), mend=mend)

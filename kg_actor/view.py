@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from envs import Catalogue
 from kg_actor.graph import KnowledgeGraph
-from kg_actor.neighbourhood import ActionRecord, Answers, Neighbourhood, mean_rewards
+from kg_actor.neighbourhood import Answers
+from kg_actor.records import ActionRecord, Neighbourhood, mean_rewards
 
 TYPE, ACTION, SIGNATURE = "type", "action", "signature"
 """Node kinds (attribute ``kind``)."""

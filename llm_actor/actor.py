@@ -22,8 +22,8 @@ from ray.exceptions import ActorDiedError
 from ray.util.metrics import Counter, Gauge, Histogram
 
 from envs import PAPER, InputError
-from kg_actor import patience
-from kg_actor.actor import NAMESPACE, ask, growth
+from kg_actor import raykit
+from kg_actor.raykit import NAMESPACE, ask, growth, metrics
 from llm_actor.advisor import Advisor
 from llm_actor.attempts import Attempts
 from llm_actor.batching import Batcher, Limits, prompt_keys
@@ -210,11 +210,7 @@ class Exporter:
     """Tells Ray's metrics what a batcher does (see :class:`llm_actor.meter.Watcher`)."""
 
     def __init__(self, advisor: str) -> None:
-        def made(sort: Any, name: str, about: str, **options: object) -> Any:  # noqa: ANN401
-            metric = sort(f"kirl_advisor_{name}", about, tag_keys=("advisor", "process"), **options)
-            metric.set_default_tags({"advisor": advisor, "process": str(os.getpid())})
-            return metric
-
+        made = metrics("kirl_advisor_", {"advisor": advisor, "process": str(os.getpid())})
         self._prompts = made(Counter, "prompts", "Prompts that callers asked about")
         self._cached = made(Counter, "cached", "Prompts answered from the cache")
         self._joined = made(Counter, "joined", "Prompts equal to one that was being asked")
@@ -238,9 +234,7 @@ class Exporter:
             (self._cached, cached),
             (self._joined, joined),
         ):
-            # Ray's counters take no zero.
-            if count:
-                counter.inc(count)
+            raykit.count(counter, count)
 
     def went(self, seconds: float, failed: bool) -> None:
         """See :class:`llm_actor.meter.Watcher`."""
@@ -257,8 +251,7 @@ class Exporter:
     ) -> None:
         """See :class:`llm_actor.meter.Watcher`."""
         self._asked.inc(prompts)
-        if tokens:
-            self._tokens.inc(tokens)
+        raykit.count(self._tokens, tokens)
         self._size.observe(prompts)
         if not failed:
             self._speed.set(prompts / max(seconds, 1e-9))
@@ -458,7 +451,7 @@ def _wait_for_gpus(handles: Sequence[Any], spec: AdvisorSpec) -> None:
         )
         return f"{spec.name} to start on a GPU; of {total:g} in the cluster {free:g} are free"
 
-    patience.wait(started, what, _log.info)
+    raykit.wait(started, what, _log.info)
 
 
 def _resources(need: Need) -> tuple[dict[str, float], dict[str, float]]:

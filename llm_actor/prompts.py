@@ -98,7 +98,7 @@ def _bytes(rows: NDArray[np.float32] | NDArray[np.bool_]) -> list[bytes]:
 
 def compose(records: Records, catalogue: Catalogue) -> Prompts:
     """One prompt for every signature, from the graph's records."""
-    met = records.signature_actual.astype(np.float64)
+    met = records.context_actual.astype(np.float64)
     # Faded flows may weigh less than one; where there are none, every share is 0.
     seen = met.sum(axis=1, keepdims=True)
     shares = np.divide(met, seen, out=np.zeros_like(met), where=seen > 0)

@@ -392,25 +392,6 @@ class GraphSettings(_Settings):
     must see the run's folder under the same path. ``None`` keeps them on the node of the
     command, or of the job's driver."""
 
-    shards: Annotated[int, Field(ge=1, le=256, strict=True)] = 1
-    """Actors that the graph is cut into by ranges of signatures, each with a store of its own.
-    What is learnt stays the same. Neither ``shared`` nor ``half_life`` goes with more than
-    one."""
-
-    @model_validator(mode="after")
-    def _check(self) -> GraphSettings:
-        if self.shards > 1 and self.shared is not None:
-            raise ValueError(
-                "a graph in shards is one run's own: runs that merge at the same time could do "
-                "so in another order in each shard; leave graph.shards or graph.shared out"
-            )
-        if self.shards > 1 and self.half_life is not None:
-            raise ValueError(
-                "a graph in shards does not forget: how much fades is known from all flows of an "
-                "iteration; leave graph.shards or graph.half_life out"
-            )
-        return self
-
     def read_lessons(self, catalogue: Catalogue) -> tuple[Lesson, ...]:
         """All files' lessons; raises :class:`InputError` for one that cannot be used."""
         return tuple(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from envs import FEATURES, PAPER, Flows, FlowSet, Scenario
+from envs import FEATURES, PAPER, Contexts, Flows, FlowSet, Scenario
 from envs.flows import Provenance
 
 # Machines that run tests are shared; a slow example there is not a failure.
@@ -38,10 +38,11 @@ def flow_set() -> FlowSet:
         (2, "Infiltration"),
         (2, "Infiltration"),
     ]
+    predicted = np.array([named["DoS"], named["Benign"], named["Web"]], np.int8)
     return FlowSet(
-        signature=np.array([signature for signature, _ in met], np.int32),
+        context=np.array([signature for signature, _ in met], np.int32),
         actual=np.array([named[name] for _, name in met], np.int8),
-        predicted=np.array([named["DoS"], named["Benign"], named["Web"]], np.int8),
+        contexts=Contexts.of_signatures(predicted),
         catalogue=PAPER,
     )
 

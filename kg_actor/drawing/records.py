@@ -13,14 +13,8 @@ from functools import cached_property
 from kg_actor.drawing.selection import Sketch
 from kg_actor.drawing.style import percent, signed
 from kg_actor.graph import KnowledgeGraph
-from kg_actor.neighbourhood import (
-    ActionRecord,
-    ConfusionRecord,
-    TypeConfusion,
-    TypeNeighbourhood,
-    neighbourhood,
-    type_neighbourhood,
-)
+from kg_actor.neighbourhood import neighbourhood, type_neighbourhood
+from kg_actor.records import ActionRecord, ConfusionRecord, TypeConfusion, TypeNeighbourhood
 from kg_actor.view import ACTION, SIGNATURE, TYPE
 
 _SIGNATURES_TOLD = 15

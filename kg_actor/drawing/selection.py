@@ -57,7 +57,7 @@ def salient(graph: KnowledgeGraph, signatures: int = 12, traffic: str | None = N
     Raises:
         KeyError: there is no such type.
     """
-    counters = counters_of(graph.counts(), graph.predicted, graph.prior)
+    counters = counters_of(graph.counts(), graph.prior)
     seen, wrong = counters.seen, counters.seen - counters.correct
     place: dict[int, int] = {}
     met: dict[int, int] = defaultdict(int)

@@ -1,1 +1,1 @@
-"""What a run needs to know of the cluster that it is on."""
+"""What a run needs to know about the Ray cluster that it runs on."""

@@ -1,6 +1,6 @@
-"""Whether a cluster has what is to run on it, or may grow to; said before it starts.
+"""Checks before a run starts whether its cluster has, or may grow to have, what the run needs.
 
-Ray itself waits, without a word and for ever, for what a cluster does not have.
+Ray itself waits in silence, and for ever, for resources that a cluster does not have.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from ray.autoscaler.sdk import request_resources
 from ray.util.placement_group import placement_group, remove_placement_group
 
 from envs import InputError
-from kg_actor import patience
-from kg_actor.actor import growth
-from kg_actor.growth import Growth
+from kg_actor import raykit
+from kg_actor.raykit import Growth, growth
 from llm_actor.placement import SHARE
 from rayapp.config import INFUSED, TrainingSettings
 
@@ -25,31 +24,30 @@ Bundle = Mapping[str, float]
 
 
 def beside_runners(settings: TrainingSettings) -> list[Bundle]:
-    """What a training needs but processors: where its graph goes, and its language model."""
-    asked: list[Bundle] = [{settings.graph.resource: SHARE}] if settings.graph.resource else []
+    """What a training needs apart from processors: for its graph and its language model."""
+    needed: list[Bundle] = [{settings.graph.resource: SHARE}] if settings.graph.resource else []
     if settings.algo in INFUSED and settings.advice.spec().holds_model:
         need = settings.advice.need()
         gpus = float(need.require_gpu) if need.gpus == "auto" else need.gpus
         one = {"GPU": gpus} if gpus else {}
         one |= {need.resource: SHARE} if need.resource else {}
-        asked += [one] * need.replicas if one else []
-    return asked
+        needed += [one] * need.replicas if one else []
+    return needed
 
 
 def ensure(runners: int, say: Callable[[str], None], others: Sequence[Bundle] = ()) -> None:
-    """Waits until there is a free processor for each of so many runners. Ray must be running.
+    """Waits until every runner has a free processor. Ray must be running.
 
-    What an autoscaler is to start machines for is asked of it; it is never refused what it may
-    still bring.
+    Where there is an autoscaler, it is asked to start machines for what is missing.
 
     Args:
-        runners: remote ones, or other processes that need a processor each.
-        say: told every ten seconds that this waits, and for what.
-        others: what else will be needed. Waited for only if the cluster lacks it and may grow to
-            have it; whoever needs what can never come says so better.
+        runners: number of remote runners, or of other processes that need a processor each.
+        say: receives a message every ten seconds while this waits.
+        others: further resources. They are waited for only if the cluster lacks them and may
+            grow to have them; what can never come is reported by whoever needs it.
 
     Raises:
-        InputError: the cluster neither has as many processors nor may grow to have them.
+        InputError: the cluster neither has that many processors nor may grow to have them.
     """
     total = ray.cluster_resources()
     lacking = [dict(one) for one in others if any(not total.get(name) for name in one)]
@@ -61,12 +59,12 @@ def ensure(runners: int, say: Callable[[str], None], others: Sequence[Bundle] = 
     bundles = [*([{"CPU": 1.0}] * runners), *coming]
     if bundles:
         # What an autoscaler is to start machines for must be asked for.
-        _wait(placement_group(bundles), _told(runners, coming), grows, say)
+        _wait(placement_group(bundles), _in_words(runners, coming), grows, say)
 
 
 @contextlib.contextmanager
 def asking() -> Iterator[None]:
-    """Takes back, in the end, what :func:`ask_for` asked for."""
+    """Withdraws at the end of the block what :func:`ask_for` asked the autoscaler for."""
     try:
         yield
     finally:
@@ -74,7 +72,7 @@ def asking() -> Iterator[None]:
 
 
 def ask_for(processors: int) -> None:
-    """Lets the autoscaler, where there is one, know how many processors could be used at once."""
+    """Tells the autoscaler, where there is one, how many processors could be used at once."""
     if growth().runs:
         request_resources(bundles=[{"CPU": 1}] * processors)
 
@@ -97,8 +95,8 @@ def _check(runners: int, total: float, grows: Growth) -> None:
         )
 
 
-def _told(runners: int, others: Sequence[Bundle]) -> str:
-    """What is waited for, in words."""
+def _in_words(runners: int, others: Sequence[Bundle]) -> str:
+    """What is waited for."""
     words = [f"{runners} free processors"] if runners else []
     words += [f"a node with {' and '.join(one)}" for one in others]
     return ", ".join(words)
@@ -109,11 +107,12 @@ def _wait(group: Any, wanted: str, grows: Growth, say: Callable[[str], None]) ->
 
     def what() -> str:
         free, total = (
-            told().get("CPU", 0.0) for told in (ray.available_resources, ray.cluster_resources)
+            resources().get("CPU", 0.0)
+            for resources in (ray.available_resources, ray.cluster_resources)
         )
         return f"{wanted}; of {total:g} processors in the cluster {free:g} are free{asked}"
 
     try:
-        patience.wait(group.wait, what, say)
+        raykit.wait(group.wait, what, say)
     finally:
         remove_placement_group(group)

@@ -1,8 +1,8 @@
-"""The Ray job that a command runs in, if it runs in one, and what it leaves there.
+"""The Ray job that a command runs in, if any, and the final figures that it publishes.
 
-A job's metadata is fixed when it is submitted; Ray has no public way to add to it later. So the
-final figures go into the metadata of a second, tiny job that is submitted through the same public
-interface, is called after the first, and has them for its log as well.
+A job's metadata is fixed when the job is submitted; Ray has no public way to add to it later. So
+the final figures go into the metadata and the log of a second, tiny job, which is named after the
+first.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from envs import InputError
 
 RESULT = "-result"
-"""What the name of the job that holds a job's figures ends with."""
+"""Ending of the name of the job that holds another job's figures."""
 
 # Ray's own name, and no part of its documentation: what its job manager hands to a job's command.
 # Nothing public tells a process which submitted job it is, before it connects.
@@ -31,8 +31,8 @@ class Job:
 
     Attributes:
         name: its submission id.
-        upload: the job's own copy of what came with ``--working-dir``, where the command was
-            started; Ray removes it after the job. ``None`` if nothing was uploaded.
+        upload: the job's own copy of ``--working-dir``, in which the command was started; Ray
+            removes it after the job. ``None`` if nothing was uploaded.
     """
 
     name: str
@@ -40,21 +40,21 @@ class Job:
 
 
 def current() -> Job | None:
-    """The job that this process was started by; ``None`` outside of any."""
+    """The job that started this process; ``None`` if none did."""
     given = os.environ.get(_CONFIG)
     if given is None:
         return None
-    told: dict[str, Any] = json.loads(given)
-    uploaded = (told.get("runtime_env") or {}).get("working_dir")
-    name = told.get("metadata", {}).get("job_submission_id", "")
+    config: dict[str, Any] = json.loads(given)
+    uploaded = (config.get("runtime_env") or {}).get("working_dir")
+    name = config.get("metadata", {}).get("job_submission_id", "")
     return Job(name, Path.cwd() if uploaded else None)
 
 
 def check_kept(out: Path) -> None:
-    """Refuses to write where Ray cleans up after the job.
+    """Refuses an output folder that Ray would remove after the job.
 
     Raises:
-        InputError: the place is in the job's copy of the working directory.
+        InputError: the folder is in the job's copy of the working directory.
     """
     job = current()
     if job and job.upload and out.resolve().is_relative_to(job.upload.resolve()):
@@ -67,18 +67,18 @@ def check_kept(out: Path) -> None:
 
 
 def publish(job: Job, dashboard: str, figures: Mapping[str, Any]) -> str:
-    """Leaves a job's final figures on the cluster, as metadata and log of a job of their own.
+    """Publishes a job's final figures as the metadata and the log of a job of their own.
 
     Args:
-        job: whose figures they are.
-        dashboard: the cluster's, as ``HOST:PORT``.
-        figures: JSON-able, by name.
+        job: the job that the figures belong to.
+        dashboard: address of the cluster's dashboard, ``HOST:PORT``.
+        figures: JSON-able values by name.
 
     Returns:
-        The submission id of the job that holds them.
+        The submission id of the job that holds the figures.
 
     Raises:
-        RuntimeError: the dashboard does not take them.
+        RuntimeError: the dashboard does not accept the job.
     """
     from ray.job_submission import JobSubmissionClient
 
@@ -86,15 +86,15 @@ def publish(job: Job, dashboard: str, figures: Mapping[str, Any]) -> str:
     taken = {each.submission_id for each in client.list_jobs()}
     # A command that trains several runs leaves several results.
     names = (f"{job.name}{RESULT}{number or ''}" for number in range(len(taken) + 1))
-    told = {"job": job.name, **figures}
+    metadata = {"job": job.name, **figures}
     name: str = client.submit_job(
-        entrypoint=shlex.join(["printf", r"%s\n", json.dumps(told)]),
+        entrypoint=shlex.join(["printf", r"%s\n", json.dumps(metadata)]),
         submission_id=next(name for name in names if name not in taken),
-        metadata={f"kirl.{key}": _text(value) for key, value in told.items()},
+        metadata={f"kirl.{key}": _text(value) for key, value in metadata.items()},
     )
     return name
 
 
 def _text(value: object) -> str:
-    """As Ray's metadata have it: text."""
+    """A value as text, the only kind that Ray's metadata hold."""
     return value if isinstance(value, str) else json.dumps(value)

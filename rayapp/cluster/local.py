@@ -1,7 +1,7 @@
-"""A cluster of several nodes on this machine alone: to try things, and to break them.
+"""A Ray cluster of several nodes on this machine, for experiments with failures.
 
-The loopback interface is its only network, and its token is known to this process and its
-children alone.
+It listens on the loopback interface only, and its token is known to this process and its children
+only.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class Process:
 
 def processes() -> list[Process]:
     """All processes of this machine."""
-    told = subprocess.run(
+    listed = subprocess.run(
         ["ps", "-eo", "pid=,ppid=,args="],  # noqa: S607 (wherever the system has it)
         capture_output=True,
         text=True,
         check=True,
     )
-    words = [line.split(None, 2) for line in told.stdout.splitlines()]
+    words = [line.split(None, 2) for line in listed.stdout.splitlines()]
     return [Process(int(one[0]), int(one[1]), one[2]) for one in words if len(one) == 3]
 
 
@@ -59,9 +59,9 @@ def descendants(pid: int) -> list[Process]:
 
 
 class LocalCluster:
-    """A head without processors, and nodes that come and go; a context manager.
+    """A head without processors, and nodes that can be added and killed; a context manager.
 
-    One per process, and before anything else imports Ray, which then keeps to it.
+    A process can have one, and must make it before anything imports Ray.
     """
 
     def __init__(self) -> None:
@@ -93,12 +93,12 @@ class LocalCluster:
 
     @property
     def address(self) -> str:
-        """``HOST:PORT`` that drivers connect to."""
+        """The ``HOST:PORT`` that drivers connect to."""
         return str(self._cluster.address)
 
     @property
     def nodes(self) -> int:
-        """How many there are beside the head."""
+        """Number of nodes beside the head."""
         return len(self._nodes)
 
     def add_node(self, cpus: int, resources: Mapping[str, float] | None = None) -> None:
@@ -107,11 +107,11 @@ class LocalCluster:
         self._nodes.append(added)
 
     def kill_node(self, number: int) -> None:
-        """Ends a node as a machine ends that loses power: all its processes, at once."""
+        """Ends all processes of a node at once, as when a machine loses power."""
         self._cluster.remove_node(self._nodes.pop(number), allow_graceful=False)
 
     def workers(self, title: str) -> list[int]:
-        """Ids of the actors' processes on all nodes, by the name of the actors' class."""
+        """Process ids of all actors of a class, on all nodes."""
         # An actor that has a name of its own, or is at a call, has more in its title.
         of_ray = [one for one in descendants(os.getpid()) if one.title.startswith("ray::")]
         return [one.pid for one in of_ray if title in one.title]

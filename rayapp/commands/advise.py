@@ -15,7 +15,7 @@ from rich.table import Table
 
 from envs import InputError
 from kg_actor import KnowledgeGraph, Neighbourhood, neighbourhood, queries, records_of
-from kg_actor.neighbourhood import ActionRecord
+from kg_actor.records import ActionRecord
 from llm_actor import Advisor, GraphReader, Prompts, compose
 from llm_actor.advisor import FLOOR, ask
 from llm_actor.labels import label
@@ -248,7 +248,7 @@ def advice(
     Raises:
         InputError: the advisor cannot be built or cannot answer, or a name cannot be told.
     """
-    every = records_of(graph.counts(), graph.predicted, graph.catalogue, graph.prior)
+    every = records_of(graph.counts(), graph.catalogue, graph.prior)
     prompts = compose(every, graph.catalogue).take([records.signature])
     built = console.loaded(spec)
     console.warn_of_template(spec)

@@ -43,9 +43,9 @@ def scorecard(folder: RunFolder, data: list[Path] | None = None) -> Scorecard:
     flows = scenario.flow_set("test")
     if data:
         detector, unseen = scenario.detector(), read_flows(data)
-        signature = detector.match(unseen.features)
-        flows = FlowSet(signature, unseen.actual, flows.predicted, flows.catalogue)
-    return evaluate(policy.actions(flows.predicted), flows)
+        context = detector.match(unseen.features)
+        flows = FlowSet(context, unseen.actual, flows.contexts, flows.catalogue)
+    return evaluate(policy.actions(flows.contexts), flows)
 
 
 def scorecard_table(cards: dict[str, Scorecard], where: str) -> Table:

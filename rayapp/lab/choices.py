@@ -12,19 +12,19 @@ from kg_actor import KnowledgeGraph
 from rayapp.rl.saved_policy import Policy
 
 MOST_DEPARTURES = 3
-"""Signatures shown per class: those with most flows."""
+"""Contexts shown per class: those with most flows."""
 
 
 @dataclass(frozen=True)
 class Departure:
-    """A signature whose flows get another mitigation than their detected class asks for.
+    """A context whose flows get another mitigation than their detected class asks for.
 
     Attributes:
-        signature: its id.
-        flows: test flows that match it.
+        signature: of the context.
+        flows: test flows that were met in it.
         mitigation: what they get.
         sure: the policy's probability of it.
-        records: training flows of the signature by true class, as the graph holds them; most first.
+        records: training flows of the context by true class, as the graph holds them; most first.
         earns: mean reward of the mitigation on these records; ``None`` without records.
         usual_earns: the same of the mitigation that the detected class asks for.
     """
@@ -49,7 +49,7 @@ class Choice:
         mitigation: the one that most of these flows get.
         share: of these flows that get the usual mitigation.
         sure: mean probability of the chosen mitigations, by flows.
-        departures: the signatures with most flows among those that get another mitigation.
+        departures: the contexts with most flows among those that get another mitigation.
     """
 
     detected: str
@@ -69,14 +69,14 @@ def choices(policy: Policy, scenario: Scenario, graph: KnowledgeGraph) -> list[C
         scenario: its test flows are counted.
         graph: what the run has met; it explains departures.
     """
-    predicted, catalogue = scenario.signatures.predicted, scenario.catalogue
-    probabilities = policy.probabilities(predicted)
+    contexts, catalogue = scenario.contexts, scenario.catalogue
+    probabilities = policy.probabilities(contexts)
     action, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    flows = np.bincount(scenario.test[0], minlength=len(predicted))
-    records = graph.counts().signature_actual
+    flows = np.bincount(scenario.flow_set("test").context, minlength=len(contexts))
+    records = graph.counts().context_actual
     made = []
     for number, name in enumerate(catalogue.class_names):
-        own = np.flatnonzero((predicted == number) & (flows > 0))
+        own = np.flatnonzero((contexts.traffic == number) & (flows > 0))
         if not len(own):
             continue
         usual = int(catalogue.best_actions[number])
@@ -93,15 +93,15 @@ def choices(policy: Policy, scenario: Scenario, graph: KnowledgeGraph) -> list[C
                 float(np.average(sure[own], weights=weight)),
                 tuple(
                     Departure(
-                        int(signature),
-                        int(flows[signature]),
-                        catalogue.action_names[action[signature]],
-                        float(sure[signature]),
-                        _by_class(records[signature], catalogue.class_names),
-                        _earned(records[signature], catalogue.rewards[:, action[signature]]),
-                        _earned(records[signature], catalogue.rewards[:, usual]),
+                        int(contexts.signature[context]),
+                        int(flows[context]),
+                        catalogue.action_names[action[context]],
+                        float(sure[context]),
+                        _by_class(records[context], catalogue.class_names),
+                        _earned(records[context], catalogue.rewards[:, action[context]]),
+                        _earned(records[context], catalogue.rewards[:, usual]),
                     )
-                    for signature in others[np.argsort(-flows[others], kind="stable")][
+                    for context in others[np.argsort(-flows[others], kind="stable")][
                         :MOST_DEPARTURES
                     ]
                 ),

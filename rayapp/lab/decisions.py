@@ -11,16 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from envs import Catalogue, Suggestion, observe
+from envs import Catalogue, Contexts, Suggestion
 from envs.detector import Detector
 from kg_actor import Records
 from llm_actor import Advisor, compose
 from llm_actor.advisor import ask
-from rayapp.rl.networks import build
+from rayapp.rl.acting import action_probabilities
 from rayapp.rl.saved_policy import SavedPolicy
 
 
@@ -44,7 +42,7 @@ class Decider:
     Args:
         detector: matches features to signatures.
         policy: a trained network.
-        predicted: int8 [signatures].
+        contexts: that flows are met in, one per signature.
         catalogue: classes and actions.
     """
 
@@ -52,13 +50,12 @@ class Decider:
         self,
         detector: Detector,
         policy: SavedPolicy,
-        predicted: NDArray[np.int8],
+        contexts: Contexts,
         catalogue: Catalogue,
     ) -> None:
         self._detector, self._policy = detector, policy
-        self._predicted, self._catalogue = predicted, catalogue
-        self._network: nn.Module = build(policy.spec, outputs=policy.spec.actions)
-        self._network.load_state_dict(policy.weights)
+        self._contexts, self._catalogue = contexts, catalogue
+        self._network = policy.network()
 
     def decide(self, features: NDArray[np.float32]) -> NDArray[np.int64]:
         """The most probable action of each flow, int64 [n].
@@ -87,7 +84,7 @@ class Decider:
         asked = replace(
             records,
             predicted=records.predicted[signature],
-            signature_actual=records.signature_actual[signature],
+            context_actual=records.context_actual[signature],
             confidence=records.confidence[signature],
         )
         answers, _ = ask(advisor, compose(asked, self._catalogue))
@@ -98,14 +95,10 @@ class Decider:
         suggestion.reward[signature] = np.nan_to_num(reward)
         return self._act(signature, suggestion)
 
-    def _act(
-        self, signature: NDArray[np.int32], suggestion: Suggestion | None
-    ) -> NDArray[np.int64]:
-        observed = observe(signature, self._predicted, self._policy.counters, suggestion)
-        with torch.inference_mode():
-            chosen: NDArray[np.int64] = (
-                self._network(torch.from_numpy(observed)).argmax(dim=1).numpy()
-            )
+    def _act(self, context: NDArray[np.int32], suggestion: Suggestion | None) -> NDArray[np.int64]:
+        chosen: NDArray[np.int64] = action_probabilities(
+            self._network, self._contexts, self._policy.counters, suggestion, context
+        ).argmax(axis=1)
         return chosen
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 
 from envs import FlowSet, Scenario
 from envs.drift import Drift
-from envs.score import best_actions, evaluate, signature_counts
+from envs.score import best_actions, context_counts, evaluate
 from rayapp import config
 from rayapp.lab.charts import INK, panels, save, title
 from rayapp.lab.curves import Curves, curve, draw_rewards
@@ -88,7 +88,7 @@ def bounds(scenario: Scenario, drift: Drift) -> Bounds:
 
 
 def _best(flows: FlowSet) -> float:
-    actions = best_actions(signature_counts(flows), flows.catalogue)
+    actions = best_actions(context_counts(flows), flows.catalogue)
     return evaluate(actions, flows).score.average_reward
 
 

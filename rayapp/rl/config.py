@@ -47,7 +47,6 @@ class KnowledgeConfig(AlgorithmConfig):
         self.graph_folder: str | None = None
         self.shared_graph: str | None = None
         self.graph_resource: str | None = None
-        self.graph_shards: int = 1
         self.half_life: float | None = None
         self.lessons: tuple[Lesson, ...] = ()
         self.total_env_steps: int = 1_000_000
@@ -131,7 +130,6 @@ class KnowledgeConfig(AlgorithmConfig):
         graph_folder: str | Path | None = None,
         shared_graph: str | None = None,
         graph_resource: str | None = None,
-        graph_shards: int | None = None,
         half_life: float | None = None,
         lessons: Sequence[Lesson] | None = None,
         total_env_steps: int | None = None,
@@ -159,8 +157,6 @@ class KnowledgeConfig(AlgorithmConfig):
                 same name and folder. It needs a ``graph_folder``.
             graph_resource: custom resource of Ray's; its actor runs on a node that has it, and
                 sees ``graph_folder`` there. By default it stays on the driver's node.
-            graph_shards: actors that the graph is cut into by ranges of signatures; what is
-                learnt stays the same. Not with a ``shared_graph`` or a ``half_life``.
             half_life: flows after which a flow counts half in confidence and rewards.
             lessons: prior experience to teach the graph before the first flow.
             total_env_steps: flows the training is meant to last; schedules refer to it.
@@ -188,7 +184,6 @@ class KnowledgeConfig(AlgorithmConfig):
             "graph_folder": None if graph_folder is None else str(graph_folder),
             "shared_graph": shared_graph,
             "graph_resource": graph_resource,
-            "graph_shards": graph_shards,
             "half_life": half_life,
             "lessons": None if lessons is None else tuple(lessons),
             "total_env_steps": total_env_steps,
@@ -225,16 +220,13 @@ class KnowledgeConfig(AlgorithmConfig):
         """RLlib's checks, and this algorithm's own.
 
         Raises:
-            ValueError: no scenario, more learners than the counted batch can be split over, or a
-                graph in shards that is shared or forgets.
+            ValueError: no scenario, or more learners than the counted batch can be split over.
         """
         super().validate()
         if not self.scenario_path:
             rllib_private.refuse(self, "Set a scenario: config.scenario(path).")
         if self.shared_graph and not self.graph_folder:
             rllib_private.refuse(self, "A shared graph needs a graph_folder that all runs know.")
-        if self.graph_shards > 1 and (self.shared_graph or self.half_life is not None):
-            rllib_private.refuse(self, "A graph in shards is neither shared nor forgets.")
         if (self.reference_flows or self.cloning_steps) and not self.infuse:
             rllib_private.refuse(self, "Without knowledge infusion there is no reference policy.")
         if self.num_learners > 1:

@@ -8,16 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from ray.rllib.core.columns import Columns
 
-from envs import InteractionTable
-from envs.state import observe
-from rayapp.rl.env_runner import Knowledge
-from rayapp.rl.reference_term import REFERENCE_LOGP, WEIGHTS
+from envs import Contexts, InteractionTable, observe
+from rayapp.rl.memory import Knowledge
+from rayapp.rl.reference_term import CONTEXT, REFERENCE_LOGP, WEIGHTS
 
 
 def counted_rows(
     table: InteractionTable,
     knowledge: Knowledge,
-    predicted: NDArray[np.int8],
+    contexts: Contexts,
     rewards: NDArray[np.int8],
     class_weights: NDArray[np.float64] | None = None,
 ) -> dict[str, NDArray[Any]]:
@@ -26,48 +25,50 @@ def counted_rows(
     Args:
         table: an iteration's interactions.
         knowledge: what they were sampled with.
-        predicted: int8 [signatures].
+        contexts: what the table's contexts stand for.
         rewards: int8 [classes, actions], eq. 3.
         class_weights: float64 [classes], what a flow of each true class counts; by default 1.
 
     Returns:
-        Columns ``obs`` float32 [rows, 5 or 7], ``actions`` int64, ``rewards`` float32,
-        ``weights`` float32 with mean 1 and, with advice, ``reference_logp`` float32
-        [rows, actions].
+        Columns ``obs`` float32 [rows, 5 or 7], ``context`` int64 in ascending order, ``actions``
+        int64, ``rewards`` float32, ``weights`` float32 with mean 1 and, with advice,
+        ``reference_logp`` float32 [rows, actions].
     """
     count = table.count.astype(np.float64)
     if class_weights is not None:
         count *= class_weights[table.actual]
     rows: dict[str, NDArray[Any]] = {
-        Columns.OBS: observe(table.signature, predicted, knowledge.counters, knowledge.suggestion),
+        Columns.OBS: observe(table.context, contexts, knowledge.counters, knowledge.suggestion),
+        CONTEXT: table.context.astype(np.int64),
         Columns.ACTIONS: table.action.astype(np.int64),
         Columns.REWARDS: rewards[table.actual, table.action].astype(np.float32),
         WEIGHTS: (count / count.mean()).astype(np.float32),
     }
     if knowledge.reference_logp is not None:
-        rows[REFERENCE_LOGP] = knowledge.reference_logp[table.signature]
+        rows[REFERENCE_LOGP] = knowledge.reference_logp[table.context]
     return rows
 
 
-def cloning_rows(knowledge: Knowledge, predicted: NDArray[np.int8]) -> dict[str, NDArray[Any]]:
-    """Columns to clone the reference policy from: one row per signature seen, weighted by N.
+def cloning_rows(knowledge: Knowledge, contexts: Contexts) -> dict[str, NDArray[Any]]:
+    """Columns to clone the reference policy from: one row per context seen, weighted by N.
 
     Args:
         knowledge: with a reference policy.
-        predicted: int8 [signatures].
+        contexts: what the contexts stand for.
 
     Returns:
         Columns ``obs``, ``weights`` and ``reference_logp`` as :func:`counted_rows` has them.
 
     Raises:
-        ValueError: there is no reference policy, or no signature was seen.
+        ValueError: there is no reference policy, or no context was seen.
     """
-    seen = np.flatnonzero(knowledge.counters.seen)
+    met = knowledge.counters.seen[contexts.signature]
+    seen = np.flatnonzero(met)
     if knowledge.reference_logp is None or not len(seen):
         raise ValueError("there is nothing to clone")
-    count = knowledge.counters.seen[seen]
+    count = met[seen]
     return {
-        Columns.OBS: observe(seen, predicted, knowledge.counters, knowledge.suggestion),
+        Columns.OBS: observe(seen, contexts, knowledge.counters, knowledge.suggestion),
         WEIGHTS: (count / count.mean()).astype(np.float32),
         REFERENCE_LOGP: knowledge.reference_logp[seen],
     }

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from envs import InteractionTable
 from rayapp.rl import rllib_private
+from rayapp.rl.algorithm import KnowledgeInfused
 from rayapp.rl.config import KnowledgeConfig
 from rayapp.rl.dqn_learner import ReferenceDQNLearner
-from rayapp.rl.infusion import KnowledgeInfused
 from rayapp.rl.q_module import QModule
 from rayapp.rl.replay import TableReplay
 
@@ -111,7 +111,7 @@ class KnowledgeDQN(KnowledgeInfused, DQN):
         super().setup(config)
         self.replay = TableReplay(self.config.replay_tables)
 
-    def _experience(self, table: InteractionTable) -> InteractionTable:
+    def _learnt_from(self, table: InteractionTable) -> InteractionTable:
         self.replay.add(table)
         return self.replay.total()
 

@@ -14,45 +14,28 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import ray
-import torch
 from numpy.typing import NDArray
 from ray.rllib.core import COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 from ray.rllib.env.env_runner import EnvRunner
+from torch import Tensor
 
-from envs import Counters, FlowSet, InteractionTable, Suggestion, ThreatMitigationVectorEnv
-from envs.state import observe
+from envs import FlowSet, InteractionTable, ThreatMitigationVectorEnv
 from rayapp.rl import rllib_private
+from rayapp.rl.acting import action_probabilities
+from rayapp.rl.memory import Knowledge
 from rayapp.rl.stepping import Slice, action_noise, pick_actions, slices
 
 __all__ = [
     "Assignment",
     "Fragment",
     "InteractionRunner",
-    "Knowledge",
     "Slice",
     "action_noise",
     "pick_actions",
     "reference_probabilities",
     "slices",
 ]
-
-
-@dataclass(frozen=True)
-class Knowledge:
-    """What a fragment is sampled with, frozen for its length.
-
-    Attributes:
-        counters: N and C of every signature.
-        suggestion: A_LLM and R_LLM; ``None`` for plain PPO.
-        reference_logp: float32 [signatures, actions], the reference policy; ``None`` likewise.
-        version: of the graph all this came from.
-    """
-
-    counters: Counters
-    suggestion: Suggestion | None
-    reference_logp: NDArray[np.float32] | None
-    version: int
 
 
 @dataclass(frozen=True)
@@ -88,7 +71,7 @@ def _resolved(given: Any) -> Any:  # noqa: ANN401
 
 
 def reference_probabilities(known: Knowledge) -> NDArray[np.float64]:
-    """What the reference policy does, float64 [signatures, actions]; ValueError without one."""
+    """What the reference policy does, float64 [contexts, actions]; ValueError without one."""
     if known.reference_logp is None:
         raise ValueError("without knowledge infusion there is no reference policy")
     probabilities: NDArray[np.float64] = np.exp(known.reference_logp.astype(np.float64))
@@ -126,31 +109,27 @@ class InteractionRunner(EnvRunner):
         known: Knowledge = _resolved(assignment.knowledge)
         self.module.set_state(_resolved(assignment.weights))
         env = self._environment(assignment, known)
-        signature = env.meet()
+        context = env.meet()
         if assignment.by_reference:
             probabilities = reference_probabilities(known)
         else:
             probabilities = self._policy(known, env.situation.flows)
         noise = action_noise(self.config.seed or 0, piece)
-        actions = pick_actions(probabilities, signature, noise)
+        actions = pick_actions(probabilities, context, noise)
         decided = env.decide(actions)
         self.num_env_steps_sampled_lifetime += piece.count
         rllib_private.count_sampled(self, piece.count)
-        return Fragment(piece, InteractionTable.tally(signature, actions, decided.actual))
+        return Fragment(piece, InteractionTable.tally(context, actions, decided.actual))
 
     def _policy(self, known: Knowledge, flows: FlowSet) -> NDArray[np.float64]:
-        """Action probabilities of every signature, float64 [signatures, actions].
+        """Action probabilities in every context, float64 [contexts, actions]."""
 
-        Within a fragment an observation depends on its signature alone, so one row per
-        signature says what the network would say of every flow.
-        """
-        everything = np.arange(len(flows.predicted))
-        observed = observe(everything, flows.predicted, known.counters, known.suggestion)
-        with torch.no_grad():
-            out = self.module.forward_exploration({Columns.OBS: torch.from_numpy(observed)})
-            logits = out[Columns.ACTION_DIST_INPUTS].double()
-            probabilities: NDArray[np.float64] = torch.softmax(logits, dim=-1).numpy()
-        return probabilities
+        def logits(observations: Tensor) -> Tensor:
+            out = self.module.forward_exploration({Columns.OBS: observations})
+            found: Tensor = out[Columns.ACTION_DIST_INPUTS]
+            return found
+
+        return action_probabilities(logits, flows.contexts, known.counters, known.suggestion)
 
     def _environment(self, assignment: Assignment, known: Knowledge) -> ThreatMitigationVectorEnv:
         piece = assignment.piece

@@ -1,7 +1,4 @@
-"""The knowledge graph as a component of an RLlib checkpoint: a folder of Parquet tables.
-
-A graph in shards has one such folder per shard.
-"""
+"""The knowledge graph as a component of an RLlib checkpoint: a folder of Parquet tables."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from typing import Any
 from pyarrow import fs
 from ray.rllib.utils.checkpoints import Checkpointable
 
-from kg_actor import GraphState, folders
+from kg_actor import GraphState, snapshot
 from kg_actor.client import GraphClient
 
 COMPONENT_GRAPH = "graph"
@@ -21,11 +18,11 @@ _STATE = "state"
 
 
 class GraphCheckpoint(Checkpointable):
-    """Saves a run's graph with the run's weights, and restores one with the other.
+    """Saves a run's graph together with its weights, and restores both together.
 
     Args:
-        run: the run whose later merges are dropped when it goes back to a checkpoint.
-        graph: gives the graph as it is then; what it is about must be what a snapshot is about.
+        run: name of the run; its later merges are dropped when it goes back to a checkpoint.
+        graph: returns the live graph.
     """
 
     def __init__(self, run: str, graph: Callable[[], GraphClient]) -> None:
@@ -38,8 +35,8 @@ class GraphCheckpoint(Checkpointable):
         not_components: str | Collection[str] | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> dict[str, Any]:
-        """Everything that each of the graph's shards holds."""
-        return {_STATE: self._graph().states()}
+        """Everything that the graph holds."""
+        return {_STATE: self._graph().state()}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restores the graph; see :meth:`kg_actor.store.GraphStore.restore`."""
@@ -58,16 +55,16 @@ class GraphCheckpoint(Checkpointable):
         use_msgpack: bool = False,
     ) -> str:
         """Writes the snapshot's tables, and no pickle, to ``path``."""
-        states: tuple[GraphState, ...] = (state or self.get_state())[_STATE]
-        specs = self._graph().specs
+        content: GraphState = (state or self.get_state())[_STATE]
+        spec = self._graph().spec
         if path is None:
             path = tempfile.mkdtemp(prefix="kirl-graph-")
         if _is_local(filesystem):
-            folders.save(states, specs, Path(path))
+            snapshot.save(content, spec, Path(path))
             return str(path)
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder) / COMPONENT_GRAPH
-            folders.save(states, specs, local)
+            snapshot.save(content, spec, local)
             fs.copy_files(str(local), str(path), destination_filesystem=filesystem)
         return str(path)
 
@@ -85,19 +82,16 @@ class GraphCheckpoint(Checkpointable):
             InputError: it is missing, damaged or another scenario's.
         """
         if _is_local(filesystem):
-            self._restore(Path(path))
+            self._go_back(Path(path))
             return
         with tempfile.TemporaryDirectory() as folder:
             fs.copy_files(str(path), folder, source_filesystem=filesystem)
-            self._restore(Path(folder))
+            self._go_back(Path(folder))
 
-    def _restore(self, folder: Path) -> None:
-        states, specs = folders.load(folder)
-        graph = self._graph()
-        if len(specs) == len(graph.specs):
-            for expected, spec in zip(graph.specs, specs, strict=True):
-                expected.check_same(spec, str(folder))
-        self.set_state({_STATE: states})
+    def _go_back(self, folder: Path) -> None:
+        state, spec = snapshot.load(folder)
+        self._graph().spec.check_same(spec, str(folder))
+        self.set_state({_STATE: state})
 
 
 def _is_local(filesystem: fs.FileSystem | None) -> bool:

@@ -8,7 +8,7 @@ Subclasses RLlib's PPO learner and adds two optional columns to its batches:
   it there is no KL term.
 
 Batches without them are learnt from exactly as RLlib's own PPO would. A batch without
-actions is a set of situations to clone the reference policy in. Counted rows that are learnt
+actions is a set of by_context to clone the reference policy in. Counted rows that are learnt
 from all at once take a shorter way to the same loss (:mod:`rayapp.rl.whole_batch`).
 """
 
@@ -30,7 +30,7 @@ from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.evaluation.postprocessing import Postprocessing
 from torch import Tensor
 
-from rayapp.rl.contexts import Contexts
+from rayapp.rl.grouping import Grouping
 from rayapp.rl.reference_term import LAMBDA_KEY, REFERENCE_KL_KEY, WEIGHTS, ReferenceTerm
 from rayapp.rl.whole_batch import WholeBatch, is_counted
 
@@ -71,7 +71,7 @@ class PPOTerms:
         values: Tensor,
         rows: dict[str, Any],
         weights: Tensor,
-        contexts: Contexts,
+        grouping: Grouping,
         config: Any,  # noqa: ANN401
     ) -> PPOTerms:
         """The parts for these rows; ``clip_param`` and ``vf_clip_param`` are the config's.
@@ -81,11 +81,11 @@ class PPOTerms:
             values: float [rows].
             rows: columns of the batch.
             weights: float [rows] with mean 1.
-            contexts: of the rows.
+            grouping: of the rows.
             config: RLlib's.
         """
         logp = logits - logits.logsumexp(dim=-1, keepdim=True)
-        taken = contexts.taken(logp, rows[Columns.ACTIONS].long())
+        taken = grouping.taken(logp, rows[Columns.ACTIONS].long())
         ratio = torch.exp(taken - rows[Columns.ACTION_LOGP])
         advantages = rows[Postprocessing.ADVANTAGES]
         clipped = torch.clamp(ratio, 1 - config.clip_param, 1 + config.clip_param)
@@ -155,7 +155,7 @@ class ReferencePPOLearner(WholeBatch, ReferenceTerm, PPOTorchLearner):
         rows: Any,  # noqa: ANN401
         logits: Tensor,
         values: Tensor,
-        contexts: Contexts | None = None,
+        grouping: Grouping | None = None,
     ) -> None:
         """The same, given what those networks say.
 
@@ -163,7 +163,7 @@ class ReferencePPOLearner(WholeBatch, ReferenceTerm, PPOTorchLearner):
             rows: columns of one module.
             logits: float [contexts, actions]; not differentiated here.
             values: float [contexts], likewise.
-            contexts: the rows' own; by default each row is its own, and their action
+            grouping: the rows' own; by default each row is its own, and their action
                 distributions are added, too.
         """
 
@@ -171,7 +171,7 @@ class ReferencePPOLearner(WholeBatch, ReferenceTerm, PPOTorchLearner):
             return torch.as_tensor(rows[column], device=logits.device)
 
         with torch.no_grad():
-            known = contexts or Contexts.each(len(logits), logits.device)
+            known = grouping or Grouping.each(len(logits), logits.device)
             logp = torch.log_softmax(logits, dim=-1)
             rewards, weights = tensor(Columns.REWARDS), tensor(WEIGHTS)
             # Episodes are one step long: the return is the reward.
@@ -182,7 +182,7 @@ class ReferencePPOLearner(WholeBatch, ReferenceTerm, PPOTorchLearner):
             # Standardised over single flows, as RLlib's PPO does over its rows.
             rows[Postprocessing.ADVANTAGES] = centred / torch.clamp(deviation, min=1e-4)
             rows[Postprocessing.VALUE_TARGETS] = rewards
-            if contexts is None:
+            if grouping is None:
                 rows[Columns.ACTION_DIST_INPUTS] = logits
             # Rows whose feedback was late come with the policy that decided them.
             if Columns.ACTION_LOGP not in rows:
@@ -212,8 +212,8 @@ class ReferencePPOLearner(WholeBatch, ReferenceTerm, PPOTorchLearner):
         logits: Tensor,
         values: Tensor,
         *,
-        contexts: Contexts | None = None,
-        situations: dict[str, Tensor] | None = None,
+        grouping: Grouping | None = None,
+        by_context: dict[str, Tensor] | None = None,
         logged: bool = True,
     ) -> Tensor:
         """The loss, given what the networks say.
@@ -224,15 +224,15 @@ class ReferencePPOLearner(WholeBatch, ReferenceTerm, PPOTorchLearner):
             batch: columns of its rows.
             logits: float [contexts, actions].
             values: float [contexts].
-            contexts: of the rows; by default each row is its own. RLlib's KL penalty between
+            grouping: of the rows; by default each row is its own. RLlib's KL penalty between
                 successive policies needs that.
-            situations: what the batch says of contexts rather than rows, as
-                :meth:`Contexts.situations` gives it.
+            by_context: what the batch says of contexts rather than rows, as
+                :meth:`Grouping.by_context` gives it.
             logged: whether metrics are.
         """
         weights = _row_weights(batch)
-        met = situations or {**batch, WEIGHTS: weights}
-        known = contexts or Contexts.each(len(logits), logits.device)
+        met = by_context or {**batch, WEIGHTS: weights}
+        known = grouping or Grouping.each(len(logits), logits.device)
         values = known.spread(values)
         terms = PPOTerms.of(logits, values, batch, weights, known, config)
         loss = terms.policy + config.vf_loss_coeff * terms.value

@@ -7,6 +7,7 @@ import time
 from ray.rllib.core.learner.learner import ENTROPY_KEY
 from ray.util.metrics import Counter, Gauge
 
+from kg_actor.raykit import count, metrics
 from rayapp.rl.reference_term import LAMBDA_KEY, REFERENCE_KL_KEY
 from rayapp.rl.summary import OPEN, IterationSummary
 
@@ -26,11 +27,7 @@ class IterationMetrics:
     """
 
     def __init__(self, run: str) -> None:
-        def made(sort: type[Gauge | Counter], name: str, about: str, *tags: str) -> Gauge | Counter:
-            metric = sort(f"kirl_{name}", about, tag_keys=("run", *tags))
-            metric.set_default_tags({"run": run})
-            return metric
-
+        made = metrics("kirl_", {"run": run})
         self._reward = made(Gauge, "reward", "Average reward per flow, last iteration")
         self._class_reward = made(
             Gauge, "class_reward", "The same of one true class' flows", "traffic"
@@ -65,11 +62,8 @@ class IterationMetrics:
                 gauge.set(summary.results[key])
         self._flows.inc(flows)
         self._speed.set(flows / max(seconds, 1e-9))
-        # Ray's counters take no zero.
-        if summary.prompts_asked:
-            self._prompts.inc(summary.prompts_asked)
+        count(self._prompts, summary.prompts_asked)
         self._age.set(summary.advice_age)
         if summary.circuit is not None:
             self._circuit.set(OPEN[summary.circuit])
-        if summary.fallbacks:
-            self._fallbacks.inc(summary.fallbacks)
+        count(self._fallbacks, summary.fallbacks)

@@ -14,6 +14,9 @@ from rayapp.rl.schedules import Schedule
 WEIGHTS = "weights"
 """Column of row weights, float32 [rows], with mean 1 over the whole batch."""
 
+CONTEXT = "context"
+"""Column of the rows' contexts, int64 [rows], in ascending order."""
+
 REFERENCE_LOGP = "reference_logp"
 """Column of the reference policy's log-probabilities, float32 [rows, actions]."""
 

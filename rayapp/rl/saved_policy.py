@@ -1,7 +1,7 @@
 """A trained policy as a file: network and the knowledge it acts with, without Ray or pickle.
 
 A folder of ``policy.safetensors`` (weights, N and C, and with advice A_LLM and R_LLM per
-signature; or a table of probabilities) and ``policy.json`` (kind, network, scenario
+context; or a table of probabilities) and ``policy.json`` (kind, network, scenario
 fingerprint).
 """
 
@@ -17,33 +17,34 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from envs import BetaPrior, Counters, InputError, Suggestion, observe
+from envs import BetaPrior, Contexts, Counters, InputError, Suggestion
 from envs.files import replacing, sha256
+from rayapp.rl.acting import action_probabilities
 from rayapp.rl.networks import NetworkSpec, build
 
 _WEIGHT = "network."
 
 
 class Policy(Protocol):
-    """Anything trained: every signature has one distribution over actions."""
+    """Anything trained: every context has one distribution over actions."""
 
     @property
     def fingerprint(self) -> str:
         """Of the scenario it was trained on."""
         ...
 
-    def probabilities(self, predicted: NDArray[np.int8]) -> NDArray[np.float64]:
-        """Action probabilities, float64 [signatures, actions].
+    def probabilities(self, contexts: Contexts) -> NDArray[np.float64]:
+        """Action probabilities, float64 [contexts, actions].
 
         Args:
-            predicted: int8 [signatures], the class each signature predicts.
+            contexts: the scenario's.
         """
         ...
 
-    def actions(self, predicted: NDArray[np.int8]) -> NDArray[np.int64]:
-        """The most probable action of each signature, int64 [signatures]."""
+    def actions(self, contexts: Contexts) -> NDArray[np.int64]:
+        """The most probable action in each context, int64 [contexts]."""
         ...
 
     def save(self, folder: Path) -> None:
@@ -56,22 +57,22 @@ class TablePolicy:
     """A policy without a network: the probabilities themselves.
 
     Attributes:
-        table: float [signatures, actions], rows sum to 1.
+        table: float [contexts, actions], rows sum to 1.
         fingerprint: of the scenario it was learnt on.
     """
 
     table: NDArray[np.floating[Any]]
     fingerprint: str
 
-    def probabilities(self, predicted: NDArray[np.int8]) -> NDArray[np.float64]:
-        """See :class:`Policy`; raises :class:`ValueError` for another number of signatures."""
-        if len(predicted) != len(self.table):
-            raise ValueError("policy and signatures are of different databases")
+    def probabilities(self, contexts: Contexts) -> NDArray[np.float64]:
+        """See :class:`Policy`; raises :class:`ValueError` for another number of contexts."""
+        if len(contexts) != len(self.table):
+            raise ValueError("policy and contexts are of different scenarios")
         return self.table.astype(np.float64)
 
-    def actions(self, predicted: NDArray[np.int8]) -> NDArray[np.int64]:
+    def actions(self, contexts: Contexts) -> NDArray[np.int64]:
         """See :class:`Policy`."""
-        best: NDArray[np.int64] = self.probabilities(predicted).argmax(axis=1)
+        best: NDArray[np.int64] = self.probabilities(contexts).argmax(axis=1)
         return best
 
     def save(self, folder: Path) -> None:
@@ -105,25 +106,20 @@ class SavedPolicy:
     suggestion: Suggestion | None
     fingerprint: str
 
-    def probabilities(self, predicted: NDArray[np.int8]) -> NDArray[np.float64]:
-        """Action probabilities, float64 [signatures, actions].
+    def probabilities(self, contexts: Contexts) -> NDArray[np.float64]:
+        """See :class:`Policy`."""
+        return action_probabilities(self.network(), contexts, self.counters, self.suggestion)
 
-        Args:
-            predicted: int8 [signatures], the class each signature predicts.
-        """
+    def actions(self, contexts: Contexts) -> NDArray[np.int64]:
+        """See :class:`Policy`."""
+        best: NDArray[np.int64] = self.probabilities(contexts).argmax(axis=1)
+        return best
+
+    def network(self) -> nn.Module:
+        """The policy network: observations float32 [n, columns] to logits [n, actions]."""
         network = build(self.spec, outputs=self.spec.actions)
         network.load_state_dict(self.weights)
-        everything = np.arange(len(predicted))
-        observed = observe(everything, predicted, self.counters, self.suggestion)
-        with torch.inference_mode():
-            logits = network(torch.from_numpy(observed)).double()
-            probabilities: NDArray[np.float64] = torch.softmax(logits, dim=-1).numpy()
-        return probabilities
-
-    def actions(self, predicted: NDArray[np.int8]) -> NDArray[np.int64]:
-        """The most probable action of each signature, int64 [signatures]."""
-        best: NDArray[np.int64] = self.probabilities(predicted).argmax(axis=1)
-        return best
+        return network
 
     def save(self, folder: Path) -> None:
         """Writes the policy, replacing what stood there once everything is written."""

@@ -4,7 +4,7 @@ An iteration's counted rows are a few thousand, and by default every gradient st
 them. RLlib would cut, copy and convert the batch anew for each step, log a dozen metrics of
 which the last count, and test every gradient twice. Here the rows become tensors once, what
 needs no learnt parameter is encoded once, the networks see every observation once
-(:mod:`rayapp.rl.contexts`), and the last step's metrics are logged. Loss and gradient are the
+(:mod:`rayapp.rl.grouping`), and the last step's metrics are logged. Loss and gradient are the
 same up to the order in which numbers are added.
 """
 
@@ -24,9 +24,9 @@ from ray.rllib.utils.metrics import (
 from torch import Tensor
 
 from rayapp.rl import rllib_private
-from rayapp.rl.contexts import Contexts
+from rayapp.rl.grouping import Grouping
 from rayapp.rl.module import MitigationModule
-from rayapp.rl.reference_term import WEIGHTS
+from rayapp.rl.reference_term import CONTEXT, WEIGHTS
 
 
 def is_counted(rows: Any) -> bool:  # noqa: ANN401
@@ -85,13 +85,13 @@ class WholeBatch:
             for name, column in batch.policy_batches[DEFAULT_MODULE_ID].items()
         }
         module = self.module[DEFAULT_MODULE_ID]
-        contexts = Contexts.of(rows[Columns.OBS])
+        grouping = Grouping.of(rows[CONTEXT])
         config = self.config.get_config_for_module(DEFAULT_MODULE_ID)
-        networks = module.prepared(rows[Columns.OBS][contexts.first])
-        situations = contexts.situations(rows)
+        networks = module.prepared(rows[Columns.OBS][grouping.first])
+        by_context = grouping.by_context(rows)
         logits, values = networks()
         # Nothing has changed yet: these are the networks that sampled the rows.
-        learner.add_targets(rows, logits, values, contexts)
+        learner.add_targets(rows, logits, values, grouping)
         for epoch in range(num_epochs):
             if epoch:
                 logits, values = networks()
@@ -101,8 +101,8 @@ class WholeBatch:
                 rows,
                 logits,
                 values,
-                contexts=contexts,
-                situations=situations,
+                grouping=grouping,
+                by_context=by_context,
                 logged=epoch == num_epochs - 1,
             )
             self._descend(loss)

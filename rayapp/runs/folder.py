@@ -30,8 +30,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from envs import InputError, Scenario
 from envs.files import check_writable, replacing, write_json
-from kg_actor import KnowledgeGraph, folders, store
-from kg_actor.sharding import shards_of
+from kg_actor import KnowledgeGraph, store
+from kg_actor.shards import in_shards
 from llm_actor.circuit import State as CircuitState
 from rayapp.config import WITHOUT_RAY, TrainingSettings, flat
 from rayapp.runs.locks import locked
@@ -51,8 +51,7 @@ class RunManifest(BaseModel):
 
     Attributes:
         format: of this file.
-        name: the run's name; its graph's actor is called ``graph:<name>``, or those of its
-            shards ``graph:<name>/0-of-2`` and so on.
+        name: the run's name; its graph's actor is called ``graph:<name>``.
         settings: with ``flows`` resolved.
         fingerprint: of the scenario.
         kind: ``cicids2017`` or ``synthetic``.
@@ -155,7 +154,8 @@ class RunFolder:
         """The run's manifest.
 
         Raises:
-            InputError: there is none, or it is unreadable or of another format.
+            InputError: there is none, it is unreadable or of another format, or the run's graph
+                is in shards.
         """
         if not self.exists():
             raise InputError(
@@ -167,6 +167,9 @@ class RunFolder:
         try:
             manifest = RunManifest.model_validate_json(self.manifest_file.read_bytes())
         except ValidationError as error:
+            for each in error.errors():
+                if each["loc"] == ("settings", "graph", "shards") and each["input"] != 1:
+                    raise in_shards(str(self.manifest_file)) from error
             first = error.errors()[0]
             raise InputError(
                 f"not readable ({'.'.join(map(str, first['loc']))}: {first['msg']})",
@@ -200,15 +203,8 @@ class RunFolder:
         """Whether a finished run's policy is there, and its graph if it keeps one."""
         manifest = self.manifest()
         return self.policy_folder.is_dir() and (
-            manifest.settings.algo in WITHOUT_RAY
-            or all(map(store.exists, self._graph_stores(manifest)))
+            manifest.settings.algo in WITHOUT_RAY or store.exists(self.graph_folder)
         )
-
-    def _graph_stores(self, manifest: RunManifest) -> list[Path]:
-        number = manifest.settings.graph.shards
-        if number == 1:
-            return [self.graph_folder]
-        return [self.graph_folder / f"{shard}-of-{number}" for shard in range(number)]
 
     def checkpoint(self, flows: int) -> Path:
         """Folder of the checkpoint taken after so many flows."""
@@ -241,7 +237,7 @@ class RunFolder:
 
     def graph(self) -> KnowledgeGraph:
         """The knowledge graph as it is now; a training that goes on is not disturbed."""
-        graph, spec = folders.read(self.graph_folder)
+        graph, spec = store.read(self.graph_folder)
         expected = self.manifest().fingerprint
         if spec.fingerprint != expected:
             raise InputError(
@@ -320,8 +316,6 @@ def begin(folder: RunFolder, settings: TrainingSettings, scenario: Scenario) -> 
     # What cannot be used is said before anything is written.
     settings.advice.spec()
     settings.graph.read_lessons(scenario.catalogue)
-    if settings.algo not in WITHOUT_RAY:
-        shards_of(len(scenario.signatures), settings.graph.shards)
     manifest = RunManifest(
         # Unique, so that runs of one name never share a graph on one cluster.
         name=f"{folder.path.resolve().name}-{uuid.uuid4().hex[:8]}",

@@ -1,4 +1,4 @@
-"""Finding a knowledge graph: a run's, a store's, a snapshot's, or a live actor's."""
+"""Finding a knowledge graph by name: of a run, a store, a snapshot or a live actor."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envs import InputError, Scenario
-from kg_actor import GraphSpec, KnowledgeGraph, Lesson, folders, snapshot
+from kg_actor import GraphSpec, KnowledgeGraph, Lesson, history, snapshot, store
 from kg_actor.queries import ConfidencePoint
+from kg_actor.shards import refuse_shards
 from kg_actor.store import GraphStore
 from rayapp import config
 from rayapp.runs.folder import RunFolder
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from kg_actor.client import GraphClient
 
 LIVE = "graph:"
-"""What the name of a live graph's actor begins with."""
+"""Beginning of the name of a live graph's actor."""
 
 EXPECTED = (
     "a run, a graph's folder, a checkpoint's graph folder, or graph:NAME of a running training"
@@ -32,12 +33,12 @@ class GraphSource:
     """A graph, and where it came from.
 
     Attributes:
-        name: as the user gave it.
-        graph: a copy, as it was when it was read.
-        spec: what it is about.
-        rules: the readable condition of each signature, where a run or scenario tells it.
-        folder: where it is kept, if it is a store.
-        live: the graph itself, where it is live.
+        name: what the user called it.
+        graph: a copy of the graph, made when it was read.
+        spec: what the graph is about.
+        rules: the readable condition of each signature; ``None`` where no scenario is at hand.
+        folder: the folder of its store; ``None`` for snapshots and live graphs.
+        live: the live graph; ``None`` for files.
     """
 
     name: str
@@ -49,16 +50,16 @@ class GraphSource:
 
     @property
     def note(self) -> str | None:
-        """The remark that everything made from synthetic flows carries."""
+        """The note that must accompany anything made from synthetic flows; else ``None``."""
         if self.spec.kind == "synthetic":
             return "Learnt on synthetic flows, not on real traffic."
         return None
 
     def history(self, signature: int) -> list[ConfidencePoint]:
-        """How a signature's confidence moved.
+        """How a signature's confidence changed over the graph's versions.
 
         Raises:
-            InputError: a snapshot, which has no history, or no such signature.
+            InputError: the graph is a snapshot, which has no history, or has no such signature.
         """
         with as_input_error(self.name):
             self.graph.check_signature(signature)
@@ -71,23 +72,25 @@ class GraphSource:
                 expected="a run, a graph's folder or a live graph",
                 mend="Ask the run that the snapshot was taken from",
             )
-        return folders.confidence_of(self.folder, self.spec, signature)
+        return history.confidence_of(self.folder, signature)
 
     def teach(self, lessons: Sequence[Lesson]) -> None:
-        """Teaches the graph at its source; raises :class:`InputError` where that cannot be."""
+        """Teaches the graph where it is kept; raises :class:`InputError` if it is a snapshot."""
         if self.live is not None:
             self.live.teach(lessons)
         else:
-            folders.teach(self._changed(), self.spec, lessons)
+            with self._opened() as opened:
+                opened.teach(lessons)
 
     def withdraw(self, provenance: str) -> int:
-        """Withdraws a source's lessons there; returns how many."""
+        """Withdraws a source's lessons where the graph is kept, and returns their number."""
         if self.live is not None:
             return self.live.withdraw(provenance)
-        return folders.withdraw(self._changed(), self.spec, provenance)
+        with self._opened() as opened:
+            return opened.withdraw(provenance)
 
-    def _changed(self) -> Path:
-        """Its folder, to be written to."""
+    def _opened(self) -> contextlib.closing[GraphStore]:
+        """The graph's store, opened for writing."""
         if self.folder is None:
             raise InputError(
                 "a snapshot is never changed",
@@ -95,17 +98,17 @@ class GraphSource:
                 expected="a run, a graph's folder or a live graph",
                 mend="Teach the run that the snapshot was taken from",
             )
-        return self.folder
+        return contextlib.closing(GraphStore.open(self.folder, self.spec))
 
 
 def find(name: str) -> GraphSource:
-    """The graph of that name; for a live one, Ray must be connected.
+    """Reads the graph of a name; for a live one, Ray must be connected.
 
     Args:
         name: path of a run, a store or a snapshot, or ``graph:`` and a live graph's name.
 
     Raises:
-        InputError: there is none, or it cannot be read.
+        InputError: there is no such graph, or it cannot be read.
     """
     if name.startswith(LIVE):
         return _live(name)
@@ -113,35 +116,38 @@ def find(name: str) -> GraphSource:
     run = RunFolder(path)
     if run.exists():
         rules = run.scenario().signatures.rule
-        graph, spec = folders.read(run.graph_folder)
+        graph, spec = store.read(run.graph_folder)
         return GraphSource(name, graph, spec, rules, run.graph_folder)
-    if folders.has_store(path):
-        graph, spec = folders.read(path)
+    if store.exists(path):
+        graph, spec = store.read(path)
         return GraphSource(name, graph, spec, folder=path)
-    if folders.has_snapshot(path):
-        return GraphSource(name, *folders.load_whole(path))
+    if snapshot.exists(path):
+        state, spec = snapshot.load(path)
+        graph = spec.new_graph()
+        graph.restore(state)
+        return GraphSource(name, graph, spec)
+    refuse_shards(path)
     raise InputError("holds no knowledge graph", where=name, expected=EXPECTED, mend="Check it")
 
 
 def create(folder: Path, scenario: Scenario) -> GraphSource:
-    """An empty graph of a scenario, in a folder of its own, for runs to share."""
+    """Makes an empty graph of a scenario in a folder of its own, for runs to share."""
     GraphStore.open(folder, GraphSpec.of(scenario)).close()
     return find(str(folder))
 
 
 def restore(run: RunFolder, folder: Path | None = None) -> tuple[Path, Path | None]:
-    """Puts a snapshot in the place of a run's graph; what was there is kept beside it.
+    """Replaces a run's graph by a snapshot; the replaced graph is kept beside it.
 
     Args:
         run: the run.
-        folder: of the snapshot; by default the run's latest.
+        folder: folder of the snapshot; by default the run's latest one.
 
     Returns:
-        The snapshot, and where the graph that was there is now, if there was one.
+        The snapshot's folder, and the folder of the replaced graph if there was one.
 
     Raises:
-        InputError: there is no snapshot, it is another scenario's or cut otherwise, or the graph
-            is in use.
+        InputError: there is no snapshot, it is another scenario's, or the graph is in use.
     """
     manifest = run.manifest()
     found = folder or snapshot.newest(run.path)
@@ -151,21 +157,16 @@ def restore(run: RunFolder, folder: Path | None = None) -> tuple[Path, Path | No
             where=str(run.path),
             mend="Train the run again; its first checkpoint holds the first snapshot",
         )
-    states, specs = folders.load(found)
-    prior = config.beta_prior(manifest.settings.prior)
-    half_life = manifest.settings.graph.half_life
-    for spec in specs:
-        expected = replace(spec, fingerprint=manifest.fingerprint, prior=prior, half_life=half_life)
-        expected.check_same(spec, str(found))
-    shards = manifest.settings.graph.shards
-    if len(specs) != shards:
-        raise InputError(
-            f"holds a graph in {len(specs)} shard(s)",
-            where=str(found),
-            expected=f"{shards}, as in the run's settings",
-            mend="Take one of the run's own snapshots",
-        )
-    return found, folders.restore(states, specs, run.graph_folder, manifest.name)
+    state, spec = snapshot.load(found)
+    settings = manifest.settings
+    expected = replace(
+        spec,
+        fingerprint=manifest.fingerprint,
+        prior=config.beta_prior(settings.prior),
+        half_life=settings.graph.half_life,
+    )
+    expected.check_same(spec, str(found))
+    return found, store.put_back(state, spec, run.graph_folder, manifest.name)
 
 
 def _live(name: str) -> GraphSource:
@@ -177,7 +178,7 @@ def _live(name: str) -> GraphSource:
 
 @contextlib.contextmanager
 def as_input_error(where: str) -> Iterator[None]:
-    """Turns an unknown id or name into one message."""
+    """Raises :class:`InputError` for an unknown id or name."""
     try:
         yield
     except KeyError as error:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from rayapp.config import DQNSettings, PPOSettings, TrainingSettings
-from rayapp.rl.algorithm import KnowledgePPOConfig
 from rayapp.rl.config import KnowledgeConfig
 from rayapp.rl.dqn import KnowledgeDQNConfig
+from rayapp.rl.ppo import KnowledgePPOConfig
 
 
 def learner_config(settings: TrainingSettings) -> KnowledgeConfig:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 
 from envs import InputError
-
-LOCK = "lock"
+from envs.files import take_lock
 
 
 @contextlib.contextmanager
@@ -23,13 +21,13 @@ def locked(folder: Path, shown: str) -> Iterator[None]:
     Raises:
         InputError: another process is training there.
     """
-    with (folder / LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                "is being trained by another process",
-                where=shown,
-                mend="Wait for it, or choose another --out",
-            ) from error
+    busy = InputError(
+        "is being trained by another process",
+        where=shown,
+        mend="Wait for it, or choose another --out",
+    )
+    lock = take_lock(folder, busy)
+    try:
         yield
+    finally:
+        lock.release()

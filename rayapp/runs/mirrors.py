@@ -23,9 +23,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from envs import InputError
-from envs.files import replacing, write_json
+from envs.files import LOCK, replacing, write_json
 from envs.storage import Remote, cache_folder, locate
-from rayapp.runs.locks import LOCK, locked
+from rayapp.runs.locks import locked
 
 _RECORD = "mirror.json"
 _WORKER = "worker"

@@ -134,7 +134,6 @@ def infused_config(settings: config.TrainingSettings, scenario: Path) -> Knowled
             matching=settings.matching,
         )
         .knowledge(
-            graph_shards=settings.graph.shards,
             half_life=settings.graph.half_life,
             total_env_steps=settings.total_flows(0),
             prior=config.beta_prior(settings.prior),

@@ -67,7 +67,7 @@ def test_environment_takes_the_path_of_a_scenario(scenario: Scenario) -> None:
 def test_observation_is_equation_2_in_its_order(flow_set: FlowSet) -> None:
     counters = Counters(np.array([10, 4, 3]), np.array([10, 3, 1]))
 
-    rows = observe(np.array([2, 0]), flow_set.predicted, counters)
+    rows = observe(np.array([2, 0]), flow_set.contexts, counters)
 
     assert rows.dtype == np.float32
     assert rows.tolist() == [
@@ -79,7 +79,7 @@ def test_observation_is_equation_2_in_its_order(flow_set: FlowSet) -> None:
 def test_observation_with_a_suggestion_is_equation_4_in_its_order(flow_set: FlowSet) -> None:
     counters = Counters(np.array([10, 4, 3]), np.array([10, 3, 1]))
 
-    rows = observe(np.array([2]), flow_set.predicted, counters, suggestion())
+    rows = observe(np.array([2]), flow_set.contexts, counters, suggestion())
 
     assert rows.tolist() == [pytest.approx([WEB, 2, 3, 1, 0.4, VALIDATE, -1.25])]
 
@@ -114,12 +114,12 @@ def test_episode_is_one_step_and_its_last_observation_has_counted_the_flow(
 
     after, _, terminated, truncated, last = env.step(FILTER)
 
-    right = flow_set.predicted[info["signature"]] == last["actual"]
+    right = flow_set.contexts.predicted[info["signature"]] == last["actual"]
     assert (terminated, truncated) == (True, False)
     assert before[:2].tolist() == after[:2].tolist() == [info["predicted"], info["signature"]]
     assert before[2:].tolist() == [0, 0, 0.5]
     assert after[2:].tolist() == pytest.approx([1, int(right), (1 + right) / 3])
-    assert info == {name: last[name] for name in ("flow", "signature", "predicted")}
+    assert info == {name: last[name] for name in ("flow", "context", "signature", "predicted")}
 
 
 def test_truth_is_not_told_before_the_step(flow_set: FlowSet) -> None:

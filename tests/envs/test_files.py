@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from envs.errors import InputError
-from envs.files import check_writable, link_or_copy, replacing, write_json
+from envs.files import LOCK, check_writable, link_or_copy, replacing, take_lock, write_json
 
 
 def names(folder: Path) -> list[str]:
@@ -129,3 +133,63 @@ def test_a_place_is_found_unwritable_before_anything_is_made(tmp_path: Path) -> 
         with pytest.raises(InputError, match="cannot be written"):
             check_writable(place)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+BUSY = InputError("is in use")
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from envs import InputError
+from envs.files import take_lock
+
+lock = take_lock(Path(sys.argv[1]), InputError("is in use"))
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_folder_is_locked_against_other_processes_until_the_holder_dies(tmp_path: Path) -> None:
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, tmp_path], stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"held\n"
+
+    with pytest.raises(InputError, match="is in use"):
+        take_lock(tmp_path, BUSY)
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    take_lock(tmp_path, BUSY).release()
+
+    holder.stdout.close()
+    assert names(tmp_path) == [LOCK]
+
+
+def test_a_lock_is_its_objects_whichever_thread_takes_and_releases_it(tmp_path: Path) -> None:
+    lock = take_lock(tmp_path, BUSY)
+    with pytest.raises(InputError, match="is in use"):
+        take_lock(tmp_path, BUSY)
+
+    thread = threading.Thread(target=lock.release)
+    thread.start()
+    thread.join()
+
+    take_lock(tmp_path, BUSY, seconds=1.0).release()
+
+
+def test_a_lock_that_is_given_up_soon_is_waited_for(tmp_path: Path) -> None:
+    timer = threading.Timer(0.3, take_lock(tmp_path, BUSY).release)
+    timer.start()
+
+    take_lock(tmp_path, BUSY, seconds=10.0).release()
+
+    timer.join()
+
+
+def test_a_link_in_the_place_of_a_lock_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("content")
+    (tmp_path / LOCK).symlink_to(tmp_path / "precious")
+
+    with pytest.raises(InputError, match="lock: cannot be written"):
+        take_lock(tmp_path, BUSY)
+
+    assert (tmp_path / "precious").read_text() == "content"

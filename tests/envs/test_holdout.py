@@ -43,8 +43,8 @@ def test_held_out_flows_are_matched_honestly(scenario: Scenario) -> None:
 
     assert len(held_out) == draws * held
     assert np.array_equal(held_out.actual.reshape(draws, held)[-1], remaining.test[1])
-    wrong = (held_out.predicted[held_out.signature] != held_out.actual).mean()
-    fitted = (held_out.predicted[remaining.test[0]] != remaining.test[1]).mean()
+    wrong = (held_out.contexts.predicted[held_out.signature] != held_out.actual).mean()
+    fitted = (held_out.contexts.predicted[remaining.test[0]] != remaining.test[1]).mean()
     assert wrong > fitted
     assert remaining.cross_fitted.shape == (draws, len(remaining.train[0]))
 

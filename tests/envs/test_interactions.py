@@ -25,9 +25,7 @@ def columns(triples: list[Triple]) -> tuple[list[int], list[int], list[int]]:
 
 
 def rows(table: InteractionTable) -> list[tuple[Triple, int]]:
-    triples = zip(
-        table.signature.tolist(), table.action.tolist(), table.actual.tolist(), strict=True
-    )
+    triples = zip(table.context.tolist(), table.action.tolist(), table.actual.tolist(), strict=True)
     return list(zip(triples, table.count.tolist(), strict=True))
 
 
@@ -76,7 +74,7 @@ def test_column_types_are_as_documented_also_when_nothing_happened() -> None:
         InteractionTable.total([]),
         InteractionTable.tally([5], [14], [7]),
     ):
-        assert table.signature.dtype == np.int32
+        assert table.context.dtype == np.int32
         assert table.action.dtype == np.int16
         assert table.actual.dtype == np.int8
         assert table.count.dtype == np.int64

@@ -149,7 +149,7 @@ def test_flow_set_is_one_split_as_the_environment_takes_it(scenario: Scenario) -
     assert (len(train), len(test)) == (210, 90)
     assert np.array_equal(test.signature, scenario.test[0])
     assert np.array_equal(test.actual, scenario.test[1])
-    assert np.array_equal(test.predicted, scenario.signatures.predicted)
+    assert np.array_equal(test.contexts.predicted, scenario.signatures.predicted)
     assert test.catalogue == PAPER
 
 
@@ -158,7 +158,7 @@ def test_cross_fitted_flows_are_met_as_matched_and_honestly_by_turns(scenario: S
     met = scenario.flow_set("train", matching="cross-fitted")
 
     def wrong(flows: FlowSet) -> float:
-        return float(np.mean(flows.predicted[flows.signature] != flows.actual))
+        return float(np.mean(flows.contexts.traffic[flows.context] != flows.actual))
 
     assert len(met) == 2 * DRAWS * len(fitted)
     assert wrong(fitted) == 0 < wrong(met)
@@ -183,7 +183,7 @@ def test_an_honest_split_keeps_flows_from_the_tree(flows: Flows, tmp_path: Path)
 
     assert scenario.manifest["flows"] == {"train": 105, "test": 90}
     assert scenario.signatures.support.sum() == 105
-    assert np.mean(train.predicted[train.signature] != train.actual) > 0
+    assert np.mean(train.contexts.traffic[train.context] != train.actual) > 0
     assert not len(scenario.cross_fitted)
 
 

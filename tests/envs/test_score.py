@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from envs import PAPER, FlowSet
+from envs import PAPER, Contexts, FlowSet
 from envs.score import best_actions, evaluate
 
 FILTER, NO_ACTION, VALIDATE = (
@@ -100,13 +100,23 @@ def test_json_has_the_documented_fields(flow_set: FlowSet) -> None:
 
 
 def test_no_misdetections_means_no_share_of_them() -> None:
-    flows = FlowSet(np.zeros(2, np.int32), np.zeros(2, np.int8), np.zeros(1, np.int8), PAPER)
+    flows = FlowSet(
+        np.zeros(2, np.int32),
+        np.zeros(2, np.int8),
+        Contexts.of_signatures(np.zeros(1, np.int8)),
+        PAPER,
+    )
 
     assert evaluate(np.array([FILTER]), flows).correct_action.misdetected is None
 
 
 def test_an_empty_set_has_no_scorecard() -> None:
-    flows = FlowSet(np.zeros(0, np.int32), np.zeros(0, np.int8), np.zeros(1, np.int8), PAPER)
+    flows = FlowSet(
+        np.zeros(0, np.int32),
+        np.zeros(0, np.int8),
+        Contexts.of_signatures(np.zeros(1, np.int8)),
+        PAPER,
+    )
 
     with pytest.raises(ValueError, match="at least one flow"):
         evaluate(np.array([FILTER]), flows)

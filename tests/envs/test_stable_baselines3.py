@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from envs import PAPER, FlowSet
+from envs import PAPER, Contexts, FlowSet
 
 reason = "stable-baselines3 comes with the extra 'bench'"
 stable_baselines3 = pytest.importorskip("stable_baselines3", reason=reason)
@@ -30,9 +30,9 @@ def two_signatures() -> FlowSet:
     """One signature finds benign traffic and one 'DoS', and both are always right."""
     benign, dos = PAPER.class_index("Benign"), PAPER.class_index("DoS")
     return FlowSet(
-        signature=np.tile([0, 1], 500).astype(np.int32),
+        context=np.tile([0, 1], 500).astype(np.int32),
         actual=np.tile([benign, dos], 500).astype(np.int8),
-        predicted=np.array([benign, dos], np.int8),
+        contexts=Contexts.of_signatures(np.array([benign, dos], np.int8)),
         catalogue=PAPER,
     )
 

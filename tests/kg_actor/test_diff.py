@@ -107,7 +107,6 @@ def test_difference_that_teaching_and_withdrawing_made() -> None:
     assert found.vanished == (Edge("earned", "type:Web", "action:Audit"),)
     assert found.rewards == (RewardChange("DDoS", "Filter Network Traffic", (3.0, 3.5)),)
     assert (found.flows, found.signatures) == ((12, 12), ())
-    assert not found.empty
 
 
 def test_key_that_stands_for_different_tables_is_gained_and_lost() -> None:
@@ -125,7 +124,6 @@ def test_a_graph_does_not_differ_from_itself_or_from_its_restored_copy(
 
     for found in (difference(graph, graph), difference(graph, copy)):
         nothing = ((),) * 8
-        assert found.empty
         assert found.flows[0] == found.flows[1]
         assert found.version == (graph.version, graph.version)
         assert tuple(vars(found).values())[2:] == nothing
@@ -135,7 +133,6 @@ def test_a_graph_does_not_differ_from_itself_or_from_its_restored_copy(
 def test_back_is_the_mirror_of_there(before: KnowledgeGraph, after: KnowledgeGraph) -> None:
     there, back = difference(before, after), difference(after, before)
 
-    assert there.empty == back.empty
     assert there.flows == back.flows[::-1]
     assert (there.merges_gained, there.merges_lost) == (back.merges_lost, back.merges_gained)
     assert (there.appeared, there.vanished) == (back.vanished, back.appeared)

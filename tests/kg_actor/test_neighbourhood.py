@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 from envs import PAPER, BetaPrior, InputError, InteractionTable
 from kg_actor import KnowledgeGraph, MergeKey, neighbourhood, records_of
 from kg_actor.lessons import Lesson
-from kg_actor.neighbourhood import (
+from kg_actor.neighbourhood import neighbourhoods, type_neighbourhood
+from kg_actor.records import (
     ActionRecord,
     ConfusionRecord,
     Neighbourhood,
     SignatureRecord,
     TypeConfusion,
-    neighbourhoods,
-    type_neighbourhood,
 )
 
 DOS, BENIGN, DDOS, WEB = (PAPER.class_index(n) for n in ("DoS", "Benign", "DDoS", "Web"))
@@ -389,7 +388,7 @@ def test_unknown_type_is_a_key_error_that_names_it(graph: KnowledgeGraph) -> Non
 
 
 def test_records_hold_every_signatures_neighbourhood_as_arrays(graph: KnowledgeGraph) -> None:
-    records = records_of(graph.counts(), graph.predicted, PAPER, graph.prior)
+    records = records_of(graph.counts(), PAPER, graph.prior)
 
     assert records.version == 1
     for signature in range(4):
@@ -397,8 +396,8 @@ def test_records_hold_every_signatures_neighbourhood_as_arrays(graph: KnowledgeG
         predicted = records.predicted[signature]
         tried = np.flatnonzero(records.action_weight[predicted])
         assert PAPER.class_names[predicted] == around.predicted
-        assert records.signature_actual[signature].sum() == around.seen
-        assert records.signature_actual[signature, predicted] == around.correct
+        assert records.context_actual[signature].sum() == around.seen
+        assert records.context_actual[signature, predicted] == around.correct
         assert records.confidence[signature] == around.confidence
         assert {
             (
@@ -411,7 +410,7 @@ def test_records_hold_every_signatures_neighbourhood_as_arrays(graph: KnowledgeG
 
 
 def test_records_without_experience_are_nan_and_not_zero(graph: KnowledgeGraph) -> None:
-    records = records_of(graph.counts(), graph.predicted, PAPER, graph.prior)
+    records = records_of(graph.counts(), PAPER, graph.prior)
 
     assert np.array_equal(np.isnan(records.action_reward), records.action_weight == 0)
     assert np.isnan(records.action_reward[WEB]).all()

@@ -240,7 +240,7 @@ def test_history_is_what_the_graph_answered_after_each_merge(
             start, answered = graph.counts(), [point] if around.seen else []
         else:
             tables.append((graph.version, table))
-            answered += [point] if 0 in table.signature else []
+            answered += [point] if 0 in table.context else []
 
     history = list(
         confidence_history(tables, BENIGN, graph.prior, 0, start=start, half_life=half_life)

@@ -19,7 +19,7 @@ from kg_actor import GraphSpec, KnowledgeGraph, Lesson, MergeKey
 from kg_actor.snapshot import load, newest, save
 
 SPEC = GraphSpec("3f8a" * 16, "synthetic", np.array([1, 2, 6], np.int8), PAPER, BetaPrior())
-TABLES = ["lessons", "merged", "signature_actual", "signatures", "type_action"]
+TABLES = ["context_actual", "lessons", "merged", "signatures", "type_action"]
 FILES = [f"{name}.parquet" for name in TABLES]
 
 rows = st.tuples(st.integers(0, 2), st.integers(0, 14), st.integers(0, 7), st.integers(1, 2**40))
@@ -58,7 +58,7 @@ def names(folder: Path) -> list[str]:
 
 def test_what_was_saved_is_loaded(graph: KnowledgeGraph, saved: Path) -> None:
     assert same(loaded(saved), graph)
-    assert names(saved) == ["graph.json", *FILES]
+    assert names(saved) == sorted(["graph.json", *FILES])
 
 
 def test_a_snapshot_says_itself_what_it_is_about(saved: Path) -> None:
@@ -169,7 +169,7 @@ def test_records_that_do_not_fit_the_scenario_are_refused(
     saved: Path, signature: list[int], actual: list[int], count: list[int | None]
 ) -> None:
     columns = {"signature": signature, "actual": actual, "count": pa.array(count, pa.int64())}
-    forge(saved, "signature_actual", pa.table(columns))
+    forge(saved, "context_actual", pa.table(columns))
 
     with pytest.raises(InputError, match="do not fit together"):
         load(saved)
@@ -209,7 +209,7 @@ def test_types_that_count_other_flows_than_signatures_are_refused(saved: Path) -
     table = pq.read_table(saved / "type_action.parquet")
     forge(saved, "type_action", table.slice(0, 1))
 
-    with pytest.raises(InputError, match="signatures and types count different flows"):
+    with pytest.raises(InputError, match="contexts and types count different flows"):
         load(saved)
 
 

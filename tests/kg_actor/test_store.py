@@ -20,7 +20,9 @@ from hypothesis import strategies as st
 
 from envs import PAPER, BetaPrior, InputError, InteractionTable
 from kg_actor import GraphSpec, GraphState, Keyed, KnowledgeGraph, Lesson, MergeKey, snapshot, store
-from kg_actor.store import FILE, GraphStore, journal, read
+from kg_actor.database import FILE
+from kg_actor.history import read_journal
+from kg_actor.store import GraphStore, read
 
 SPEC = GraphSpec("3f8a" * 16, "synthetic", np.array([1, 2, 6], np.int8), PAPER, BetaPrior())
 FEED = Lesson("DoS", "Audit", -1.5, 40.0, "feed")
@@ -114,7 +116,7 @@ def test_any_order_and_repetition_of_merges_leaves_the_same_store(
 def test_a_table_that_does_not_fit_leaves_nothing_behind(opened: GraphStore) -> None:
     stranger = Keyed(MergeKey("run", 1, 2), InteractionTable.tally([3], [0], [0]))
 
-    with pytest.raises(ValueError, match="signature must be in 0"):
+    with pytest.raises(ValueError, match="context must be in 0"):
         opened.merge([*iteration(1), stranger])
 
     assert read(opened.folder)[0].version == opened.counts().version == 0
@@ -587,7 +589,7 @@ def test_the_journal_tells_the_history(tmp_path: Path, monkeypatch: pytest.Monke
         opened.merge(iteration(number, runners=1))
     opened.close()
 
-    told = journal(tmp_path)
+    told = read_journal(tmp_path)
 
     assert [counts.version for counts in told.folded] == [4]
     assert [version for version, _ in told.tables] == [5, 6, 7, 8, 9, 10]
@@ -604,3 +606,13 @@ def test_a_moved_store_is_the_same_store(opened: GraphStore, tmp_path: Path) -> 
 
     assert moved.merge(iteration(0)).version == 1
     moved.close()
+
+
+def test_no_graph_is_begun_beside_the_shards_of_another(tmp_path: Path) -> None:
+    (tmp_path / "0-of-2").mkdir()
+    (tmp_path / "1-of-2").mkdir()
+
+    with pytest.raises(InputError, match=r"belongs to a graph in shards.*no longer supports"):
+        GraphStore.open(tmp_path, SPEC)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0-of-2", "1-of-2"]

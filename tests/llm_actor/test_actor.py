@@ -19,7 +19,7 @@ import pytest
 from numpy.typing import NDArray
 
 from envs import PAPER, InputError
-from kg_actor.actor import ask
+from kg_actor.raykit import ask
 from llm_actor import GraphReader, Prompts, actor
 from llm_actor.actor import AdvisorServer, Health, RemoteAdvisor, start
 from llm_actor.attempts import Attempts

@@ -60,7 +60,7 @@ def learn(graph: KnowledgeGraph, rows: list[tuple[int, int, int, int]]) -> None:
 
 
 def records(graph: KnowledgeGraph) -> Records:
-    return records_of(graph.counts(), graph.predicted, PAPER, BetaPrior())
+    return records_of(graph.counts(), PAPER, BetaPrior())
 
 
 def test_equal_prompts_are_asked_once(
@@ -177,7 +177,7 @@ def test_answers_that_were_needed_longest_ago_are_forgotten_first(
 
 
 def test_environment_takes_the_suggestion_as_it_is(desk: AdviceDesk, flow_set: FlowSet) -> None:
-    graph = KnowledgeGraph(flow_set.predicted, PAPER)
+    graph = KnowledgeGraph(flow_set.contexts.predicted, PAPER)
     suggestion = desk.advise(records(graph)).suggestion
     env = ThreatMitigationVectorEnv(flow_set, 10, augmented=True)
 

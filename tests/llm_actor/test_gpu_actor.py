@@ -15,8 +15,8 @@ from dataclasses import asdict
 import numpy as np
 import ray
 from envs import PAPER
-from kg_actor import patience
-from kg_actor.actor import ask
+from kg_actor import raykit
+from kg_actor.raykit import ask
 from llm_actor import Prompts
 from llm_actor.actor import start
 from llm_actor.placement import Need
@@ -29,7 +29,7 @@ class Ear(logging.Handler):
 log = logging.getLogger("llm_actor")
 log.addHandler(Ear())
 log.setLevel(logging.INFO)
-patience.SECONDS_BETWEEN_WORDS = 0.5
+raykit.SECONDS_BETWEEN_WORDS = 0.5
 
 prompt = Prompts(
     np.zeros(1, np.int8), np.full(1, 0.5, np.float32), np.eye(8, dtype=np.float32)[:1],

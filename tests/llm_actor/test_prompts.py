@@ -32,7 +32,7 @@ def prompts_of(predicted: list[int], rows: list[Row]) -> Prompts:
     graph = KnowledgeGraph(np.array(predicted, np.int8), PAPER)
     table = InteractionTable.tally(*np.array(rows, np.int64).reshape(-1, 4).T)
     graph.merge(table, MergeKey("run", 0, 0))
-    return compose(records_of(graph.counts(), graph.predicted, PAPER, BetaPrior()), PAPER)
+    return compose(records_of(graph.counts(), PAPER, BetaPrior()), PAPER)
 
 
 def chosen_from(prompts: Prompts, row: int) -> set[str]:
@@ -66,7 +66,7 @@ def test_signature_that_has_met_nothing_has_no_shares() -> None:
 @given(st.integers(0, 10**6), st.integers(0, 10**6), st.floats(-5, 5))
 def test_numbers_are_told_to_the_promised_precision(wrong: int, right: int, reward: float) -> None:
     seen = max(wrong + right, 1)
-    records = by_hand(signature_actual={BENIGN: right, DDOS: wrong}, action_reward=reward)
+    records = by_hand(context_actual={BENIGN: right, DDOS: wrong}, action_reward=reward)
 
     prompts = compose(records, PAPER)
 
@@ -82,10 +82,10 @@ def test_numbers_are_told_to_the_promised_precision(wrong: int, right: int, rewa
         assert told / step == pytest.approx(round(told / step), abs=1e-4)
 
 
-def by_hand(signature_actual: dict[int, int], action_reward: float) -> Records:
+def by_hand(context_actual: dict[int, int], action_reward: float) -> Records:
     """Records of one signature that says Benign, of which one action is on record."""
     counts = np.zeros((1, 8), np.int64)
-    counts[0, list(signature_actual)] = list(signature_actual.values())
+    counts[0, list(context_actual)] = list(context_actual.values())
     count, reward = np.zeros((8, 15)), np.full((8, 15), np.nan)
     count[BENIGN, NOTHING], reward[BENIGN, NOTHING] = 1, action_reward
     confidence = BetaPrior().confidence(counts.sum(axis=1), counts[:, BENIGN])

@@ -70,8 +70,6 @@ def test_episodes_and_passes_at_once_are_refused() -> None:
         ("network.hidden=[0]", r"network\.hidden\.0: "),
         ("algo.x=1", "algo is not a group|algo"),
         ("ppo.epochs=[", "not readable"),
-        ("graph.shards=0", r"graph\.shards: .*greater than or equal to 1"),
-        ("graph.shards=257", r"graph\.shards: .*less than or equal to 256"),
         ("ppo.class_weight_limit=0.5", r"ppo\.class_weight_limit: .*greater than or equal to 1"),
     ],
 )
@@ -166,14 +164,3 @@ def test_advice_says_how_its_actors_make_batches() -> None:
 
     assert advice.limits() == Limits(**given)
     assert AdviceSettings().limits() == Limits()
-
-
-@pytest.mark.parametrize("other", ["graph.shared=/team", "graph.half_life=1000"])
-def test_a_graph_in_shards_is_neither_shared_nor_forgets(other: str) -> None:
-    with pytest.raises(
-        InputError, match=r"graph: .*leave graph\.shards or graph\.\w+ out"
-    ) as caught:
-        config.load(None, ["graph.shards=2", other], {})
-
-    assert str(caught.value).count("graph in shards") == 1
-    assert config.load(None, ["graph.shards=1", other], {}).graph.shards == 1

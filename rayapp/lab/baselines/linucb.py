@@ -26,25 +26,25 @@ class LinUCB:
         self._rewards, self._alpha = rewards, alpha
 
     def bounds(self) -> NDArray[np.float64]:
-        """Upper confidence bound of every action, float64 [signatures, actions]."""
+        """Upper confidence bound of every action, float64 [contexts, actions]."""
         mean, variance = self._rewards.posterior()
         bounds: NDArray[np.float64] = mean + self._alpha * np.sqrt(variance)
         return bounds
 
     def act(
-        self, signature: NDArray[np.int32], piece: Slice, noise: NDArray[np.float64]
+        self, context: NDArray[np.int32], piece: Slice, noise: NDArray[np.float64]
     ) -> NDArray[np.int64]:
         """See :class:`rayapp.lab.baselines.trainee.Bandit`."""
         bounds = self.bounds()
         best = bounds == bounds.max(axis=1, keepdims=True)
-        return pick_actions(best / best.sum(axis=1, keepdims=True), signature, noise)
+        return pick_actions(best / best.sum(axis=1, keepdims=True), context, noise)
 
     def learn(self, decided: Decided) -> None:
         """See :class:`rayapp.lab.baselines.trainee.Bandit`."""
         self._rewards.add(decided.table)
 
     def greedy(self) -> NDArray[np.int64]:
-        """The action of highest expected reward, int64 [signatures]."""
+        """The action of highest expected reward, int64 [contexts]."""
         best: NDArray[np.int64] = self._rewards.mean().argmax(axis=1)
         return best
 

@@ -1,16 +1,16 @@
-"""What each signature's actions earn: a ridge regression per action, solved exactly.
+"""What each context's actions earn: a ridge regression per action, solved exactly.
 
-The context x of a flow is two ones: one for its predicted class, one for its signature. So
-an action earns what it earns for the class, plus what is particular about the signature;
-a signature that was met but a few times inherits from its class. (The state's y and ID(sig)
+The features x of a flow are two ones: one for its predicted class, one for its context. So
+an action earns what it earns for the class, plus what is particular about the context;
+a context that was met but a few times inherits from its class. (The state's y and ID(sig)
 are names, not quantities, so they enter as one-hot vectors. N, C and B only tell how often
-the signature was met and right, and that is in the sums below.)
+the context was met and right, and that is in the sums below.)
 
-With d = classes + signatures columns, an action's matrix A = ridge * I + sum of x x^T has
-d^2 entries, some three millions for a paper-scale detector. But a signature predicts one
+With d = classes + contexts columns, an action's matrix A = ridge * I + sum of x x^T has
+d^2 entries, some three millions for a paper-scale detector. But a context has one predicted
 class, so A falls apart into one block per class, and a block is an arrow: a corner for the
-class, a diagonal for its signatures, and the edge that joins them. Its Schur complement gives
-mean and variance of every signature in closed form, in time linear in the signatures.
+class, a diagonal for its contexts, and the edge that joins them. Its Schur complement gives
+mean and variance of every context in closed form, in time linear in the contexts.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from envs import Catalogue, InteractionTable
 
 
 class RewardModel:
-    """Ridge regression of the reward on predicted class and signature, for each action.
+    """Ridge regression of the reward on predicted class and context, for each action.
 
     The sums are integers, so it makes no difference, not even of rounding, whether flows
     are added one by one, many at once, or in another order.
 
     Args:
-        predicted: int8 [signatures], the class each signature predicts.
+        predicted: int8 [contexts], the predicted class of each context.
         catalogue: rewards of the actions met, and the number of classes.
         ridge: of the regression; prior precision of every weight in flows.
     """
@@ -47,15 +47,15 @@ class RewardModel:
     def add(self, table: InteractionTable) -> None:
         """Counts flows and what their actions earned."""
         rewards = table.rewards(self._catalogue).astype(np.int64) * table.count
-        np.add.at(self.count, (table.signature, table.action), table.count)
-        np.add.at(self.total, (table.signature, table.action), rewards)
+        np.add.at(self.count, (table.context, table.action), table.count)
+        np.add.at(self.total, (table.context, table.action), rewards)
 
     def posterior(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """x^T A^-1 b and x^T A^-1 x of every signature and action.
+        """x^T A^-1 b and x^T A^-1 x of every context and action.
 
         Returns:
             The reward expected, and its variance in units of the noise's (1 / ridge at most
-            for class and signature each); both float64 [signatures, actions].
+            for class and context each); both float64 [contexts, actions].
         """
         weight = self._ridge + self.count
         # What the signatures' own columns leave for their class to explain.
@@ -67,7 +67,7 @@ class RewardModel:
         return mean, variance
 
     def mean(self) -> NDArray[np.float64]:
-        """The reward expected, float64 [signatures, actions]."""
+        """The reward expected, float64 [contexts, actions]."""
         return self.posterior()[0]
 
     def _by_class(self, values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

@@ -26,7 +26,7 @@ def bandit_trainee(settings: config.TrainingSettings, scenario: Scenario) -> Ban
 
 def _bandit(settings: config.TrainingSettings, scenario: Scenario) -> Bandit:
     chosen, seed = settings.bandit, settings.seed
-    predicted, catalogue = scenario.signatures.predicted, scenario.catalogue
+    predicted, catalogue = scenario.contexts.traffic, scenario.catalogue
     if settings.algo == "thompson" and chosen.posterior == "class":
         return ClassThompson(predicted, catalogue, config.beta_prior(settings.prior), seed)
     rewards = RewardModel(predicted, catalogue, chosen.ridge)

@@ -1,7 +1,7 @@
 """The paper's DL (section IV-D): the policy network, trained like a classifier.
 
 State vector (eq. 2) in, the best action of the flow's true class out. What the network sees
-of a flow depends on its signature alone, so the training flows are counted by (signature,
+of a flow depends on its context alone, so the training flows are counted by (context,
 true class), and a gradient step goes over the expectation of a batch, without the noise of
 drawing one.
 """
@@ -58,8 +58,8 @@ class SupervisedTrainee:
         self.summary: IterationSummary | None = None
         self._flows, self._spec, self._fingerprint = flows, spec, fingerprint
         self._epoch_flows, self._total, self._batch_flows = epoch_flows, total, batch_flows
-        self._counters = Counters.zeros(len(flows.predicted), prior)
-        self._counters.add(flows.signature, flows.predicted[flows.signature] == flows.actual)
+        self._counters = Counters.zeros(len(flows.contexts.predicted), prior)
+        self._counters.add(flows.signature, flows.contexts.traffic[flows.context] == flows.actual)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self._network = build(spec, outputs=spec.actions)
@@ -83,9 +83,9 @@ class SupervisedTrainee:
 
     def _summarise(self, loss: float) -> IterationSummary:
         flows = self._flows
-        actions = self.saved_policy().actions(flows.predicted)[flows.signature]
+        actions = self.saved_policy().actions(flows.contexts)[flows.context]
         earned = score(
-            InteractionTable.tally(flows.signature, actions, flows.actual), flows.catalogue
+            InteractionTable.tally(flows.context, actions, flows.actual), flows.catalogue
         )
         return IterationSummary(
             flows=self.flows,
@@ -141,11 +141,11 @@ def _counted(flows: FlowSet, counters: Counters) -> tuple[Tensor, Tensor, Tensor
     """One row per kind of flow: state [rows, 5], best action [rows], share of flows [rows]."""
     classes = len(flows.catalogue.classes)
     kinds, count = np.unique(
-        flows.signature.astype(np.int64) * classes + flows.actual, return_counts=True
+        flows.context.astype(np.int64) * classes + flows.actual, return_counts=True
     )
-    signature, actual = np.divmod(kinds, classes)
+    context, actual = np.divmod(kinds, classes)
     return (
-        torch.from_numpy(observe(signature, flows.predicted, counters)),
+        torch.from_numpy(observe(context, flows.contexts, counters)),
         torch.from_numpy(flows.catalogue.best_actions[actual].astype(np.int64)),
         torch.from_numpy((count / count.sum()).astype(np.float32)),
     )

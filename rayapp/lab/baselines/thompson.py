@@ -35,7 +35,7 @@ def _generator(seed: int, piece: Slice) -> np.random.Generator:
 class RewardThompson:
     """Draws the reward of every action from its Gaussian posterior.
 
-    The reward is linear in predicted class and signature (:mod:`.ridge`), so its posterior is
+    The reward is linear in predicted class and context (:mod:`.ridge`), so its posterior is
     N(x^T theta, noise^2 * x^T A^-1 x). Actions have separate weights, so drawing
     their rewards independently is the same as drawing the weights.
 
@@ -49,14 +49,14 @@ class RewardThompson:
         self._rewards, self._noise, self._seed = rewards, noise, seed
 
     def act(
-        self, signature: NDArray[np.int32], piece: Slice, noise: NDArray[np.float64]
+        self, context: NDArray[np.int32], piece: Slice, noise: NDArray[np.float64]
     ) -> NDArray[np.int64]:
         """See :class:`rayapp.lab.baselines.trainee.Bandit`."""
         mean, variance = self._rewards.posterior()
         deviation = self._noise * np.sqrt(variance)
-        drawn = _generator(self._seed, piece).standard_normal((len(signature), mean.shape[1]))
-        drawn *= deviation[signature]
-        drawn += mean[signature]
+        drawn = _generator(self._seed, piece).standard_normal((len(context), mean.shape[1]))
+        drawn *= deviation[context]
+        drawn += mean[context]
         actions: NDArray[np.int64] = drawn.argmax(axis=1)
         return actions
 
@@ -65,7 +65,7 @@ class RewardThompson:
         self._rewards.add(decided.table)
 
     def greedy(self) -> NDArray[np.int64]:
-        """The action of highest expected reward, int64 [signatures]."""
+        """The action of highest expected reward, int64 [contexts]."""
         best: NDArray[np.int64] = self._rewards.mean().argmax(axis=1)
         return best
 
@@ -79,14 +79,14 @@ class RewardThompson:
 
 
 class ClassThompson:
-    """Draws the shares of true classes behind a signature, plays their best action.
+    """Draws the shares of true classes behind a context, plays their best action.
 
     The posterior is Dirichlet. Its prior gives the predicted class the weight alpha of the
     signatures' Beta prior and shares beta among the other classes, so 'the signature is right'
     has exactly the posterior Beta(alpha + C, beta + N - C), whose mean is B (eq. 1).
 
     Args:
-        predicted: int8 [signatures], the class each signature predicts.
+        predicted: int8 [contexts], the predicted class of each context.
         catalogue: knows what every action earns for every class.
         prior: of the signatures' confidence.
         seed: of the draws.
@@ -103,10 +103,10 @@ class ClassThompson:
         self._seed = seed
 
     def act(
-        self, signature: NDArray[np.int32], piece: Slice, noise: NDArray[np.float64]
+        self, context: NDArray[np.int32], piece: Slice, noise: NDArray[np.float64]
     ) -> NDArray[np.int64]:
         """See :class:`rayapp.lab.baselines.trainee.Bandit`."""
-        weight = (self._prior + self._met)[signature]
+        weight = (self._prior + self._met)[context]
         # Gamma draws are a Dirichlet draw but for its sum, and the best action ignores that.
         shares = _generator(self._seed, piece).standard_gamma(weight)
         actions: NDArray[np.int64] = (shares @ self._rewards).argmax(axis=1)
@@ -115,10 +115,10 @@ class ClassThompson:
     def learn(self, decided: Decided) -> None:
         """See :class:`rayapp.lab.baselines.trainee.Bandit`."""
         table = decided.table
-        np.add.at(self._met, (table.signature, table.actual), table.count)
+        np.add.at(self._met, (table.context, table.actual), table.count)
 
     def greedy(self) -> NDArray[np.int64]:
-        """The action of highest expected reward, int64 [signatures]."""
+        """The action of highest expected reward, int64 [contexts]."""
         best: NDArray[np.int64] = ((self._prior + self._met) @ self._rewards).argmax(axis=1)
         return best
 

@@ -33,13 +33,13 @@ class Decided:
     """Flows that a bandit decided, in the order of the stream.
 
     Attributes:
-        signature: int32 [n].
+        context: int32 [n].
         action: int64 [n].
         actual: int8 [n], true class.
         reward: float64 [n].
     """
 
-    signature: NDArray[np.int32]
+    context: NDArray[np.int32]
     action: NDArray[np.int64]
     actual: NDArray[np.int8]
     reward: NDArray[np.float64]
@@ -47,19 +47,19 @@ class Decided:
     @cached_property
     def table(self) -> InteractionTable:
         """The same, counted."""
-        return InteractionTable.tally(self.signature, self.action, self.actual)
+        return InteractionTable.tally(self.context, self.action, self.actual)
 
 
 class Bandit(Protocol):
     """A way to decide flows and to learn from what that earned."""
 
     def act(
-        self, signature: NDArray[np.int32], piece: Slice, noise: NDArray[np.float64]
+        self, context: NDArray[np.int32], piece: Slice, noise: NDArray[np.float64]
     ) -> NDArray[np.int64]:
         """Decides flows.
 
         Args:
-            signature: int32 [n], what the flows matched.
+            context: int32 [n], what the flows matched.
             piece: their place in the stream, to seed further random numbers with.
             noise: float64 [n] in [0, 1), one random number per flow.
 
@@ -73,7 +73,7 @@ class Bandit(Protocol):
         ...
 
     def greedy(self) -> NDArray[np.int64]:
-        """The action that looks best now, without exploration, int64 [signatures]."""
+        """The action that looks best now, without exploration, int64 [contexts]."""
         ...
 
     def state(self) -> dict[str, Tensor]:
@@ -113,7 +113,7 @@ class BanditTrainee:
     ) -> None:
         self.flows = self.training_iteration = 0
         self.summary: IterationSummary | None = None
-        self.counters = Counters.zeros(len(flows.predicted), prior)
+        self.counters = Counters.zeros(len(flows.contexts.predicted), prior)
         self._bandit, self._flows, self._fingerprint = bandit, flows, fingerprint
         self._total, self._iteration, self._update = total, flows_per_iteration, flows_per_update
         self._seed = seed
@@ -133,11 +133,11 @@ class BanditTrainee:
     def _step(self, piece: Slice) -> InteractionTable:
         env = self._environment(piece)
         _, infos = env.reset()
-        actions = self._bandit.act(infos["signature"], piece, action_noise(self._seed, piece))
+        actions = self._bandit.act(infos["context"], piece, action_noise(self._seed, piece))
         _, reward, _, _, infos = env.step(actions)
         self.counters = env.situation.counters
         final = infos["final_info"]
-        decided = Decided(final["signature"], actions, final["actual"], reward)
+        decided = Decided(final["context"], actions, final["actual"], reward)
         self._bandit.learn(decided)
         return decided.table
 
@@ -155,7 +155,7 @@ class BanditTrainee:
 
     def _summarise(self, table: InteractionTable) -> IterationSummary:
         earned = score(table, self._flows.catalogue)
-        explored = table.count[table.action != self._bandit.greedy()[table.signature]].sum()
+        explored = table.count[table.action != self._bandit.greedy()[table.context]].sum()
         return IterationSummary(
             flows=self.flows,
             average_reward=earned.average_reward,
@@ -168,7 +168,7 @@ class BanditTrainee:
         )
 
     def saved_policy(self) -> TablePolicy:
-        """The greedy action of every signature."""
+        """The greedy action of every context."""
         actions = len(self._flows.catalogue.actions)
         return TablePolicy(np.eye(actions)[self._bandit.greedy()], self._fingerprint)
 

@@ -171,7 +171,7 @@ def distinct_prompts(count: int) -> Prompts:
         graph = spec.new_graph()
         for number in range(merges):
             graph.merge(table_of(spec, FLOWS, rng), MergeKey("bench", number, 0))
-        records = records_of(graph.counts(), spec.predicted, spec.catalogue, spec.prior)
+        records = records_of(graph.counts(), spec.catalogue, spec.prior)
         prompts = compose(records, spec.catalogue)
         rows: dict[bytes, int] = {}
         for row, key in enumerate(prompts.keys()):

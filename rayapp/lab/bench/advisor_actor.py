@@ -21,7 +21,7 @@ import ray
 import torch
 from numpy.typing import NDArray
 
-from kg_actor.actor import ask
+from kg_actor.raykit import ask
 from llm_actor import Advisor, Prompts
 from llm_actor.actor import Health, RemoteAdvisor, start
 from llm_actor.meter import Load

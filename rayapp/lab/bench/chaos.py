@@ -376,4 +376,4 @@ def _figures(deaths: Deaths) -> Figures:
 
 def _reward(folder: RunFolder) -> float:
     flows = folder.scenario().flow_set("test")
-    return evaluate(folder.policy().actions(flows.predicted), flows).score.average_reward
+    return evaluate(folder.policy().actions(flows.contexts), flows).score.average_reward

@@ -89,9 +89,8 @@ def _trained(scenario: Scenario, folder: Path, algo: Algo) -> RunFolder:
 
 
 def _batched(scenario: Scenario, run: RunFolder) -> float:
-    predicted, catalogue = scenario.signatures.predicted, scenario.catalogue
-    decider = Decider(scenario.detector(), network_of(run), predicted, catalogue)
-    features = synthetic.generate(BATCH * BATCHES, seed=1, catalogue=catalogue).features
+    decider = Decider(scenario.detector(), network_of(run), scenario.contexts, scenario.catalogue)
+    features = synthetic.generate(BATCH * BATCHES, seed=1, catalogue=scenario.catalogue).features
     pieces = np.split(features, BATCHES)
     decider.decide(pieces[0])
     seconds = [_seconds(partial(decider.decide, piece)) for piece in pieces]
@@ -103,7 +102,7 @@ def _scored(run: RunFolder) -> tuple[float, float]:
     policy, flows = run.policy(), run.scenario().flow_set("test")
     loading = time.perf_counter() - begun
     score = [
-        _seconds(lambda: evaluate(policy.actions(flows.predicted), flows)) for _ in range(ROUNDS)
+        _seconds(lambda: evaluate(policy.actions(flows.contexts), flows)) for _ in range(ROUNDS)
     ]
     return loading, statistics.median(score)
 

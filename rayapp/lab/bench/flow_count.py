@@ -27,7 +27,7 @@ def counted_apart(flows: FlowSet, seed: int, length: int) -> NDArray[np.int64]:
     """
     size = len(flows.signature)
     passes, rest = divmod(length, size)
-    counts = np.zeros((len(flows.predicted), len(flows.catalogue.classes)), np.int64)
+    counts = np.zeros((len(flows.contexts.predicted), len(flows.catalogue.classes)), np.int64)
     np.add.at(counts, (flows.signature, flows.actual), passes)
     last = FlowStream(size, seed).take(passes * size, rest)
     np.add.at(counts, (flows.signature[last], flows.actual[last]), 1)

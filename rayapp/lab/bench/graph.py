@@ -186,7 +186,7 @@ def measure_remote(scenario: Path, iterations: int, progress: Progress) -> Remot
     import ray
     import torch
 
-    from rayapp.rl.algorithm import KnowledgePPOConfig
+    from rayapp.rl.ppo import KnowledgePPOConfig
 
     # As kirl train has it: a second thread costs these small networks more than it brings.
     torch.set_num_threads(1)
@@ -200,7 +200,7 @@ def measure_remote(scenario: Path, iterations: int, progress: Progress) -> Remot
         )
         # Two threads: one asks while the other can be told to stop.
         asker = ray.remote(num_cpus=0, max_concurrency=2)(_Asker).remote(
-            algorithm.graph, len(algorithm.scenario.signatures)
+            algorithm.memory.graph, len(algorithm.scenario.signatures)
         )
         try:
             for _ in range(3):

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,10 @@ from rayapp.rl.networks import NetworkSpec, build
 _PARTS = {
     "_sampled": "sampling flows",
     "_update": "learning",
-    "_merged": "waiting for the graph's disk",
-    "_learn": "counters and advice",
+    "memory.merged": "waiting for the graph's disk",
+    "memory.recall": "counters and advice",
 }
-"""Methods of an iteration (:mod:`rayapp.rl.infusion`), none of which calls another."""
+"""Methods of an algorithm and its memory (:mod:`rayapp.rl`), none of which calls another."""
 
 REST = "RLlib's bookkeeping, and the rest"
 
@@ -132,7 +133,9 @@ class _Run:
         self._seconds: dict[str, float] = dict.fromkeys(_PARTS, 0.0)
         self._each, self._rewards = list[float](), list[float]()
         for name in _PARTS:
-            setattr(algorithm, name, _timed(getattr(algorithm, name), self._seconds, name))
+            owner, _, method = name.rpartition(".")
+            where = attrgetter(owner)(algorithm) if owner else algorithm
+            setattr(where, method, _timed(getattr(where, method), self._seconds, name))
 
     @property
     def flows_done(self) -> int:
@@ -171,7 +174,7 @@ class _Run:
 
 @contextlib.contextmanager
 def _run(scenario: Path, flows: int, learner: type[ReferencePPOLearner]) -> Iterator[_Run]:
-    from rayapp.rl.algorithm import KnowledgePPOConfig
+    from rayapp.rl.ppo import KnowledgePPOConfig
 
     with tempfile.TemporaryDirectory() as folder:
         algorithm = (

@@ -43,7 +43,7 @@ class Provenance:
             scenario.manifest["source"]["kind"],
             scenario.fingerprint,
             len(flows),
-            len(flows.predicted),
+            len(flows.contexts.predicted),
             len(flows.catalogue.actions),
             processors(),
             _processor(),

@@ -137,7 +137,7 @@ def _point(size: int, scenario: Path, runners: int, fragment: int) -> Point:
 
 def _turn(scenario: Path, runners: int, fragment: int) -> tuple[float, int]:
     """Flows per second of a training, and how many they were."""
-    from rayapp.rl.algorithm import KnowledgePPOConfig
+    from rayapp.rl.ppo import KnowledgePPOConfig
 
     with tempfile.TemporaryDirectory() as folder:
         algorithm = (

@@ -147,7 +147,7 @@ def compare(
         RuntimeError: a turn failed; the message ends with what its process printed.
     """
     flows = flows_of(scenario)
-    bound = evaluate(flows.catalogue.best_actions[flows.predicted], flows)
+    bound = evaluate(flows.catalogue.best_actions[flows.contexts.traffic], flows)
     goal = SHARE * bound.predicted_class.average_reward
     several = {name: settings_of(name) for name in names if len(settings_of(name)) > 1}
     run = _Runs(scenario.path, rules.flows, listener)

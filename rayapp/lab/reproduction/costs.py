@@ -62,13 +62,12 @@ def measure(scenario: Scenario, plain: RunFolder, infused: RunFolder) -> Costs:
     """
     features = synthetic.generate(FLOWS, seed=0, catalogue=scenario.catalogue).features
     catalogue, settings = scenario.catalogue, infused.manifest().settings
-    predicted, detector = scenario.signatures.predicted, scenario.detector()
+    detector = scenario.detector()
     advisor = build(settings.advice.spec())
-    records = records_of(
-        infused.graph().counts(), predicted, catalogue, config.beta_prior(settings.prior)
-    )
+    records = records_of(infused.graph().counts(), catalogue, config.beta_prior(settings.prior))
     deciders = [
-        Decider(detector, network_of(folder), predicted, catalogue) for folder in (plain, infused)
+        Decider(detector, network_of(folder), scenario.contexts, catalogue)
+        for folder in (plain, infused)
     ]
 
     def asking(flow: NDArray[np.float32]) -> object:

@@ -195,7 +195,7 @@ def gather(runs: Sequence[tuple[Scenario, Sequence[TrialRun]]]) -> Results:
 def _training_bound(scenario: Scenario) -> Score:
     """What acting on the predicted class earns on the flows that trainings meet."""
     flows = scenario.flow_set("train")
-    return evaluate(flows.catalogue.best_actions[flows.predicted], flows).score
+    return evaluate(flows.catalogue.best_actions[flows.contexts.traffic], flows).score
 
 
 def _result(one: TrialRun, scenario: Scenario, bound: Score) -> TrialResult:
@@ -207,7 +207,7 @@ def _result(one: TrialRun, scenario: Scenario, bound: Score) -> TrialResult:
     return TrialResult(
         seed=one.trial.settings.seed,
         scenario=scenario.fingerprint,
-        card=evaluate(one.folder.policy().actions(flows.predicted), flows),
+        card=evaluate(one.folder.policy().actions(flows.contexts), flows),
         lines=lines,
         seconds=one.folder.manifest().seconds,
         average_reached=reached(lines, bound.average_reward, after=cloned),

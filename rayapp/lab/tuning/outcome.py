@@ -91,7 +91,7 @@ def gain(
         metric: every flow counts alike, or every class.
     """
     rewards = flows.catalogue.rewards
-    earned = (rewards[flows.actual, policy[flows.signature]] for policy in (better, worse))
+    earned = (rewards[flows.actual, policy[flows.context]] for policy in (better, worse))
     first, second = (each.astype(np.float64).reshape(-1, distinct).mean(axis=0) for each in earned)
     difference, actual = first - second, flows.actual[:distinct]
     if metric == "average":

@@ -79,7 +79,7 @@ class TuningTrial(tune.Trainable):
             trainee.train()
         policy: Policy = trainee.saved_policy()
         held_out = self._task.held_out
-        score = evaluate(policy.actions(held_out.predicted), held_out).score
+        score = evaluate(policy.actions(held_out.contexts), held_out).score
         return {
             "flows": trainee.flows,
             "average_reward": score.average_reward,

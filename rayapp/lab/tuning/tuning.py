@@ -154,7 +154,7 @@ def _gain(leader: Tried, given: Tried, prepared: sweep.Prepared, request: Reques
 
     def actions(of: Tried) -> Any:  # noqa: ANN401
         policy = load_policy(Path(str(of.folder)) / POLICY, prepared.scenario.fingerprint)
-        return policy.actions(held_out.predicted)
+        return policy.actions(held_out.contexts)
 
     return gain(actions(leader), actions(given), held_out, prepared.distinct, request.metric)
 
@@ -183,6 +183,6 @@ def _tested(
     trials.train_all(training, progress)
     flows = scenario.flow_set("test")
     return {
-        one.trial.name: evaluate(one.folder.policy().actions(flows.predicted), flows)
+        one.trial.name: evaluate(one.folder.policy().actions(flows.contexts), flows)
         for one in training
     }

@@ -36,11 +36,11 @@ def trained(cluster: LocalCluster, scenario: Path, work: Path) -> dict[str, obje
     """What is to be told."""
     import numpy as np
 
-    from kg_actor.actor import ask
+    from kg_actor.raykit import ask
     from llm_actor import actor as advisor_actor
     from llm_actor.selection import AdvisorSpec
     from rayapp.lab.bench.flow_count import counted_apart, lost_and_doubled
-    from rayapp.rl.algorithm import KnowledgePPO, KnowledgePPOConfig
+    from rayapp.rl.ppo import KnowledgePPO, KnowledgePPOConfig
 
     def build(name: str, runners: int) -> KnowledgePPO:
         built: KnowledgePPO = (
@@ -79,7 +79,7 @@ def trained(cluster: LocalCluster, scenario: Path, work: Path) -> dict[str, obje
     # From the eighth to the tenth iteration there is one node, and one runner.
     blows: dict[int, Callable[[], None]] = {
         2: lambda: kill(cluster.workers("InteractionRunner")[0]),
-        4: lambda: kill(hurt.graph.processes()[0]),
+        4: lambda: kill(hurt.memory.graph.process()),
         6: lambda: kill(ask(advisor.handles[0].process.remote())),
         8: lose_node,
         11: bring_back,
@@ -94,9 +94,9 @@ def trained(cluster: LocalCluster, scenario: Path, work: Path) -> dict[str, obje
     expected = counted_apart(
         hurt.scenario.flow_set("train", matching="cross-fitted"), SEED, ITERATIONS * FLOWS
     )
-    predicted = hurt.scenario.signatures.predicted
-    lost, doubled = lost_and_doubled(hurt.graph_state().counts, expected, predicted)
-    policies = [one.saved_policy().probabilities(predicted) for one in (hurt, unhurt)]
+    contexts = hurt.scenario.contexts
+    lost, doubled = lost_and_doubled(hurt.graph_state().counts, expected, contexts.predicted)
+    policies = [one.saved_policy().probabilities(contexts) for one in (hurt, unhurt)]
     told = {
         "lost": lost,
         "doubled": doubled,

@@ -31,10 +31,10 @@ ASKING = """
 import sys
 import ray
 from envs import InputError
-from kg_actor import patience
+from kg_actor import raykit
 from rayapp.cluster import capacity
 
-patience.SECONDS_BETWEEN_WORDS = 1.0
+raykit.SECONDS_BETWEEN_WORDS = 1.0
 ray.init(address=sys.argv[1], logging_level="ERROR", log_to_driver=False)
 try:
     capacity.ensure(5, print)

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from envs import InputError
-from kg_actor import actor as graph_actor
-from kg_actor import patience
-from kg_actor.growth import Growth
+from kg_actor import client, raykit
+from kg_actor.raykit import Growth
 from llm_actor import actor as advisor_actor
 from llm_actor.placement import Need
 from llm_actor.selection import AdvisorSpec
@@ -28,7 +27,7 @@ def test_busy_processors_are_waited_for_and_it_is_said(
     ray_local: Any,  # noqa: ANN401
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(patience, "SECONDS_BETWEEN_WORDS", 0.2)
+    monkeypatch.setattr(raykit, "SECONDS_BETWEEN_WORDS", 0.2)
 
     @ray_local.remote(num_cpus=2)
     class Busy:
@@ -46,7 +45,7 @@ def test_busy_processors_are_waited_for_and_it_is_said(
 
 
 def test_without_an_autoscaler_nothing_grows(ray_local: Any) -> None:  # noqa: ANN401
-    assert graph_actor.growth() == Growth()
+    assert raykit.growth() == Growth()
 
     for asked in (Need(require_gpu=True), Need(resource="language_model")):
         with pytest.raises(InputError, match=r"the cluster has no GPU|no node of the cluster has"):
@@ -77,7 +76,7 @@ def test_a_graph_goes_where_its_resource_is_or_says_that_there_is_none(
     ray_local: Any,  # noqa: ANN401
 ) -> None:
     with pytest.raises(InputError, match=r"no node of the cluster has the resource 'graph'"):
-        graph_actor._place("graph")
+        client._where("graph")
 
-    assert graph_actor._place("CPU") == {"resources": {"CPU": 0.001}}
-    assert list(graph_actor._place(None)) == ["scheduling_strategy"]
+    assert client._where("CPU") == {"resources": {"CPU": 0.001}}
+    assert list(client._where(None)) == ["scheduling_strategy"]

@@ -71,6 +71,6 @@ def test_a_run_goes_on_on_another_head_and_ends_as_one_that_lost_none(
         capture_output=True,
         timeout=400,
     )
-    predicted = scenario.signatures.predicted
-    assert np.array_equal(*(run.policy().probabilities(predicted) for run in (hurt, unhurt)))
+    contexts = scenario.contexts
+    assert np.array_equal(*(run.policy().probabilities(contexts) for run in (hurt, unhurt)))
     assert counts.equals(unhurt.graph().counts())

@@ -118,34 +118,6 @@ def test_a_question_that_cannot_be_answered_is_refused(trained: Path) -> None:
     assert_refused(kirl("graph", "query", trained, "--signature", 99999), "no signature 99999")
 
 
-def test_a_graph_that_is_shared_is_not_cut_into_shards(prepared: Path) -> None:
-    done = kirl(
-        *("train", "--scenario", prepared / "scenario", "--graph", prepared / "group"),
-        *("--set", "graph.shards=2", "--out", prepared / "uncut"),
-    )
-
-    assert_refused(done, r"leave graph\.shards or graph\.shared out")
-    assert not (prepared / "uncut").exists()
-
-
-@pytest.mark.slow
-def test_runs_share_a_graph_and_learn_from_lessons(prepared: Path) -> None:
-    (prepared / "lessons.csv").write_text(
-        "type,action,reward,weight,provenance\nDoS,Audit,2.5,100,red-team\n"
-    )
-    for name in ("one", "two"):
-        done = kirl(
-            *("train", "--scenario", prepared / "scenario", "--flows", 1000),
-            *("--graph", prepared / "team", "--lessons", prepared / "lessons.csv"),
-            *("--set", "ppo.flows_per_iteration=500", "--out", prepared / name),
-        )
-        assert done.returncode == 0, done.stderr
-
-    told = json.loads(kirl("graph", "stats", prepared / "team", "--json").stdout)
-    assert (told["flows"], told["runs"], told["sources"]) == (2000, 2, ["red-team"])
-    assert not (prepared / "one" / "graph").exists()
-
-
 def test_lessons_that_cannot_be_used_are_refused_before_anything_is_written(
     prepared: Path,
 ) -> None:

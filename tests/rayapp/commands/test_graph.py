@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +19,13 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from envs import InputError, InteractionTable, Scenario
-from kg_actor import GraphSpec, Keyed, MergeKey, folders, snapshot, store
+from kg_actor import GraphSpec, Keyed, MergeKey, snapshot
 from kg_actor.client import start
+from kg_actor.database import FILE
 from kg_actor.lesson_files import read_lessons
-from kg_actor.sharding import shards_of, split
 from kg_actor.store import GraphStore
 from rayapp.commands.graph import app
-from rayapp.config import GraphSettings, TrainingSettings
+from rayapp.config import TrainingSettings
 from rayapp.runs import graphs
 from rayapp.runs.folder import RunFolder, RunManifest
 
@@ -75,39 +76,6 @@ def trained(scenario: Scenario, spec: GraphSpec, tmp_path_factory: pytest.TempPa
             snapshot.save(opened.state(), spec, folder.path / "checkpoints" / "400" / "graph")
     opened.close()
     return folder.path
-
-
-@pytest.fixture(scope="module")
-def cut(scenario: Scenario, spec: GraphSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same run with its graph in two shards."""
-    folder = RunFolder(tmp_path_factory.mktemp("cut") / "run")
-    scenario.copy_to(folder.scenario_folder)
-    settings = TrainingSettings(flows=600, graph=GraphSettings(shards=2))
-    folder.write(
-        RunManifest(
-            name="run-1", settings=settings, fingerprint=scenario.fingerprint, kind=scenario.kind
-        )
-    )
-    shards = shards_of(len(spec.predicted), 2)
-    specs = [shard.spec(spec) for shard in shards]
-    signature, actual = scenario.test
-    with folders.opened(folder.graph_folder, specs) as stores:
-        for number in range(3):
-            table = InteractionTable.tally(signature, (actual + number) % 15, actual)
-            parts = split([Keyed(MergeKey("run-1", number, 0), table)], spec, shards)
-            for opened, part in zip(stores, parts, strict=True):
-                opened.merge(part)
-            if number == 1:
-                place = folder.path / "checkpoints" / "400" / "graph"
-                folders.save([opened.state() for opened in stores], specs, place)
-    return folder.path
-
-
-@pytest.fixture
-def my_cut(cut: Path, tmp_path: Path) -> Path:
-    """A run of one's own whose graph is in shards, to change."""
-    shutil.copytree(cut, tmp_path / "cut")
-    return tmp_path / "cut"
 
 
 @pytest.fixture
@@ -312,7 +280,7 @@ def test_a_graph_in_use_is_not_taught(mine: Path, spec: GraphSpec, tmp_path: Pat
 
 
 def test_a_damaged_graph_is_restored_from_its_last_snapshot(mine: Path) -> None:
-    good, file = mine / "checkpoints" / "400" / "graph", mine / "graph" / store.FILE
+    good, file = mine / "checkpoints" / "400" / "graph", mine / "graph" / FILE
     file.write_bytes(b"\xa5" * file.stat().st_size)
 
     refusal = refused("stats", mine)
@@ -324,7 +292,7 @@ def test_a_damaged_graph_is_restored_from_its_last_snapshot(mine: Path) -> None:
     assert asked("diff", good, mine)["flows"] == [asked("stats", good)["flows"]] * 2
     [aside] = mine.glob("graph-before-*")
     assert told == {"snapshot": str(good), "aside": str(aside)}
-    assert (aside / store.FILE).read_bytes().startswith(b"\xa5")
+    assert (aside / FILE).read_bytes().startswith(b"\xa5")
 
 
 def test_restoring_takes_the_runs_own_snapshots_alone(
@@ -378,93 +346,27 @@ def test_a_live_graph_that_is_not_there_is_named(live: str) -> None:
         graphs.find("graph:live-2")
 
 
-def test_a_graph_in_shards_answers_as_one_that_is_not_cut(
-    cut: Path, trained: Path, scenario: Scenario
+@pytest.mark.parametrize("command", ["stats", "import"])
+@pytest.mark.parametrize("inside", ["", "/0-of-2"])
+@pytest.mark.parametrize("graph", ["graph", "checkpoints/400/graph"])
+def test_a_graph_in_shards_is_refused_by_name(
+    mine: Path, tmp_path: Path, graph: str, inside: str, command: str
 ) -> None:
-    wrong = asked("query", trained, "--error-prone", 3)["answers"][0]["signature"]
-    last = len(scenario.signatures) - 1
-
-    for inside in ("", "graph", "checkpoints/400/graph"):
-        assert asked("stats", cut / inside) == asked("stats", trained / inside)
-    for question in (
-        *(("--signature", wrong), ("--signature", last), ("--history", wrong)),
-        *(("--history", last), ("--traffic", "DoS"), ("--top", 3), ("--since", 2)),
-    ):
-        assert asked("query", cut, *question) == asked("query", trained, *question)
-    assert RunFolder(cut).graph().counts().equals(RunFolder(trained).graph().counts())
-    assert "has no history" in refused("query", cut / "checkpoints/400/graph", "--history", 0)
-    assert "is shard 0-of-2 of a graph" in refused("stats", cut / "graph" / "0-of-2")
-    assert "is shard 0-of-2 of a graph" in refused("stats", cut / "checkpoints/400/graph/0-of-2")
-
-
-def test_a_graph_in_shards_is_exported_drawn_and_compared(
-    cut: Path, trained: Path, tmp_path: Path
-) -> None:
-    for run_folder, name in ((cut, "cut"), (trained, "whole")):
-        run("export", run_folder, "--out", tmp_path / f"{name}.json")
-        run("export", run_folder, "--out", tmp_path / f"{name}.stix.json")
-    run("show", cut, "--out", tmp_path / "cut.html")
-
-    assert (tmp_path / "cut.json").read_text() == (tmp_path / "whole.json").read_text()
-    assert (tmp_path / "cut.html").is_file()
-    told = asked("diff", cut / "checkpoints" / "400" / "graph", cut)
-    assert told["merges_gained"] == [["run-1", 2, 0]]
-    assert told["merges_lost"] == []
-
-
-def test_a_graph_in_shards_is_taught_in_all_of_them(my_cut: Path, tmp_path: Path) -> None:
+    """The folders are laid out as earlier versions of kirl did."""
+    for folder in (mine / "graph", mine / "checkpoints" / "400" / "graph"):
+        folder.rename(folder.with_name("moved"))
+        folder.mkdir()
+        folder.with_name("moved").rename(folder / "0-of-2")
+        shutil.copytree(folder / "0-of-2", folder / "1-of-2")
+    with sqlite3.connect(mine / "graph" / "0-of-2" / FILE) as connection:
+        connection.execute("UPDATE about SET spec = json_set(spec, '$.shard', '0-of-2')")
+    connection.close()
+    about = mine / "checkpoints" / "400" / "graph" / "0-of-2" / "graph.json"
+    told = json.loads(about.read_text())
+    told["spec"]["shard"] = "0-of-2"
+    about.write_text(json.dumps(told))
     (tmp_path / "lessons.csv").write_text(CSV)
-    for _ in range(2):
-        run("import", my_cut, tmp_path / "lessons.csv", "--provenance", "red-team")
+    rest = {"stats": (), "import": (tmp_path / "lessons.csv", "--provenance", "team")}[command]
 
-    assert asked("stats", my_cut)["lessons"] == 2
-    assert "40 by red-team" in run("query", my_cut, "--traffic", "DoS").stdout
-    both = [store.read(my_cut / "graph" / name)[0] for name in ("0-of-2", "1-of-2")]
-    assert both[0].lessons == both[1].lessons
-    assert [graph.version for graph in both] == [4, 4]
-    assert "Withdrew 2 lessons" in run("import", my_cut, "--withdraw", "red-team").stdout
-    assert asked("stats", my_cut)["lessons"] == 0
-
-
-def test_a_damaged_shard_is_restored_with_all_others(my_cut: Path, trained: Path) -> None:
-    good, file = my_cut / "checkpoints" / "400" / "graph", my_cut / "graph" / "1-of-2" / store.FILE
-    file.write_bytes(b"\xa5" * file.stat().st_size)
-
-    told = refused("stats", my_cut)
-    assert f"{good}: kirl graph restore {my_cut}" in told
-    assert "holds a graph in 1 shard(s)" in refused(
-        "restore", my_cut, "--snapshot", trained / "checkpoints" / "400" / "graph"
-    )
-    run("restore", my_cut)
-
-    assert asked("stats", my_cut) == asked("stats", good)
-    [aside] = my_cut.glob("graph-before-*")
-    assert (aside / "1-of-2" / store.FILE).read_bytes().startswith(b"\xa5")
-
-
-def test_results_are_there_when_all_shards_are(my_cut: Path) -> None:
-    folder = RunFolder(my_cut)
-    folder.policy_folder.mkdir()
-    assert folder.has_results()
-
-    shutil.rmtree(my_cut / "graph" / "1-of-2")
-    assert not folder.has_results()
-    assert f"{my_cut}/graph/1-of-2: a shard of the graph is missing" in refused("stats", my_cut)
-
-
-def test_a_live_graph_in_shards_is_asked_and_taught_by_its_runs_name(
-    ray_local: ModuleType, spec: GraphSpec, my_cut: Path, tmp_path: Path
-) -> None:
-    started = start("live-cut", spec, my_cut / "graph", shards=2)
-    try:
-        found = graphs.find("graph:live-cut")
-        (tmp_path / "lessons.csv").write_text(CSV)
-        lessons = read_lessons(tmp_path / "lessons.csv", found.spec.catalogue, "team")
-        found.teach(lessons)
-
-        assert found.graph.counts().equals(graphs.find(str(my_cut)).graph.counts())
-        assert found.history(0) == graphs.find(str(my_cut)).history(0)
-        assert graphs.find(str(my_cut)).graph.lessons == tuple(lessons)
-        assert found.withdraw("team") == 2
-    finally:
-        started.stop("live-cut")
+    source = f"{mine / graph}{inside}"
+    assert f"{source}: belongs to a graph in shards" in refused(command, source, *rest)

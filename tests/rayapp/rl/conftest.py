@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from envs import BetaPrior, Counters, InteractionTable, Scenario, Suggestion
+from rayapp.rl.algorithm import KnowledgeInfused
 from rayapp.rl.config import KnowledgeConfig
 from rayapp.rl.counted import counted_rows
-from rayapp.rl.env_runner import Knowledge
-from rayapp.rl.infusion import KnowledgeInfused
+from rayapp.rl.memory import Knowledge
 from rayapp.rl.reference_term import WEIGHTS
 
 BuildSmall = Callable[..., KnowledgeInfused]
@@ -33,8 +33,8 @@ def rows(scenario: Scenario) -> dict[str, np.ndarray]:
         rng.integers(0, 15, size).astype(np.int16), rng.uniform(-5, 5, size).astype(np.float32)
     )
     reference = torch.log_softmax(torch.randn(size, 15), dim=1).numpy()
-    knowledge = Knowledge(counters, suggestion, reference, version=1)
-    return counted_rows(table, knowledge, scenario.signatures.predicted, scenario.catalogue.rewards)
+    knowledge = Knowledge(counters, suggestion, reference, 1, np.zeros(8, int))
+    return counted_rows(table, knowledge, scenario.contexts, scenario.catalogue.rewards)
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def policy_after() -> Callable[[KnowledgeInfused], np.ndarray]:
     def train(algorithm: KnowledgeInfused) -> np.ndarray:
         while algorithm.flows < algorithm.config.total_env_steps:
             algorithm.train()
-        return algorithm.saved_policy().probabilities(algorithm.scenario.signatures.predicted)
+        return algorithm.saved_policy().probabilities(algorithm.scenario.contexts)
 
     return train
 

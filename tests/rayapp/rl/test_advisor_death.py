@@ -15,7 +15,7 @@ import pytest
 from ray.exceptions import RayError
 
 from envs import Scenario
-from kg_actor.actor import NAMESPACE
+from kg_actor.raykit import NAMESPACE
 from rayapp import config
 from rayapp.lab.bench.flow_count import expected_counts
 from rayapp.runs.folder import RunFolder, begin

@@ -15,14 +15,12 @@ import pytest
 import ray
 
 from envs import PAPER, BetaPrior, InputError, InteractionTable, Scenario
-from kg_actor import GraphCounts, Keyed, Lesson, MergeKey, records_of, snapshot
-from kg_actor.actor import ask
-from kg_actor.sharding import split
+from kg_actor import GraphCounts, Lesson, records_of, snapshot
 from llm_actor import GraphReader, Prompts, compose
 from llm_actor.selection import AdvisorSpec
-from rayapp.rl.algorithm import KnowledgePPO, KnowledgePPOConfig
+from rayapp.rl.algorithm import Experience
 from rayapp.rl.env_runner import slices
-from rayapp.rl.infusion import Sampled
+from rayapp.rl.ppo import KnowledgePPO, KnowledgePPOConfig
 from rayapp.rl.saved_policy import SavedPolicy
 from rayapp.rl.schedules import Schedule
 
@@ -87,8 +85,8 @@ def run(algorithm: KnowledgePPO) -> KnowledgePPO:
 
 
 def outcome_of(algorithm: KnowledgePPO) -> Outcome:
-    predicted = algorithm.scenario.signatures.predicted
-    policy = algorithm.saved_policy().probabilities(predicted)
+    contexts = algorithm.scenario.contexts
+    policy = algorithm.saved_policy().probabilities(contexts)
     return Outcome(policy, counts_of(algorithm))
 
 
@@ -156,15 +154,17 @@ def test_learner_and_graph_are_given_the_same_interactions(
     learnt: list[InteractionTable] = []
     update = algorithm._update
     monkeypatch.setattr(
-        algorithm, "_update", lambda sampled: (learnt.append(sampled.table), update(sampled))[1]
+        algorithm,
+        "_update",
+        lambda experience: (learnt.append(experience.table), update(experience))[1],
     )
 
     run(algorithm)
 
     table = InteractionTable.total(learnt)
-    predicted = algorithm.scenario.signatures.predicted
+    predicted = algorithm.scenario.contexts.traffic
     by_type = np.zeros_like(counts_of(algorithm).type_action)
-    np.add.at(by_type, (predicted[table.signature], table.action, table.actual), table.count)
+    np.add.at(by_type, (predicted[table.context], table.action, table.actual), table.count)
     assert np.array_equal(by_type, counts_of(algorithm).type_action)
 
 
@@ -185,60 +185,6 @@ def test_a_restored_checkpoint_goes_on_as_if_nothing_had_happened(
     resumed = outcome_of(run(second))
     assert np.array_equal(resumed.policy, baseline.policy)
     assert resumed.counts.equals(baseline.counts)
-
-
-def test_a_graph_in_shards_changes_neither_policy_advice_nor_counts(
-    build: Build, baseline: Outcome, tmp_path: Path
-) -> None:
-    """Half of the training in one process's life, half after its checkpoint, as on one actor."""
-    alone = build()
-    where = {"graph_folder": tmp_path / "graph", "run_name": "cut", "graph_shards": 2}
-    first = build(**where)
-    for _ in range(2):
-        alone.train()
-        first.train()
-    first.save_to_path(str(tmp_path / "checkpoint"))
-    assert first.advised is not None
-    assert alone.advised is not None
-    assert np.array_equal(first.advised.log_probabilities, alone.advised.log_probabilities)
-    assert first.knowledge.version == alone.knowledge.version
-    for ours, theirs in zip(
-        vars(first.knowledge.counters).values(),
-        vars(alone.knowledge.counters).values(),
-        strict=True,
-    ):
-        assert np.array_equal(ours, theirs) or ours == theirs
-    first.train()
-    # Its driver dies while the next merge has come to one shard alone.
-    late = [Keyed(MergeKey("cut", 99, 0), InteractionTable.tally([0], [0], [0]))]
-    part = split(late, first.graph.spec, first.graph.shards)[0]
-    ask(first.graph.handles[0].merge.remote(part))
-    first.stop()
-
-    second = build(**where)
-    second.restore_from_path(str(tmp_path / "checkpoint"))
-
-    assert counts_of(second).type_action.sum() == 1_200
-    resumed = outcome_of(run(second))
-    assert np.array_equal(resumed.policy, baseline.policy)
-    assert resumed.counts.equals(baseline.counts)
-    assert resumed.counts.version == baseline.counts.version
-    names = sorted(path.name for path in (tmp_path / "checkpoint" / "graph").iterdir())
-    assert names == sorted(path.name for path in (tmp_path / "graph").iterdir())
-    assert names == ["0-of-2", "1-of-2"]
-    with pytest.raises(InputError, match=r"a checkpoint of 2 shard\(s\)"):
-        alone.restore_from_path(str(tmp_path / "checkpoint"))
-
-
-@pytest.mark.parametrize("with_what", [{"shared_graph": "team"}, {"half_life": 500.0}])
-def test_a_graph_in_shards_is_neither_shared_nor_forgets(
-    scenario: Scenario, with_what: dict[str, Any]
-) -> None:
-    config = KnowledgePPOConfig().scenario(scenario.path)
-    config.knowledge(graph_shards=2, graph_folder="somewhere", **with_what)
-
-    with pytest.raises(ValueError, match="neither shared nor forgets"):
-        config.validate()
 
 
 def test_a_killed_runner_costs_no_flow_and_changes_nothing(build: Build, baseline: Outcome) -> None:
@@ -323,8 +269,8 @@ def test_an_iteration_that_failed_half_way_is_not_gone_on_with(
     algorithm.save_to_path(str(tmp_path / "checkpoint"))
     update = algorithm._update
 
-    def fail(sampled: Sampled) -> None:
-        update(sampled)
+    def fail(experience: Experience) -> None:
+        update(experience)
         raise OSError("the learner is gone")
 
     with monkeypatch.context() as patch:
@@ -346,8 +292,7 @@ def test_a_graph_actor_that_is_gone_for_good_is_started_again(
 ) -> None:
     hurt = build()
     hurt.train()
-    [actor] = hurt.graph.handles
-    ray.kill(actor, no_restart=True)
+    ray.kill(hurt.memory.graph.handle, no_restart=True)
 
     outcome = outcome_of(run(hurt))
 
@@ -464,9 +409,7 @@ def test_the_language_model_that_ships_advises_a_training(build: Build) -> None:
     assert knowledge.suggestion is not None
     assert summary.advice_age == 0
     # It has been taught to act on the records, as the graph reader does by construction.
-    records = records_of(
-        counts_of(algorithm), algorithm.scenario.signatures.predicted, PAPER, BetaPrior()
-    )
+    records = records_of(counts_of(algorithm), PAPER, BetaPrior())
     prompts = compose(records, PAPER)
     promised = np.where(prompts.candidates, GraphReader().promised(prompts), -np.inf)
     best, second = np.sort(promised, axis=1)[:, [-1, -2]].T
@@ -547,23 +490,23 @@ def test_before_cloning_the_advisor_acts_and_then_the_policy_is_its_likeness(
     assert algorithm.flows == 1_000
     assert not algorithm.by_reference
     seen = counts_of(algorithm).signature_actual.sum(axis=1) > 0
-    predicted = algorithm.scenario.signatures.predicted
-    cloned = algorithm.saved_policy().probabilities(predicted)[seen]
+    contexts = algorithm.scenario.contexts
+    cloned = algorithm.saved_policy().probabilities(contexts)[seen]
     advised = np.exp(algorithm.knowledge.reference_logp[seen])
     assert (cloned.argmax(axis=1) == advised.argmax(axis=1)).mean() > 0.95
 
     resumed = begin()
     resumed.restore_from_path(path)
     resumed.train()
-    again = resumed.saved_policy().probabilities(predicted)[seen]
+    again = resumed.saved_policy().probabilities(contexts)[seen]
     assert np.array_equal(again, cloned)
 
 
 def test_the_advisor_alone_is_a_policy_that_no_network_learns(build: Build) -> None:
     algorithm = run(build(reference_flows=2_000))
 
-    predicted = algorithm.scenario.signatures.predicted
-    acting = algorithm.saved_policy().probabilities(predicted)
+    contexts = algorithm.scenario.contexts
+    acting = algorithm.saved_policy().probabilities(contexts)
     assert np.allclose(acting, np.exp(algorithm.knowledge.reference_logp))
     assert counts_of(algorithm).signature_actual.sum() == 2_000
 

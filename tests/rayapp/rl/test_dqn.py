@@ -62,9 +62,9 @@ def test_it_learns_from_older_interactions_that_the_graph_counts_once(
 ) -> None:
     algorithm = build()
     learnt: list[InteractionTable] = []
-    remember = algorithm._experience
+    remember = algorithm._learnt_from
     monkeypatch.setattr(
-        algorithm, "_experience", lambda table: (learnt.append(remember(table)), learnt[-1])[1]
+        algorithm, "_learnt_from", lambda table: (learnt.append(remember(table)), learnt[-1])[1]
     )
     for _ in range(4):
         algorithm.train()
@@ -79,20 +79,20 @@ def test_the_saved_policy_is_softmax_of_q(
     algorithm = build(temperature=0.5)
     algorithm.train()
     algorithm.saved_policy().save(tmp_path / "policy")
-    predicted = algorithm.scenario.signatures.predicted
+    contexts = algorithm.scenario.contexts
 
     policy = load_policy(tmp_path / "policy", algorithm.scenario.fingerprint)
 
     known = algorithm.knowledge
-    everything = np.arange(len(predicted))
-    observed = observe(everything, predicted, known.counters, known.suggestion)
+    everything = np.arange(len(contexts))
+    observed = observe(everything, contexts, known.counters, known.suggestion)
     module = algorithm.env_runner_group.local_env_runner.module
-    module.set_state(algorithm._weights())
+    module.set_state(algorithm._updater.weights())
     with torch.no_grad():
         values = module.compute_q_values({"obs": torch.from_numpy(observed)})["qf_preds"]
     softmax = torch.softmax(values.double() / 0.5, dim=-1).numpy()
-    assert np.allclose(policy.probabilities(predicted), softmax, atol=1e-6)
-    assert np.array_equal(policy.actions(predicted), values.numpy().argmax(axis=1))
+    assert np.allclose(policy.probabilities(contexts), softmax, atol=1e-6)
+    assert np.array_equal(policy.actions(contexts), values.numpy().argmax(axis=1))
 
 
 @pytest.mark.parametrize("infuse", [True, False])

@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envs import BetaPrior, Counters, InteractionTable, Scenario
-from rayapp.rl.algorithm import KnowledgePPOConfig
 from rayapp.rl.env_runner import (
     Assignment,
     Fragment,
     InteractionRunner,
-    Knowledge,
     Slice,
     action_noise,
     pick_actions,
     slices,
 )
+from rayapp.rl.memory import Knowledge
+from rayapp.rl.ppo import KnowledgePPOConfig
 from tests.rayapp.rl.conftest import BuildSmall
 
 
@@ -84,7 +84,7 @@ def runner(ray_local: object, scenario: Scenario) -> InteractionRunner:
 
 def sample(runner: InteractionRunner, scenario: Scenario, piece: Slice) -> Fragment:
     knowledge = Knowledge(
-        Counters.zeros(len(scenario.signatures), BetaPrior()), None, None, version=0
+        Counters.zeros(len(scenario.signatures), BetaPrior()), None, None, 0, np.zeros(8, int)
     )
     return runner.sample(
         assignment=Assignment(
@@ -105,7 +105,7 @@ def test_the_table_is_the_sum_of_single_transitions(
 
     env = gym.make("kirl/ThreatMitigation-v0", scenario=scenario.path, seed=3)
     single = []
-    knowledge = Knowledge(Counters.zeros(len(scenario.signatures)), None, None, 0)
+    knowledge = Knowledge(Counters.zeros(len(scenario.signatures)), None, None, 0, np.zeros(8, int))
     probabilities = runner._policy(knowledge, scenario.flow_set())
     for noise in action_noise(3, Slice(0, flows)):
         _, info = env.reset()

@@ -15,17 +15,11 @@ import numpy as np
 import pytest
 
 from envs import InteractionTable, Scenario
-from kg_actor import KnowledgeGraph, MergeKey, folders
-from rayapp.rl.algorithm import KnowledgePPO, KnowledgePPOConfig
+from kg_actor import KnowledgeGraph, MergeKey, store
+from rayapp.rl.ppo import KnowledgePPO, KnowledgePPOConfig
 
 FLOWS = 400
 """Per iteration."""
-
-
-@pytest.fixture
-def shards() -> int:
-    """Actors of the graph, unless a test says otherwise."""
-    return 1
 
 
 @pytest.fixture
@@ -33,16 +27,11 @@ def algorithm(
     ray_local: Any,  # noqa: ANN401
     scenario: Scenario,
     tmp_path: Path,
-    shards: int,
 ) -> Iterator[KnowledgePPO]:
     built = (
         KnowledgePPOConfig()
         .scenario(scenario.path, hidden=(16,), embedding_dim=4)
-        .knowledge(
-            run_name=f"hurt-{tmp_path.name}",
-            graph_folder=tmp_path / "graph",
-            graph_shards=shards,
-        )
+        .knowledge(run_name=f"hurt-{tmp_path.name}", graph_folder=tmp_path / "graph")
         .training(train_batch_size_per_learner=FLOWS, num_epochs=1)
         .debugging(seed=0, log_level="ERROR")
         .build_algo()
@@ -58,7 +47,7 @@ def killing(algorithm: KnowledgePPO, kills: int, seed: int) -> Iterator[list[int
 
     def kill() -> None:
         while len(killed) < kills:
-            process = int(rng.choice(algorithm.graph.processes()))
+            process = algorithm.memory.graph.process()
             time.sleep(float(rng.uniform(0, 0.4)))
             os.kill(process, signal.SIGKILL)
             killed.append(process)
@@ -69,14 +58,7 @@ def killing(algorithm: KnowledgePPO, kills: int, seed: int) -> Iterator[list[int
     thread.join()
 
 
-@pytest.mark.parametrize(
-    ("kills", "shards"),
-    [
-        (2, 1),
-        pytest.param(20, 1, marks=pytest.mark.slow),
-        pytest.param(20, 3, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_kills_lose_and_double_nothing(
     algorithm: KnowledgePPO, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int
 ) -> None:
@@ -97,10 +79,9 @@ def test_kills_lose_and_double_nothing(
     assert len(set(killed)) == kills
     assert algorithm.flows == FLOWS * len(learnt)
     assert algorithm.graph_state().counts.equals(expected.counts())
-    assert folders.read(tmp_path / "graph")[0].counts().equals(expected.counts())
+    assert store.read(tmp_path / "graph")[0].counts().equals(expected.counts())
 
 
-@pytest.mark.parametrize("shards", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_killed_graph_changes_neither_policy_nor_graph(
     algorithm: KnowledgePPO, scenario: Scenario, tmp_path: Path
 ) -> None:
@@ -115,11 +96,11 @@ def test_a_killed_graph_changes_neither_policy_nor_graph(
     for iteration in range(6):
         unhurt.train()
         if iteration in (1, 3):
-            os.kill(algorithm.graph.processes()[-1 if iteration == 1 else 0], signal.SIGKILL)
+            os.kill(algorithm.memory.graph.process(), signal.SIGKILL)
         algorithm.train()
 
-    predicted = scenario.signatures.predicted
-    policies = [each.saved_policy().probabilities(predicted) for each in (algorithm, unhurt)]
+    contexts = scenario.contexts
+    policies = [each.saved_policy().probabilities(contexts) for each in (algorithm, unhurt)]
     assert np.array_equal(*policies)
     counts = algorithm.graph_state().counts
     assert counts.equals(unhurt.graph_state().counts)

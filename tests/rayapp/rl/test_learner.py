@@ -12,10 +12,10 @@ from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
 from envs import Scenario
-from rayapp.rl.algorithm import KnowledgePPOConfig
-from rayapp.rl.contexts import Contexts
+from rayapp.rl.grouping import Grouping
 from rayapp.rl.learner import ReferencePPOLearner
-from rayapp.rl.reference_term import REFERENCE_LOGP, WEIGHTS, Direction, reference_kl
+from rayapp.rl.ppo import KnowledgePPOConfig
+from rayapp.rl.reference_term import CONTEXT, REFERENCE_LOGP, WEIGHTS, Direction, reference_kl
 from rayapp.rl.schedules import Schedule
 
 
@@ -217,7 +217,7 @@ def test_rllibs_own_updates_and_whole_batches_learn_alike(
     quick, plain = learner_of(config), learner_of(config)
     monkeypatch.setattr(plain, "takes_whole", lambda batch, options: False)
     assert quick.takes_whole(batch_of(rows), {"num_epochs": 2})
-    assert len(Contexts.of(torch.as_tensor(rows[Columns.OBS])).first) < len(rows[WEIGHTS]) / 2
+    assert len(Grouping.of(torch.as_tensor(rows[CONTEXT])).first) < len(rows[WEIGHTS]) / 2
 
     curves = [
         [

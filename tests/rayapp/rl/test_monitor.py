@@ -16,11 +16,11 @@ import pytest
 
 import rayapp
 from envs import PAPER, Scenario
-from kg_actor import actor as graph_actor
+from kg_actor.raykit import ask
 from llm_actor import actor as advisor_actor
 from llm_actor.prompts import Prompts
 from llm_actor.selection import AdvisorSpec
-from rayapp.rl.algorithm import KnowledgePPOConfig
+from rayapp.rl.ppo import KnowledgePPOConfig
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "llm_actor"))
 from scripted import Request, Response, chosen, serving
@@ -94,8 +94,8 @@ def samples(
             summary = algorithm.summary
             assert summary is not None
             asked += summary.prompts_asked
-        size = algorithm.graph.version()
-        process = graph_actor.ask(advisor.handles[0].process.remote())
+        size = algorithm.memory.graph.counts().version
+        process = ask(advisor.handles[0].process.remote())
         deadline = time.monotonic() + 60
         while not complete(found := scraped(ray_local, process), summary.average_reward):
             assert time.monotonic() < deadline, f"only {sorted(found)}"

@@ -12,7 +12,7 @@ import pytest
 
 from envs import PAPER, Scenario
 from envs.drift import Drift
-from rayapp.rl.algorithm import KnowledgePPO, KnowledgePPOConfig
+from rayapp.rl.ppo import KnowledgePPO, KnowledgePPOConfig
 
 Build = Callable[..., KnowledgePPO]
 
@@ -45,26 +45,26 @@ def known(algorithm: KnowledgePPO) -> int:
 
 def test_feedback_comes_when_as_many_flows_were_decided_as_it_is_late(build: Build) -> None:
     algorithm = build(delay=2 * FLOWS)
-    weights = algorithm.saved_policy().probabilities(algorithm.scenario.signatures.predicted)
+    weights = algorithm.saved_policy().probabilities(algorithm.scenario.contexts)
     heard = []
     for _ in range(4):
         algorithm.train()
         heard.append((algorithm.flows, known(algorithm)))
 
     assert heard == [(300, 0), (600, 0), (900, 300), (1200, 600)]
-    after = algorithm.saved_policy().probabilities(algorithm.scenario.signatures.predicted)
+    after = algorithm.saved_policy().probabilities(algorithm.scenario.contexts)
     assert not np.allclose(weights, after)
 
 
 def test_until_feedback_comes_nothing_is_learnt(build: Build) -> None:
     algorithm = build(delay=2 * FLOWS)
-    predicted = algorithm.scenario.signatures.predicted
-    before = algorithm.saved_policy().probabilities(predicted)
+    contexts = algorithm.scenario.contexts
+    before = algorithm.saved_policy().probabilities(contexts)
 
     algorithm.train()
     algorithm.train()
 
-    assert np.array_equal(before, algorithm.saved_policy().probabilities(predicted))
+    assert np.array_equal(before, algorithm.saved_policy().probabilities(contexts))
 
 
 def test_after_the_drift_the_graph_meets_the_changed_traffic(build: Build) -> None:
@@ -96,8 +96,8 @@ def test_what_waits_for_feedback_survives_a_checkpoint(build: Build, tmp_path: P
     for _ in range(3):
         halted.train()
 
-    predicted = whole.scenario.signatures.predicted
-    one, other = (a.saved_policy().probabilities(predicted) for a in (whole, halted))
+    contexts = whole.scenario.contexts
+    one, other = (a.saved_policy().probabilities(contexts) for a in (whole, halted))
     assert np.array_equal(one, other)
     assert halted.graph_state().counts.equals(whole.graph_state().counts)
     assert known(halted) == 5 * FLOWS

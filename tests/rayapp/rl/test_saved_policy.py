@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from envs import BetaPrior, Counters, InputError, Suggestion
+from envs import BetaPrior, Contexts, Counters, InputError, Suggestion
 from rayapp.rl.networks import NetworkSpec, build
 from rayapp.rl.saved_policy import SavedPolicy, TablePolicy, load_policy
 
-PREDICTED = np.array([0, 2, 6], np.int8)
+CONTEXTS = Contexts.of_signatures(np.array([0, 2, 6], np.int8))
 
 
 @pytest.fixture
@@ -34,15 +34,15 @@ def test_what_is_loaded_acts_as_what_was_saved(policy: SavedPolicy, tmp_path: Pa
 
     loaded = load_policy(tmp_path / "policy", "abc")
 
-    assert np.array_equal(loaded.probabilities(PREDICTED), policy.probabilities(PREDICTED))
+    assert np.array_equal(loaded.probabilities(CONTEXTS), policy.probabilities(CONTEXTS))
     assert loaded.counters.prior == BetaPrior(2.0, 1.0)
 
 
 def test_its_actions_are_the_most_probable_ones(policy: SavedPolicy) -> None:
-    probabilities = policy.probabilities(PREDICTED)
+    probabilities = policy.probabilities(CONTEXTS)
 
     assert probabilities.sum(axis=1) == pytest.approx(1)
-    assert np.array_equal(policy.actions(PREDICTED), probabilities.argmax(axis=1))
+    assert np.array_equal(policy.actions(CONTEXTS), probabilities.argmax(axis=1))
 
 
 def test_advice_is_part_of_what_it_sees(policy: SavedPolicy) -> None:
@@ -50,7 +50,7 @@ def test_advice_is_part_of_what_it_sees(policy: SavedPolicy) -> None:
         policy, suggestion=Suggestion(np.array([1, 1, 1], np.int16), np.zeros(3, np.float32))
     )
 
-    assert not np.allclose(policy.probabilities(PREDICTED), other.probabilities(PREDICTED))
+    assert not np.allclose(policy.probabilities(CONTEXTS), other.probabilities(CONTEXTS))
 
 
 def test_another_scenarios_policy_is_refused_by_name(policy: SavedPolicy, tmp_path: Path) -> None:
@@ -105,8 +105,8 @@ def test_a_table_is_a_policy_too(tmp_path: Path) -> None:
 
     loaded = load_policy(tmp_path / "policy", "abc")
 
-    assert loaded.actions(PREDICTED).tolist() == [1, 0, 0]
-    assert loaded.probabilities(PREDICTED) == pytest.approx(table)
+    assert loaded.actions(CONTEXTS).tolist() == [1, 0, 0]
+    assert loaded.probabilities(CONTEXTS) == pytest.approx(table)
     with pytest.raises(InputError, match="trained on scenario abc"):
         load_policy(tmp_path / "policy", "def")
 

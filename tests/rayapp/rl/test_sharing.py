@@ -7,12 +7,12 @@ from pathlib import Path
 from types import ModuleType
 
 from envs import Scenario
-from kg_actor import actor as graph_actor
+from kg_actor.raykit import ask
 from llm_actor import actor as advisor_actor
 from llm_actor.selection import AdvisorSpec
 from rayapp.rl import sharing
-from rayapp.rl.algorithm import KnowledgePPOConfig
-from rayapp.rl.infusion import KnowledgeInfused
+from rayapp.rl.algorithm import KnowledgeInfused
+from rayapp.rl.ppo import KnowledgePPOConfig
 from rayapp.rl.sharing import Shared, offered
 
 
@@ -29,7 +29,7 @@ def test_what_is_offered_is_taken_and_graphs_stay_apart(
     assert first.scenario is second.scenario is scenario
     assert alone.scenario is not scenario
     first.train()
-    counts = [one.graph.counts() for one in (first, second)]
+    counts = [one.memory.graph.counts() for one in (first, second)]
     assert [int(one.signature_actual.sum()) for one in counts] == [600, 0]
 
 
@@ -52,11 +52,11 @@ def test_a_shared_language_model_outlives_those_who_ask_it(
     try:
         with offered(Shared(scenario, {}, ((spec, advisor),))):
             algorithm = build_small(KnowledgePPOConfig().knowledge(advisor=spec, advice_wait=False))
-        assert algorithm._advisor is advisor
+        assert algorithm.memory.advisor is advisor
 
         algorithm.stop()
 
-        assert graph_actor.ask(advisor.handles[0].process.remote()) > 0
+        assert ask(advisor.handles[0].process.remote()) > 0
         assert sharing.advisor(spec) is None
     finally:
         advisor.stop()

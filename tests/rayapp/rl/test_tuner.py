@@ -9,7 +9,7 @@ import pytest
 from ray import tune
 
 from envs import Scenario
-from rayapp.rl.algorithm import KnowledgePPO, KnowledgePPOConfig
+from rayapp.rl.ppo import KnowledgePPO, KnowledgePPOConfig
 from rayapp.rl.schedules import Schedule
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from envs import InputError, Scenario
-from rayapp.config import Algo, GraphSettings, TrainingSettings
+from rayapp.config import Algo, TrainingSettings
 from rayapp.runs.folder import ProgressLine, RunFolder, RunManifest, begin
 
 
@@ -142,23 +142,10 @@ def test_supervised_runs_have_results_without_a_graph(scenario: Scenario, tmp_pa
         assert folder.has_results() == (algo == "dl")
 
 
-def test_more_shards_than_signatures_are_refused_before_anything_is_written(
-    scenario: Scenario, tmp_path: Path
-) -> None:
-    number = len(scenario.signatures)
-    settings = [
-        TrainingSettings(graph=GraphSettings(shards=shards)) for shards in (number, number + 1)
-    ]
+def test_a_run_whose_graph_is_in_shards_is_refused_by_name(folder: RunFolder) -> None:
+    told = json.loads(folder.manifest_file.read_text())
+    told["settings"]["graph"]["shards"] = 2
+    folder.manifest_file.write_text(json.dumps(told))
 
-    with pytest.raises(InputError, match=r"graph\.shards: .* signatures cannot be cut into"):
-        begin(RunFolder(tmp_path / "run"), settings[1], scenario)
-    assert not (tmp_path / "run").exists()
-    begin(RunFolder(tmp_path / "run"), settings[0], scenario)
-
-
-def test_a_run_keeps_its_number_of_shards(scenario: Scenario, tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path / "run")
-    begin(folder, TrainingSettings(), scenario)
-
-    with pytest.raises(InputError, match=r"other settings \(graph\.shards: 1 there, 2 now\)"):
-        begin(folder, TrainingSettings(graph=GraphSettings(shards=2)), scenario)
+    with pytest.raises(InputError, match=r"run\.json: .*graph in shards.*no longer.*Train the run"):
+        folder.manifest()

@@ -257,8 +257,8 @@ def test_a_run_that_lost_its_machine_goes_on_from_the_bucket_to_the_same_end(
     local = kirl(*train, whole.path, "--scenario", prepared)
     assert local.returncode == 0, local.stderr
     assert copy.has_results()
-    predicted = copy.scenario().signatures.predicted
-    assert np.array_equal(*(run.policy().probabilities(predicted) for run in (copy, whole)))
+    contexts = copy.scenario().contexts
+    assert np.array_equal(*(run.policy().probabilities(contexts) for run in (copy, whole)))
     assert not graph or copy.graph().counts().equals(whole.graph().counts())
     card = kirl("evaluate", "--run", out.uri, "--json")
     assert json.loads(card.stdout) == scorecard(whole).to_json()

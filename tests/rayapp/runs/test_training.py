@@ -56,8 +56,8 @@ def stop_midway(scenario: Path, out: Path, sign: signal.Signals) -> int:
 
 def outcome(out: Path) -> tuple[np.ndarray, GraphCounts, list[ProgressLine]]:
     folder = RunFolder(out)
-    predicted = folder.scenario().signatures.predicted
-    policy = folder.policy().probabilities(predicted)
+    contexts = folder.scenario().contexts
+    policy = folder.policy().probabilities(contexts)
     return policy, folder.graph().counts(), folder.progress()
 
 

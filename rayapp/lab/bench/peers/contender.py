@@ -166,7 +166,7 @@ def network_of(flows: FlowSet) -> NetworkSpec:
     from rayapp.rl.networks import NetworkSpec
 
     return NetworkSpec(
-        signatures=len(flows.predicted),
+        signatures=len(flows.contexts.predicted),
         classes=len(flows.catalogue.classes),
         actions=len(flows.catalogue.actions),
         augmented=False,

@@ -108,7 +108,7 @@ class Alternating(VectorEnv[Any, Any, Any]):
         if not self._decided:
             return self._next(), self._nothing, self._no, self._no, {}
         decided = self._inner.decide(actions)
-        observed = self._inner.situation.observe(decided.signature)
+        observed = self._inner.situation.observe(decided.context)
         return observed, decided.reward, ~self._no, self._no, {}
 
     def _next(self) -> Observations:

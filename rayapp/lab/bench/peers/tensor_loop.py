@@ -23,7 +23,7 @@ from rayapp.lab.bench.peers.contender import (
     network_of,
     use_one_thread,
 )
-from rayapp.rl.contexts import Contexts
+from rayapp.rl.grouping import Grouping
 from rayapp.rl.networks import EmbeddingEncoder, build
 from rayapp.rl.stepping import Slice, action_noise, pick_actions
 
@@ -62,37 +62,37 @@ class TensorLoop(Peer):
         known = env.situation.counters
         before = Counters(known.seen.copy(), known.correct.copy(), known.prior)
         env.seek(self._at)
-        signature = env.meet()
+        context = env.meet()
         noise = action_noise(0, Slice(self._at, count))
-        actions = pick_actions(self._probabilities(before), signature, noise)
+        actions = pick_actions(self._probabilities(before), context, noise)
         decided = env.decide(actions)
-        table = InteractionTable.tally(signature, actions, decided.actual)
+        table = InteractionTable.tally(context, actions, decided.actual)
         self._learn(table, before)
         self._at += count
         return Stretch(count, float(decided.reward.mean()))
 
     def _probabilities(self, counters: Counters) -> NDArray[np.float64]:
-        everything = np.arange(len(self._flows.predicted))
-        observed = torch.from_numpy(observe(everything, self._flows.predicted, counters))
+        everything = np.arange(len(self._flows.contexts))
+        observed = torch.from_numpy(observe(everything, self._flows.contexts, counters))
         with torch.no_grad():
             logits = self.policy(observed).double()
         probabilities: NDArray[np.float64] = torch.softmax(logits, dim=-1).numpy()
         return probabilities
 
     def _learn(self, table: InteractionTable, counters: Counters) -> None:
-        observed = torch.from_numpy(observe(table.signature, self._flows.predicted, counters))
+        observed = torch.from_numpy(observe(table.context, self._flows.contexts, counters))
         actions = torch.from_numpy(table.action.astype(np.int64))
         rewards = torch.from_numpy(table.rewards(self._flows.catalogue).astype(np.float32))
         weights = self._weights(table)
         networks = [[*network] for network in (self.policy, self.value)]
-        contexts = Contexts.of(observed)
-        prepared = networks[0][0].prepare(observed[contexts.first])
+        grouping = Grouping.of(torch.from_numpy(table.context.astype(np.int64)))
+        prepared = networks[0][0].prepare(observed[grouping.first])
         old: Tensor | None = None
         advantages = torch.zeros_like(rewards)
         for _ in range(self._epochs):
             logits, values = (_forward(network, prepared) for network in networks)
-            logp = contexts.taken(torch.log_softmax(logits, dim=-1), actions)
-            values = contexts.spread(values.squeeze(1))
+            logp = grouping.taken(torch.log_softmax(logits, dim=-1), actions)
+            values = grouping.spread(values.squeeze(1))
             if old is None:
                 old, advantages = logp.detach(), _standardised(rewards - values.detach(), weights)
             ratio = torch.exp(logp - old)

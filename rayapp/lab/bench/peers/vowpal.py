@@ -56,7 +56,7 @@ class InBlocks(Peer):
         self._contexts = [
             # A name that is a number would be its own hash, and neighbours would share weights.
             f"|class c{kind} |signature s{number}"
-            for number, kind in enumerate(self._flows.predicted.tolist())
+            for number, kind in enumerate(self._flows.contexts.traffic.tolist())
         ]
         # It names the action that looks best; who asks explores around it.
         self._workspace: Any = Workspace(
@@ -104,7 +104,7 @@ class InBlocks(Peer):
         lowest, highest = catalogue.lowest_reward, catalogue.highest_reward
         cost = (highest - decided.reward) / (highest - lowest)
         rows = zip(
-            decided.signature.tolist(),
+            decided.context.tolist(),
             actions.tolist(),
             cost.tolist(),
             chance.tolist(),

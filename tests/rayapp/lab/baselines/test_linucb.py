@@ -12,7 +12,7 @@ from rayapp.rl.env_runner import Slice, action_noise
 
 
 def bandit(flow_set: FlowSet, alpha: float = 5.0) -> LinUCB:
-    return LinUCB(RewardModel(flow_set.predicted, flow_set.catalogue, 1.0), alpha)
+    return LinUCB(RewardModel(flow_set.contexts.predicted, flow_set.catalogue, 1.0), alpha)
 
 
 def decided(flow_set: FlowSet, action: int) -> Decided:

@@ -13,7 +13,7 @@ from rayapp.rl.networks import NetworkSpec
 
 
 def trainee(flows: FlowSet, epochs: float, seed: int = 0) -> SupervisedTrainee:
-    spec = NetworkSpec(len(flows.predicted), 8, 15, augmented=False, hidden=(16,))
+    spec = NetworkSpec(len(flows.contexts.predicted), 8, 15, augmented=False, hidden=(16,))
     return SupervisedTrainee(
         flows,
         spec,
@@ -34,7 +34,7 @@ def test_it_learns_the_best_action_of_what_it_is_shown(scenario: Scenario) -> No
     while learner.flows < 60 * len(flows):
         learner.train()
 
-    card = evaluate(learner.saved_policy().actions(flows.predicted), flows)
+    card = evaluate(learner.saved_policy().actions(flows.contexts), flows)
     assert card.score.average_reward > 0.99 * card.signature_oracle.average_reward
     assert learner.summary is not None
     assert learner.summary.average_reward == card.score.average_reward
@@ -55,7 +55,7 @@ def test_a_resumed_training_ends_as_one_that_was_never_stopped(
     for _ in range(2):
         resumed.train()
 
-    one, other = (t.saved_policy().probabilities(flows.predicted) for t in (whole, resumed))
+    one, other = (t.saved_policy().probabilities(flows.contexts) for t in (whole, resumed))
     assert np.array_equal(one, other)
     assert resumed.flows == whole.flows
     assert resumed.training_iteration == 4

@@ -28,11 +28,11 @@ def decided(signature: int, action: int, actual: str, flows: int) -> Decided:
 
 
 def by_reward(flow_set: FlowSet) -> RewardThompson:
-    return RewardThompson(RewardModel(flow_set.predicted, PAPER, 1.0), 5.0, seed=1)
+    return RewardThompson(RewardModel(flow_set.contexts.predicted, PAPER, 1.0), 5.0, seed=1)
 
 
 def by_class(flow_set: FlowSet) -> ClassThompson:
-    return ClassThompson(flow_set.predicted, PAPER, BetaPrior(), seed=1)
+    return ClassThompson(flow_set.contexts.predicted, PAPER, BetaPrior(), seed=1)
 
 
 def test_every_flow_draws_for_itself(flow_set: FlowSet) -> None:
@@ -65,7 +65,7 @@ def test_many_flows_settle_it(flow_set: FlowSet) -> None:
 
 
 def test_the_rewards_posterior_has_the_width_it_should(flow_set: FlowSet) -> None:
-    rewards = RewardModel(flow_set.predicted, PAPER, 1.0)
+    rewards = RewardModel(flow_set.contexts.predicted, PAPER, 1.0)
     learner = RewardThompson(rewards, 5.0, seed=1)
     learner.learn(decided(0, 0, "DoS", 3))
     learner.learn(decided(0, 1, "DoS", 3))

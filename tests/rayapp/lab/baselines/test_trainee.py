@@ -48,7 +48,7 @@ def test_it_learns_to_near_the_bound(scenario: Scenario, system: tuple[str, ...]
     trainee = finish(make(scenario, system))
 
     flows = met(scenario)
-    card = evaluate(trainee.saved_policy().actions(flows.predicted), flows)
+    card = evaluate(trainee.saved_policy().actions(flows.contexts), flows)
     assert card.score.average_reward > card.signature_oracle.average_reward - 0.1
     assert trainee.summary is not None
     assert trainee.summary.flows == FLOWS

@@ -29,7 +29,7 @@ def test_a_made_up_table_counts_its_flows_and_misdetects_few() -> None:
     spec = bench.spec_of(50)
     table = bench.table_of(spec, 10_000, np.random.default_rng(0))
 
-    wrong = table.count[spec.predicted[table.signature] != table.actual].sum()
+    wrong = table.count[spec.predicted[table.context] != table.actual].sum()
     assert table.flows == 10_000
     assert 0 < wrong < 300
     assert spec.new_graph().merge(table, bench.MergeKey("bench", 0, 0))

@@ -14,7 +14,7 @@ from rayapp.lab.bench import profile
 from rayapp.lab.bench.peers.contender import Work
 from rayapp.lab.bench.peers.lap import settings_of
 from rayapp.lab.bench.peers.tensor_loop import TensorLoop
-from rayapp.rl.algorithm import KnowledgePPOConfig
+from rayapp.rl.ppo import KnowledgePPOConfig
 
 
 def test_learning_curves_of_the_fast_and_the_plain_path_coincide(

@@ -28,8 +28,12 @@ def test_a_made_up_scenario_has_the_sizes_that_were_asked_for(tmp_path: Path) ->
     read = Scenario.load(tmp_path / "made")
 
     flows = read.flow_set("train", matching="cross-fitted")
-    assert (len(flows), len(flows.predicted), len(flows.catalogue.actions)) == (5_000, 40, 60)
-    assert 0 < np.mean(flows.predicted[flows.signature] != flows.actual) < 0.05
+    assert (len(flows), len(flows.contexts.predicted), len(flows.catalogue.actions)) == (
+        5_000,
+        40,
+        60,
+    )
+    assert 0 < np.mean(flows.contexts.traffic[flows.context] != flows.actual) < 0.05
 
 
 @pytest.mark.slow

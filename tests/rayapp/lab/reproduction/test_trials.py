@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from envs import InputError, Scenario
-from kg_actor.actor import ask
+from kg_actor.raykit import ask
 from llm_actor.actor import RemoteAdvisor
 from llm_actor.meter import Load
 from rayapp import config

@@ -10,7 +10,7 @@ from rayapp.lab.tuning.outcome import Gain, Tried, gain
 
 
 def test_the_gain_is_the_mean_difference_over_flows(flow_set: FlowSet) -> None:
-    best = flow_set.catalogue.best_actions[flow_set.predicted]
+    best = flow_set.catalogue.best_actions[flow_set.contexts.predicted]
     worse = best.copy()
     worse[0] = flow_set.catalogue.rewards[flow_set.catalogue.class_index("DoS")].argmin()
 
@@ -23,7 +23,7 @@ def test_the_gain_is_the_mean_difference_over_flows(flow_set: FlowSet) -> None:
 
 
 def test_every_class_counts_alike_where_that_is_asked(flow_set: FlowSet) -> None:
-    best = flow_set.catalogue.best_actions[flow_set.predicted]
+    best = flow_set.catalogue.best_actions[flow_set.contexts.predicted]
     worse = best.copy()
     worse[0] = flow_set.catalogue.rewards[flow_set.catalogue.class_index("DoS")].argmin()
 
@@ -36,12 +36,12 @@ def test_every_class_counts_alike_where_that_is_asked(flow_set: FlowSet) -> None
 
 def test_draws_of_the_same_flows_are_no_more_evidence(flow_set: FlowSet) -> None:
     four = FlowSet(
-        np.tile(flow_set.signature, 4),
+        np.tile(flow_set.context, 4),
         np.tile(flow_set.actual, 4),
-        flow_set.predicted,
+        flow_set.contexts,
         flow_set.catalogue,
     )
-    best = flow_set.catalogue.best_actions[flow_set.predicted]
+    best = flow_set.catalogue.best_actions[flow_set.contexts.predicted]
     other = np.zeros_like(best)
 
     once = gain(best, other, flow_set, len(flow_set), "average")
@@ -51,7 +51,7 @@ def test_draws_of_the_same_flows_are_no_more_evidence(flow_set: FlowSet) -> None
 
 
 def test_equal_policies_gain_nothing(flow_set: FlowSet) -> None:
-    policy = np.zeros(len(flow_set.predicted), np.int64)
+    policy = np.zeros(len(flow_set.contexts.predicted), np.int64)
 
     found = gain(policy, policy, flow_set, len(flow_set), "average")
 

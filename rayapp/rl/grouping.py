@@ -1,8 +1,8 @@
-"""Rows of a counted batch that share an observation, which the networks need to see once.
+"""Rows of a counted batch by context, so that the networks see every observation once.
 
-Within an iteration an observation depends on the signature alone, while a batch has a row for
-each action and true class that the signature was met with: some thousand rows of some hundred
-signatures while the policy explores.
+Within an iteration an observation depends on the context alone, while a batch has a row for
+each action and true class that the context was met with: some thousand rows of some hundred
+contexts while the policy explores.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from rayapp.rl.reference_term import REFERENCE_LOGP, WEIGHTS
 
 
 @dataclass(frozen=True)
-class Contexts:
-    """Distinct observations of a batch whose equal observations follow each other.
+class Grouping:
+    """Which rows of a batch share a context; those of one context follow each other.
 
     Attributes:
         first: int64 [contexts], the first row of each.
@@ -28,18 +28,18 @@ class Contexts:
     of_row: Tensor
 
     @classmethod
-    def of(cls, observations: Tensor) -> Contexts:
-        """Finds them.
+    def of(cls, context: Tensor) -> Grouping:
+        """The grouping of rows in the order of an interaction table.
 
         Args:
-            observations: float32 [rows, features]; equal ones that are apart count as two.
+            context: int64 [rows], in ascending order.
         """
-        new = torch.ones(len(observations), dtype=torch.bool, device=observations.device)
-        new[1:] = (observations[1:] != observations[:-1]).any(dim=1)
+        new = torch.ones(len(context), dtype=torch.bool, device=context.device)
+        new[1:] = context[1:] != context[:-1]
         return cls(new.nonzero().squeeze(1), new.cumsum(0) - 1)
 
     @classmethod
-    def each(cls, rows: int, device: torch.device) -> Contexts:
+    def each(cls, rows: int, device: torch.device) -> Grouping:
         """Every row for itself."""
         everything = torch.arange(rows, device=device)
         return cls(everything, everything)
@@ -57,7 +57,7 @@ class Contexts:
         """
         return table.reshape(-1).index_select(0, self.of_row * table.shape[1] + actions)
 
-    def situations(self, rows: dict[str, Tensor]) -> dict[str, Tensor]:
+    def by_context(self, rows: dict[str, Tensor]) -> dict[str, Tensor]:
         """What holds of contexts: their weights and, where there is one, the reference policy.
 
         Args:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kg_actor import patience
+from kg_actor import raykit
 from llm_actor import GraphReader
 from llm_actor.prompts import Prompts
-from rayapp.rl.algorithm import KnowledgePPOConfig
+from rayapp.rl.ppo import KnowledgePPOConfig
 from tests.rayapp.rl.conftest import BuildSmall
 
 
@@ -28,7 +28,7 @@ def test_a_training_that_waits_for_advice_says_so(
     build_small: BuildSmall, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     algorithm = build_small(KnowledgePPOConfig().knowledge(advisor=Slow()))
-    monkeypatch.setattr(patience, "SECONDS_BETWEEN_WORDS", 0.2)
+    monkeypatch.setattr(raykit, "SECONDS_BETWEEN_WORDS", 0.2)
     monkeypatch.setattr(Slow, "seconds", 0.7)
 
     with caplog.at_level(logging.WARNING, "rayapp"):

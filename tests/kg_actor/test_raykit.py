@@ -1,15 +1,17 @@
-"""What a cluster file lets a cluster grow to."""
+"""Whoever waits is told so, and what a cluster file lets a cluster grow to."""
 
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from kg_actor.growth import Growth, limits_of
+from kg_actor import raykit
+from kg_actor.raykit import Growth, limits_of
 
 FILE = Path(__file__).parents[2] / "cluster.yaml"
 
@@ -46,3 +48,46 @@ def test_limits_that_nobody_tells_are_none_and_without_an_autoscaler_there_is_no
 
     with pytest.raises(KeyError):
         limits_of({})
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raykit, "SECONDS_BETWEEN_WORDS", 0.1)
+
+
+def test_a_wait_is_told_of_until_it_is_over() -> None:
+    said, left = list[str](), iter([False, False, True])
+
+    raykit.wait(lambda seconds: next(left), lambda: "a node", said.append)
+
+    assert said == ["Waiting since 0 s for a node"] * 2
+
+
+def test_what_is_waited_for_is_told_as_it_stands() -> None:
+    said, nodes = list[str](), iter([3, 2])
+
+    raykit.wait(lambda seconds: len(said) == 2, lambda: f"{next(nodes)} nodes", said.append)
+
+    assert [line.split(" for ")[1] for line in said] == ["3 nodes", "2 nodes"]
+
+
+def test_a_slow_block_is_told_of_while_it_lasts() -> None:
+    said = list[str]()
+
+    with raykit.told_while_waiting("the disk", said.append):
+        time.sleep(0.35)
+    heard = len(said)
+    time.sleep(0.2)
+
+    assert len(said) == heard >= 1
+    assert set(said) == {"Waiting since 0 s for the disk"}
+
+
+def test_nothing_is_said_of_what_is_quick_or_over() -> None:
+    said = list[str]()
+
+    with pytest.raises(ZeroDivisionError), raykit.told_while_waiting("nothing", said.append):
+        _ = 1 / 0
+    time.sleep(0.3)
+
+    assert not said
