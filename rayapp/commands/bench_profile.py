@@ -19,7 +19,7 @@ from rayapp.commands.bench_inputs import (
 )
 
 if TYPE_CHECKING:
-    from rayapp.lab.bench.profile import Profiles
+    from rayapp.lab.bench.profile import Profile
 
 
 def profile(
@@ -41,14 +41,14 @@ def profile(
             # RLlib takes seconds to import.
             from rayapp.lab.bench.profile import measure_profile
 
-            profiles = measure_profile(where, flows, reporter)
+            ways = measure_profile(where, flows, reporter)
     if as_json:
-        console.print_json(asdict(profiles))
+        console.print_json({"ways": {name: asdict(way) for name, way in ways.items()}})
         return
-    _show(profiles)
+    _show(ways)
 
 
-def _show(profiles: Profiles) -> None:
+def _show(ways: dict[str, Profile]) -> None:
     import pandas as pd
 
     from rayapp.lab.tables import terminal_table
@@ -61,9 +61,7 @@ def _show(profiles: Profiles) -> None:
             "flows/s": f"{way.steps_per_second:,.0f}",
             "last reward": f"{way.rewards[-1]:.4f}",
         }
-        for name, way in profiles.ways.items()
+        for name, way in ways.items()
     }
     table = pd.DataFrame(columns).rename_axis("part")
     console.out.print(terminal_table(table, title="Mean milliseconds per iteration"))
-    steps = ", ".join(f"{name} {step:,.2f} ms" for name, step in profiles.adam.items())
-    console.out.print(f"a step of Adam: {steps}")

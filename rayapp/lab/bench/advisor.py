@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from llm_actor.advisor import Advisor
     from llm_actor.prompts import Prompts
 
-PROMPTS = 1_451
-"""The signatures of the paper's tree (section IV), had each of them a prompt of its own."""
-
 ROUNDS = 3
 """Rounds of which the median counts."""
 

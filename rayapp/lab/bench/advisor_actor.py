@@ -51,28 +51,19 @@ CHAT = "{% for part in messages %}{{ part.content }}<|end|>\n{% endfor %}"
 
 @dataclass(frozen=True)
 class ActorSpeed:
-    """What :func:`measure_actor` tells. Times are in seconds.
+    """The result of :func:`measure_actor`. Times are in seconds.
 
     Attributes:
         device: what the actor's model computes on.
-        gpus: that Ray keeps for the actor.
-        gpu_ids: which these are.
         reason: why it runs there.
         load_seconds: from the start to the first answer.
         clients: processes that ask at the same time.
         requests: of all clients, :data:`REQUEST` prompts each.
-        prompts: of all requests. Half of the distinct ones come from every client.
-        distinct: of these, different ones.
-        asked: that the model was asked.
-        joined: equal to one in flight, so not asked again.
-        cached: answered from the cache.
-        batches: calls of the model.
-        batch_mean: prompts per batch.
-        batch_largest: prompts of the largest, those before the clock started included.
+        prompts: in all requests; every client asks half of the distinct ones, and some of the rest.
+        asked: prompts that the model was asked; the others equal one in flight, or were cached.
+        batch_mean: prompts per call of the model.
         tokens_per_prompt: mean, as the model reads them.
         prompts_per_second: that the model answered, by the clock on the wall.
-        answers_per_second: that clients got.
-        tokens_per_second: that the model read, by its own time.
         latency_median: from a client's request to its answer.
         latency_p99: the same, 99th percentile.
         direct_prompts_per_second: of the same advisor without the actor, all prompts in one
@@ -82,24 +73,15 @@ class ActorSpeed:
     """
 
     device: str
-    gpus: float
-    gpu_ids: tuple[str, ...]
     reason: str
     load_seconds: float
     clients: int
     requests: int
     prompts: int
-    distinct: int
     asked: int
-    joined: int
-    cached: int
-    batches: int
     batch_mean: float
-    batch_largest: int
     tokens_per_prompt: float
     prompts_per_second: float
-    answers_per_second: float
-    tokens_per_second: float
     latency_median: float
     latency_p99: float
     direct_prompts_per_second: float
@@ -157,12 +139,25 @@ def measure_actor(spec: AdvisorSpec, prompts: int, progress: Progress) -> ActorS
     direct = build(replace(spec, device="cpu") if cpu else spec)
     expected, seconds = _direct(direct, asked)
     progress(STEPS, STEPS)
-    return _summary(
-        health,
-        load_seconds,
-        served,
-        distinct=prompts,
-        direct_prompts_per_second=prompts / seconds,
+    before, after = served.before, served.after
+    answered = after.asked - before.asked
+    rate, direct_rate = answered / served.wall, prompts / seconds
+    median, high = np.percentile(served.latencies, [50, 99])
+    return ActorSpeed(
+        device=health.device or "none",
+        reason=health.place.reason,
+        load_seconds=load_seconds,
+        clients=CLIENTS,
+        requests=after.requests - before.requests,
+        prompts=after.prompts - before.prompts,
+        asked=answered,
+        batch_mean=answered / (after.batches - before.batches),
+        tokens_per_prompt=(after.tokens - before.tokens) / answered,
+        prompts_per_second=rate,
+        latency_median=float(median),
+        latency_p99=float(high),
+        direct_prompts_per_second=direct_rate,
+        actor_to_direct=rate / direct_rate,
         difference=max(
             float(np.abs(answer - expected[own]).max())
             for answer, own in zip(served.answers, rows, strict=True)
@@ -289,44 +284,3 @@ def _direct(advisor: Advisor, asked: Prompts) -> tuple[NDArray[np.float32], floa
         answers = advisor.log_probabilities(asked)
         seconds.append(time.perf_counter() - begun)
     return answers, statistics.median(seconds)
-
-
-def _summary(
-    health: Health,
-    load_seconds: float,
-    served: _Served,
-    *,
-    distinct: int,
-    direct_prompts_per_second: float,
-    difference: float,
-) -> ActorSpeed:
-    before, after = served.before, served.after
-    asked, batches = after.asked - before.asked, after.batches - before.batches
-    prompts, tokens = after.prompts - before.prompts, after.tokens - before.tokens
-    median, high = np.percentile(served.latencies, [50, 99])
-    return ActorSpeed(
-        device=health.device or "none",
-        gpus=health.place.gpus,
-        gpu_ids=health.gpus,
-        reason=health.place.reason,
-        load_seconds=load_seconds,
-        clients=len(served.answers),
-        requests=after.requests - before.requests,
-        prompts=prompts,
-        distinct=distinct,
-        asked=asked,
-        joined=after.joined - before.joined,
-        cached=after.cached - before.cached,
-        batches=batches,
-        batch_mean=asked / batches,
-        batch_largest=after.largest,
-        tokens_per_prompt=tokens / asked,
-        prompts_per_second=asked / served.wall,
-        answers_per_second=prompts / served.wall,
-        tokens_per_second=after.tokens_per_second,
-        latency_median=float(median),
-        latency_p99=float(high),
-        direct_prompts_per_second=direct_prompts_per_second,
-        actor_to_direct=asked / served.wall / direct_prompts_per_second,
-        difference=difference,
-    )

@@ -14,8 +14,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
@@ -67,50 +67,38 @@ Progress = Callable[[float, str], None]
 """Called with the seconds gone by and what happened last."""
 
 
-@dataclass
-class Deaths:
-    """Of one kind.
-
-    Attributes:
-        kills: how many.
-        recoveries: of these, those after which a whole iteration more was trained.
-        seconds: from a death until then, each.
-    """
-
-    kills: int = 0
-    recoveries: int = 0
-    seconds: list[float] = field(default_factory=list)
-
-
 @dataclass(frozen=True)
 class Figures:
     """What deaths of one kind cost.
 
     Attributes:
         kills: how many.
-        recoveries: after how many of them the training got further than it had been.
-        seconds_lost: until it was, in all.
-        median_seconds: the same, of one death; ``None`` without any.
+        seconds_lost: in all, from each death until the training got further than it had been.
+        median_seconds: of one death; ``None`` without any.
         longest_seconds: of the worst.
     """
 
     kills: int
-    recoveries: int
     seconds_lost: float
     median_seconds: float | None
     longest_seconds: float | None
 
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> Figures:
+        """The figures of deaths that cost so many seconds each."""
+        median = statistics.median(seconds) if seconds else None
+        return cls(len(seconds), sum(seconds), median, max(seconds, default=None))
+
 
 @dataclass(frozen=True)
 class Chaos:
-    """What :func:`measure` tells.
+    """The result of :func:`measure`.
 
     Attributes:
         seconds: of killing.
         trainings: complete ones.
         flows: that they trained on.
-        kills: of all kinds.
-        recoveries: of all kinds; as many as kills, or a training hung.
+        kills: of all kinds; the training recovered from each of them.
         seconds_lost: from deaths until trainings were further than before.
         flows_without_a_node: that were trained on while a node was away.
         lost: flows that the independent count has and graphs do not, by signature or by type,
@@ -120,14 +108,13 @@ class Chaos:
         lowest_reward: of the worst of them.
         unhurt_reward: of the same training with nobody killed.
         unhurt_seconds: that it took, start included.
-        by_kind: deaths by who died.
+        by_kind: deaths by what died.
     """
 
     seconds: float
     trainings: int
     flows: int
     kills: int
-    recoveries: int
     seconds_lost: float
     flows_without_a_node: int
     lost: int
@@ -211,7 +198,7 @@ class _Hand:
         self._rng = np.random.default_rng(seed)
         self._queue: list[Kind] = []
         self._begun: float | None = None
-        self.deaths: dict[Kind, Deaths] = {kind: Deaths() for kind in KINDS}
+        self.seconds: dict[Kind, list[float]] = {kind: [] for kind in KINDS}
         self.flows_without_a_node = 0
 
     @property
@@ -244,16 +231,13 @@ class _Hand:
         begun = time.monotonic()
         if not self._killed(kind, training):
             return
-        deaths = self.deaths[kind]
-        deaths.kills += 1
         self._progress(self.busy, f"killed: {kind}")
         # What was under way may still end; a whole iteration more needs all that are left.
         while not training.complete and training.flows() <= before + ITERATION_FLOWS:
             if time.monotonic() - begun > PATIENCE:
-                raise NotRecoveredError(kind, deaths.kills)
+                raise NotRecoveredError(kind, len(self.seconds[kind]) + 1)
             time.sleep(_POLL_SECONDS)
-        deaths.recoveries += 1
-        deaths.seconds.append(time.monotonic() - begun)
+        self.seconds[kind].append(time.monotonic() - begun)
         self._progress(self.busy, f"recovered: {kind}")
         if kind == "node":
             self._bring_back(training, before)
@@ -324,14 +308,15 @@ def measure(
         )
         for folder in hurt
     ]
-    deaths = hand.deaths
+    by_kind: dict[str, Figures] = {
+        kind: Figures.of(seconds) for kind, seconds in hand.seconds.items()
+    }
     return Chaos(
         seconds=taken,
         trainings=len(hurt),
         flows=len(hurt) * flows,
-        kills=sum(one.kills for one in deaths.values()),
-        recoveries=sum(one.recoveries for one in deaths.values()),
-        seconds_lost=sum(sum(one.seconds) for one in deaths.values()),
+        kills=sum(one.kills for one in by_kind.values()),
+        seconds_lost=sum(one.seconds_lost for one in by_kind.values()),
         flows_without_a_node=hand.flows_without_a_node,
         lost=sum(lost for lost, _ in wrong),
         doubled=sum(doubled for _, doubled in wrong),
@@ -339,7 +324,7 @@ def measure(
         lowest_reward=min(rewards),
         unhurt_reward=_reward(unhurt),
         unhurt_seconds=unhurt_seconds,
-        by_kind={kind: _figures(one) for kind, one in deaths.items()},
+        by_kind=by_kind,
     )
 
 
@@ -361,17 +346,6 @@ def _run(
 def _wait(training: _Training) -> None:
     while not training.complete:
         time.sleep(_POLL_SECONDS)
-
-
-def _figures(deaths: Deaths) -> Figures:
-    seconds = deaths.seconds
-    return Figures(
-        deaths.kills,
-        deaths.recoveries,
-        sum(seconds),
-        statistics.median(seconds) if seconds else None,
-        max(seconds, default=None),
-    )
 
 
 def _reward(folder: RunFolder) -> float:
