@@ -9,25 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
-from envs import InputError, Scenario
+from envs import InputError
 from rayapp.commands import console
-from rayapp.commands.bench_inputs import made_up_scenario, show_figures
+from rayapp.commands.bench_inputs import AsJson, show_figures
 from rayapp.lab.bench import graph as bench
 
 if TYPE_CHECKING:
     from rayapp.lab.bench.advisor import AdvisorSpeed
     from rayapp.lab.bench.advisor_actor import ActorSpeed
-    from rayapp.lab.bench.advisor_cache import CacheFigures
 
 
 class Part(StrEnum):
-    """What of the advisors is measured."""
+    """What of an advisor is measured."""
 
     WAYS = "ways"
     ACTOR = "actor"
-    CACHE = "cache"
 
 
 class Config(StrEnum):
@@ -39,41 +36,38 @@ class Config(StrEnum):
 
 def advisor(
     config: Annotated[
-        Config, typer.Option(help="The model that ships, or the paper's architecture.")
+        Config, typer.Option(help="Measure the model that ships, or the paper's architecture.")
     ] = Config.EMBEDDED,
     random_weights: Annotated[
-        bool, typer.Option("--random-weights", help="phi-3.5: needed, for none are downloaded.")
+        bool, typer.Option("--random-weights", help="Required with phi-3.5: no weights are loaded.")
     ] = False,
     layers: Annotated[
-        int | None, typer.Option(min=1, max=32, help="phi-3.5: fewer of its 32 layers.")
+        int | None, typer.Option(min=1, max=32, help="With phi-3.5: use fewer of its 32 layers.")
     ] = None,
     tokens_per_prompt: Annotated[
-        int | None, typer.Option(min=16, max=4_000, help="phi-3.5: mean (default: as in use).")
+        int | None,
+        typer.Option(min=16, max=4_000, help="With phi-3.5: make prompts this long on average."),
     ] = None,
     part: Annotated[
-        list[Part] | None, typer.Option(help="What is measured; may be given several times.")
+        list[Part] | None, typer.Option(help="Measure only this. May be repeated.")
     ] = None,
     prompts: Annotated[
-        int, typer.Option(min=2, max=100_000, help="Distinct ones to ask.")
+        int, typer.Option(min=2, max=100_000, help="Ask this many distinct prompts.")
     ] = bench.PAPER_SIGNATURES,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="Compute on this device: auto, cpu, cuda, cuda:1 and so on.")
+    ] = "auto",
     token_budget: Annotated[
         int | None,
-        typer.Option(min=1, help="The model that ships: most tokens of a batch (default: usual)."),
-    ] = None,
-    scenario: Annotated[
-        Path | None, typer.Option(help="Part cache: to train on (default: synthetic flows).")
-    ] = None,
-    flows: Annotated[
-        int | None, typer.Option(min=1, help="Part cache: flows to train on (default 4,000,000).")
+        typer.Option(min=1, help="With embedded: put at most this many tokens in a batch."),
     ] = None,
     address: console.Address = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Language models: scoring against generating, the Ray actor under load, what is asked.
+    """Measure how fast a language model advises.
 
-    Without --part, all that the model has: ways of asking; the actor with two clients, killed
-    once; and, for the model that ships, the prompts that a training asks.
+    It scores known answers and writes answers, one at a time and in batches (part ways), and
+    serves two clients as a Ray actor (part actor). Both are measured unless --part chooses.
     """
     phi = config is Config.PHI
     other = token_budget if phi else (layers or tokens_per_prompt)
@@ -85,38 +79,23 @@ def advisor(
             "with these alone, --token-budget without them",
             mend="Add what is missing, or leave the rest out",
         )
-    parts = part or [each for each in Part if not (phi and each is Part.CACHE)]
-    if (phi and Part.CACHE in parts) or (Part.CACHE not in parts and (scenario or flows)):
-        raise InputError(
-            "these options do not go together",
-            where="kirl bench advisor",
-            expected="--part cache with the model that ships alone; --scenario and --flows "
-            "with that part alone",
-            mend="Leave one of them out",
-        )
-    if scenario:
-        Scenario.load(scenario)
-    found: dict[str, Any] = {}
+    parts = part or list(Part)
+    figures: dict[str, Any] = {}
     if Part.WAYS in parts:
         if phi:
             speed: AdvisorSpeed = _phi_ways(layers, tokens_per_prompt, prompts, device)
         else:
             speed = _embedded_ways(prompts, device, token_budget)
-        found |= asdict(speed)
+        figures |= asdict(speed)
         if not as_json:
             _show_ways(speed)
     if Part.ACTOR in parts:
         served = _actor(phi, layers, tokens_per_prompt, prompts, device, address)
-        found["actor"] = asdict(served)
+        figures["actor"] = asdict(served)
         if not as_json:
-            show_figures(f"the actor with {served.clients} clients", found["actor"])
-    if Part.CACHE in parts:
-        trained = _cache(scenario, flows, address)
-        found["cache"] = asdict(trained)
-        if not as_json:
-            show_figures("what a training asks the embedded model", found["cache"])
+            show_figures(f"the actor with {served.clients} clients", figures["actor"])
     if as_json:
-        console.print_json(found)
+        console.print_json(figures)
 
 
 def _embedded_ways(prompts: int, device: str, token_budget: int | None) -> AdvisorSpeed:
@@ -127,15 +106,15 @@ def _embedded_ways(prompts: int, device: str, token_budget: int | None) -> Advis
 
 
 def _phi_ways(layers: int | None, tokens: int | None, prompts: int, device: str) -> AdvisorSpeed:
-    from rayapp.lab.bench import advisor as measured
+    from rayapp.lab.bench import phi
 
     with console.Reporter("Asking", "steps") as reporter:
-        depth, tokens = layers or measured.LAYERS, tokens or measured.TOKENS_PER_PROMPT
-        return measured.measure_phi(depth, prompts, tokens, device, reporter)
+        depth, tokens = layers or phi.LAYERS, tokens or phi.TOKENS_PER_PROMPT
+        return phi.measure_phi(depth, prompts, tokens, device, reporter)
 
 
 def _actor(
-    phi: bool,
+    paper: bool,
     layers: int | None,
     tokens: int | None,
     prompts: int,
@@ -143,13 +122,12 @@ def _actor(
     address: str | None,
 ) -> ActorSpeed:
     from llm_actor.selection import AdvisorSpec
-    from rayapp.lab.bench import advisor as measured
-    from rayapp.lab.bench import advisor_actor
+    from rayapp.lab.bench import advisor_actor, phi
 
     spec = AdvisorSpec("embedded", device=device)
     with tempfile.TemporaryDirectory() as folder:
-        if phi:
-            depth, tokens = layers or measured.LAYERS, tokens or measured.TOKENS_PER_PROMPT
+        if paper:
+            depth, tokens = layers or phi.LAYERS, tokens or phi.TOKENS_PER_PROMPT
             with console.working("Writing random weights"):
                 spec = advisor_actor.random_spec(Path(folder), depth, tokens, device)
         session = console.ray_session(address)
@@ -157,29 +135,18 @@ def _actor(
             return advisor_actor.measure_actor(spec, prompts, reporter)
 
 
-def _cache(scenario: Path | None, flows: int | None, address: str | None) -> CacheFigures:
-    from rayapp.lab.bench import advisor_cache as cache
-
-    with tempfile.TemporaryDirectory() as folder:
-        where = scenario or made_up_scenario(Path(folder) / "scenario", cache.ROWS)
-        with console.ray_session(address), console.Reporter("Training", "flows") as reporter:
-            return cache.measure_cache(where, flows or cache.FLOWS, reporter)
-
-
 def _show_ways(speed: AdvisorSpeed) -> None:
+    import pandas as pd
+
+    from rayapp.lab.tables import terminal_table
+
     for name, ratio in speed.ratios.items():
         console.out.print(f"{name}: {ratio:,.1f} x", soft_wrap=True)
-    console.out.print(_ways_table(speed))
-    alone = ("ratios", "ways", "config")
-    show_figures(None, {name: value for name, value in asdict(speed).items() if name not in alone})
-
-
-def _ways_table(speed: AdvisorSpeed) -> Table:
-    table = Table(title=f"{speed.config} on {speed.device} (medians)")
-    table.add_column("way of asking")
-    for name in ("prompts", "prompts/s", "peak memory"):
-        table.add_column(name, justify="right")
-    for way in speed.ways:
-        rate = f"{way.prompts_per_second:,.2f}"
-        table.add_row(way.name, f"{way.prompts:,}", rate, f"{way.peak_gib:,.2f} GiB")
-    return table
+    ways = pd.DataFrame([asdict(way) for way in speed.ways]).set_index("name")
+    ways = ways.rename_axis("way of asking")
+    ways.columns = ["prompts", "prompts/s", "peak GiB"]
+    formats = {"prompts": ",", "prompts/s": ",.2f", "peak GiB": ",.2f"}
+    title = f"{speed.config} on {speed.device} (medians)"
+    console.out.print(terminal_table(ways, formats=formats, title=title))
+    shown = ("ratios", "ways", "config")
+    show_figures(None, {name: value for name, value in asdict(speed).items() if name not in shown})

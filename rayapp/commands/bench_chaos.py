@@ -8,38 +8,43 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from envs import Scenario
 from rayapp.commands import console
-from rayapp.commands.bench_inputs import made_up_scenario, show_figures
+from rayapp.commands.bench_inputs import (
+    AsJson,
+    ScenarioOrSynthetic,
+    show_figures,
+    synthetic_scenario,
+)
 
 if TYPE_CHECKING:
     from rayapp.lab.bench.chaos import Chaos
 
 
 def chaos(
-    minutes: Annotated[float, typer.Option(min=0.1, max=10_000, help="Of killing.")] = 30.0,
-    scenario: Annotated[
-        Path | None, typer.Option(help="To train on (default: synthetic flows).")
-    ] = None,
+    minutes: Annotated[
+        float, typer.Option(min=0.1, max=10_000, help="Kill for this many minutes.")
+    ] = 30.0,
+    scenario: ScenarioOrSynthetic = None,
     flows: Annotated[
-        int | None, typer.Option(min=1, help="Flows of one training (default 6,000,000).")
+        int | None, typer.Option(min=1, help="Train each time on this many (default 6,000,000).")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of who is killed when.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Draw what is killed when with this seed.")] = 0,
+    as_json: AsJson = False,
 ) -> None:
-    """Kill runners, graph, language model, nodes and drivers at random, and count every flow.
+    """Kill processes at random while training, and count every flow.
 
-    On a cluster of its own, of three nodes on this machine. Ends with exit code 1 if a flow was
-    lost or counted twice, or if a training did not go on within five minutes of a death.
+    Runners, the graph, the language model, whole nodes and the driver are killed, on a cluster of
+    three nodes that the command starts on this machine. It ends with exit code 1 if a flow was
+    lost or counted twice, or if a training did not continue within five minutes of a death.
     """
     from rayapp.lab.bench import chaos as measured
 
     with tempfile.TemporaryDirectory() as folder:
-        where = scenario or made_up_scenario(Path(folder) / "scenario")
+        where = scenario or synthetic_scenario(Path(folder) / "scenario")
         try:
-            found = measured.measure(
+            figures = measured.measure(
                 Scenario.load(where),
                 Path(folder),
                 60 * minutes,
@@ -47,27 +52,29 @@ def chaos(
                     f"{seconds:,.0f} of {60 * minutes:,.0f} s: {note}"
                 ),
                 seed=seed,
-                flows=flows or measured.FLOWS,
+                flows=flows or measured.TRAINING_FLOWS,
             )
         except measured.NotRecoveredError as error:
             console.err.print(f"A promise is broken, or this machine is far too busy: {error}")
             raise typer.Exit(1) from error
     if as_json:
-        console.print_json(asdict(found))
+        console.print_json(asdict(figures))
     else:
-        _show_chaos(found)
-    if found.lost or found.doubled:
+        _show(figures)
+    if figures.lost or figures.doubled:
         raise typer.Exit(1)
 
 
-def _show_chaos(found: Chaos) -> None:
-    table = Table(title=f"{found.kills} deaths in {found.seconds / 60:.1f} minutes")
-    table.add_column("who died")
-    for name in ("kills", "recoveries", "seconds lost", "median", "longest"):
-        table.add_column(name, justify="right")
-    for kind, one in found.by_kind.items():
-        times = (one.seconds_lost, one.median_seconds, one.longest_seconds)
-        shown = ["-" if seconds is None else f"{seconds:,.1f}" for seconds in times]
-        table.add_row(kind, f"{one.kills:,}", f"{one.recoveries:,}", *shown)
+def _show(figures: Chaos) -> None:
+    import pandas as pd
+
+    from rayapp.lab.tables import terminal_table
+
+    all_figures = asdict(figures)
+    deaths = pd.DataFrame.from_dict(all_figures.pop("by_kind"), orient="index")
+    deaths.columns = deaths.columns.str.replace("_", " ")
+    formats = dict.fromkeys(("seconds lost", "median seconds", "longest seconds"), ",.1f")
+    title = f"{figures.kills} deaths in {figures.seconds / 60:.1f} minutes"
+    table = terminal_table(deaths.rename_axis("who died"), formats=formats, title=title)
     console.out.print(table)
-    show_figures(None, {name: value for name, value in asdict(found).items() if name != "by_kind"})
+    show_figures(None, all_figures)

@@ -5,56 +5,63 @@ from __future__ import annotations
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from envs import Scenario
 from rayapp.commands import console
-from rayapp.commands.bench_inputs import made_up_scenario, milliseconds
+from rayapp.commands.bench_inputs import AsJson, ScenarioOrSynthetic, synthetic_scenario
 
 if TYPE_CHECKING:
     from rayapp.lab.bench.decisions import DecisionSpeed
 
 
-def decisions(
-    scenario: Annotated[
-        Path | None, typer.Option(help="To train and decide on (default: synthetic flows).")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """A decision from features to action, alone and in batches, and a whole scorecard."""
+def decisions(scenario: ScenarioOrSynthetic = None, as_json: AsJson = False) -> None:
+    """Measure how long decisions take, from features to action.
+
+    Flows are decided one at a time and in batches, and the whole test split is scored.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        where = scenario or made_up_scenario(Path(folder) / "scenario")
+        where = scenario or synthetic_scenario(Path(folder) / "scenario")
         loaded = Scenario.load(where)
         with console.ray_session(), console.Reporter("Deciding", "steps") as reporter:
             # RLlib takes seconds to import.
             from rayapp.lab.bench.decisions import measure_decisions
 
-            found = measure_decisions(loaded, Path(folder) / "runs", reporter)
+            speed = measure_decisions(loaded, Path(folder) / "runs", reporter)
     if as_json:
-        console.print_json(asdict(found))
+        console.print_json(asdict(speed))
         return
-    _show(found)
+    _show(speed)
 
 
-def _show(found: DecisionSpeed) -> None:
-    costs = found.costs
-    table = Table(title="From a flow's features to a mitigation, one flow at a time")
-    for name in ("way", "median", "99th percentile", "flows"):
-        table.add_column(name, justify="left" if name == "way" else "right")
-    for name, cost in (
-        ("policy alone", costs.policy),
-        ("policy with cached advice", costs.cached_advice),
-        (f"asking {costs.model} each time", costs.in_the_loop),
-    ):
-        table.add_row(name, milliseconds(cost.median), milliseconds(cost.p99), f"{cost.flows:,}")
-    console.out.print(table)
+def _show(speed: DecisionSpeed) -> None:
+    import pandas as pd
+
+    from rayapp.lab.tables import terminal_table
+
+    ways = {
+        "policy alone": speed.costs.policy,
+        "policy with cached advice": speed.costs.cached_advice,
+        f"asking {speed.costs.model} each time": speed.costs.in_the_loop,
+    }
+    table = pd.DataFrame.from_dict(
+        {
+            way: {
+                "median ms": 1e3 * cost.median,
+                "99th percentile ms": 1e3 * cost.p99,
+                "flows": cost.flows,
+            }
+            for way, cost in ways.items()
+        },
+        orient="index",
+    ).rename_axis("way")
+    formats = {"median ms": ",.2f", "99th percentile ms": ",.2f", "flows": ",.0f"}
+    title = "From a flow's features to a mitigation, one flow at a time"
+    console.out.print(terminal_table(table, formats=formats, title=title))
     console.out.print(
-        f"in batches of {found.batch_flows:,}: {found.batched_flows_per_second:,.0f} flows/s\n"
-        f"scorecard of {found.test_flows:,} test flows: {found.evaluate_seconds:.3f} s "
-        f"({found.evaluated_flows_per_second:,.0f} flows/s) after loading for "
-        f"{found.load_seconds:.2f} s",
+        f"in batches of {speed.batch_flows:,}: {speed.batched_flows_per_second:,.0f} flows/s\n"
+        f"scorecard of {speed.test_flows:,} test flows: {speed.evaluate_seconds:.3f} s "
+        f"({speed.evaluated_flows_per_second:,.0f} flows/s) after loading for "
+        f"{speed.load_seconds:.2f} s",
         soft_wrap=True,
     )

@@ -11,7 +11,12 @@ import typer
 
 from envs import Scenario
 from rayapp.commands import console
-from rayapp.commands.bench_inputs import check_peers, made_up_scenario
+from rayapp.commands.bench_inputs import (
+    AsJson,
+    ScenarioOrSynthetic,
+    check_peers,
+    synthetic_scenario,
+)
 from rayapp.lab.bench.guard import BAND, CONTENDERS, read_baseline, watch
 from rayapp.lab.bench.train import FIRST
 
@@ -19,21 +24,22 @@ from rayapp.lab.bench.train import FIRST
 def guard(
     baseline: Annotated[
         Path | None,
-        typer.Option(help="What --json printed for the same scenario (default: what kirl ships)."),
+        typer.Option(help="Compare with this file of --json (default: the one that kirl ships)."),
     ] = None,
-    scenario: Annotated[
-        Path | None, typer.Option(help="To train on (default: synthetic flows).")
-    ] = None,
+    scenario: ScenarioOrSynthetic = None,
     record: Annotated[
-        bool, typer.Option("--record", help="Compare with nothing: for a new baseline.")
+        bool, typer.Option("--record", help="Compare with nothing, to make a new baseline.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """A race of a minute; tells which ratios have left a wide band, and never fails for that."""
+    """Run a race of a minute and show which ratios to peers have left a wide band.
+
+    A ratio outside of the band is no failure: the exit code stays 0.
+    """
     known = None if record else read_baseline(baseline)
     check_peers(known.ratios if known else CONTENDERS, "kirl bench guard", "")
     with tempfile.TemporaryDirectory() as folder:
-        where = scenario or made_up_scenario(Path(folder) / "scenario")
+        where = scenario or synthetic_scenario(Path(folder) / "scenario")
         with console.Reporter("Training in turn", "turns") as reporter:
             found = watch(Scenario.load(where), known, reporter.show)
     if as_json:
@@ -48,5 +54,5 @@ def guard(
             f"{one.verdict}",
             soft_wrap=True,
         )
-    for told in found.differences:
-        console.out.print(f"not as in the baseline: {told}", soft_wrap=True)
+    for difference in found.differences:
+        console.out.print(f"not as in the baseline: {difference}", soft_wrap=True)

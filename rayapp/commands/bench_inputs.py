@@ -1,18 +1,32 @@
-"""What the benchmarks share: scenarios where none is given, and how figures are shown."""
+"""What the benchmarks share: options, scenarios where none is given, and how figures are shown."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from envs import InputError, Scenario
 from rayapp.commands import console
 from rayapp.commands.prepare import generate_flows
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")]
 
-def made_up_scenario(path: Path, rows: int = 100_000) -> Path:
+ScenarioOrSynthetic = Annotated[
+    Path | None,
+    typer.Option(
+        "--scenario", help="Train on this scenario (default: one made from synthetic flows)."
+    ),
+]
+
+RACE_ROWS = 300_000
+"""Synthetic flows of the scenario where trainings are compared."""
+
+
+def synthetic_scenario(path: Path, rows: int = 100_000) -> Path:
     """Prepares synthetic flows; returns the folder."""
     flows = generate_flows(rows, 0)
     with console.working("Fitting a decision tree"):
@@ -22,7 +36,6 @@ def made_up_scenario(path: Path, rows: int = 100_000) -> Path:
 _NEEDS = {
     "stable-baselines3 ppo": "stable_baselines3",
     "vowpal wabbit": "vowpalwabbit",
-    "vowpal wabbit online": "vowpalwabbit",
 }
 
 
@@ -44,20 +57,14 @@ def check_peers(names: Iterable[str], command: str, otherwise: str) -> None:
             )
 
 
-def milliseconds(seconds: float) -> str:
-    """As tables show a duration."""
-    return f"{1000 * seconds:,.2f} ms"
-
-
 def show_figures(title: str | None, figures: Mapping[str, Any]) -> None:
-    """One line per figure, those of a part of it behind its name."""
+    """Prints one line per figure; nested figures follow the name of their group."""
     if title:
         console.out.print(f"\n{title}", style="bold", soft_wrap=True)
     for name, value in figures.items():
         label = name.replace("_", " ")
         if isinstance(value, Mapping):
-            told = {f"{label}: {inner}": each for inner, each in value.items()}
-            show_figures(None, told)
+            show_figures(None, {f"{label}: {inner}": each for inner, each in value.items()})
         else:
             shown = f"{value:,.3f}" if isinstance(value, float) else str(value)
             console.out.print(f"{label}: {shown}", soft_wrap=True)

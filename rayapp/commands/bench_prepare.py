@@ -7,34 +7,35 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from envs import InputError
 from envs.detector.growing import COUNTED_FROM
 from rayapp.commands import console
+from rayapp.commands.bench_inputs import AsJson
 from rayapp.lab.bench.prepare import ROWS, PrepareSpeed, measure_prepare
 from rayapp.lab.bench.trees import TreeComparison, compare_trees
 
 
 def prepare(
-    rows: Annotated[int, typer.Option(min=1_000, help="Synthetic ones, written as CSV.")] = ROWS,
+    rows: Annotated[
+        int, typer.Option(min=1_000, help="Generate this many synthetic flows.")
+    ] = ROWS,
     compare: Annotated[
-        bool,
-        typer.Option("--compare", help="Instead, kirl's tree and scikit-learn's in turn."),
+        bool, typer.Option("--compare", help="Compare kirl's tree with scikit-learn's instead.")
     ] = False,
     data: Annotated[
         list[Path] | None,
-        typer.Option(help="With --compare: files of CICIDS2017 rather than synthetic flows."),
+        typer.Option(help="With --compare: use these files of CICIDS2017, not synthetic flows."),
     ] = None,
     seeds: Annotated[
-        int, typer.Option(min=1, help="With --compare: trees of each kind; medians count.")
+        int, typer.Option(min=1, help="With --compare: grow this many trees of each kind.")
     ] = 3,
     counted_from: Annotated[
-        int, typer.Option(min=2, help="With --compare: flows of a node that is split by counting.")
+        int, typer.Option(min=2, help="With --compare: split nodes of this many flows by counting.")
     ] = COUNTED_FROM,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Reading, fitting the tree, matching and writing, in seconds; and peak memory.
+    """Measure reading, fitting the tree, matching and writing: seconds and peak memory.
 
     The default is as many rows as CICIDS2017 has, and takes minutes; with --compare, a
     quarter of an hour.
@@ -46,7 +47,7 @@ def prepare(
         return
     if data:
         raise InputError(
-            "--data is of use with --compare alone",
+            "--data needs --compare",
             where="kirl bench prepare",
             mend="Leave it out, or add --compare",
         )
@@ -68,25 +69,27 @@ def _show(found: PrepareSpeed) -> None:
     )
 
 
-def _show_trees(found: TreeComparison) -> None:
-    table = Table(title=f"{found.fitted:,} flows, tested on {found.tested:,}")
-    table.add_column("tree, by seed")
-    for name in ("s", "s of processors", "leaves", "accuracy", "mean F1"):
-        table.add_column(name, justify="right")
-    for name, trees in found.grown.items():
-        for seed, one in enumerate(trees):
-            table.add_row(
-                f"{name} {seed}",
-                f"{one.seconds:.1f}",
-                f"{one.processor_seconds:.1f}",
-                f"{one.leaves:,}",
-                f"{100 * one.accuracy:.2f} %",
-                f"{100 * one.macro_f1:.2f} %",
-            )
-    console.out.print(table)
-    times = next(iter(found.grown.values()))[0].sorted_per_flow
+def _show_trees(comparison: TreeComparison) -> None:
+    import pandas as pd
+
+    from rayapp.lab.tables import terminal_table
+
+    table = pd.DataFrame.from_dict(
+        {
+            f"{name} {seed}": asdict(tree)
+            for name, trees in comparison.grown.items()
+            for seed, tree in enumerate(trees)
+        },
+        orient="index",
+    ).rename_axis("tree, by seed")
+    table.columns = table.columns.str.replace("_", " ")
+    formats = dict.fromkeys(("seconds", "processor seconds", "sorted per flow"), ",.1f")
+    formats |= dict.fromkeys(("leaves", "depth"), ",.0f")
+    formats |= dict.fromkeys(("accuracy", "macro f1"), ".2%")
+    title = f"{comparison.fitted:,} flows, tested on {comparison.tested:,}"
+    console.out.print(terminal_table(table, formats=formats, title=title))
     console.out.print(
-        f"scikit-learn takes {found.ratio:.1f} times the processor time of kirl; it would sort "
-        f"each flow {times:.1f} times by each feature on the way down kirl's first tree",
+        f"scikit-learn takes {comparison.ratio:.1f} times the processor time of kirl. "
+        "Sorted per flow: how often scikit-learn sorts a flow by each feature on the way down.",
         soft_wrap=True,
     )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from envs.files import check_writable
 from rayapp.commands import console
+from rayapp.commands.bench_inputs import AsJson
 from rayapp.lab.bench import scaling as bench
 
 _TITLES = {
@@ -26,36 +26,35 @@ _TITLES = {
 
 def scaling(
     out: Annotated[Path | None, typer.Option(help="Draw the curves to this .svg or .png.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Flows per second against runners, fragment size, flows, signatures, actions; kirl prepare."""
+    """Measure how fast training and kirl prepare are at several sizes.
+
+    Sizes are runners, flows per iteration, flows, signatures and actions of the scenario, and rows.
+    """
     if out:
         from kg_actor.drawing.files import picture_format
 
         check_writable(out)
         picture_format(out)
     with console.ray_session(), console.Reporter("Training", "sizes") as reporter:
-        found = bench.measure(reporter)
+        figures = bench.measure(reporter)
     if out:
-        from rayapp.lab.bench.scaling_curves import draw_scaling
+        from rayapp.lab.bench.drawing import draw_scaling
 
-        draw_scaling(found, _TITLES, out)
+        draw_scaling(figures, _TITLES, out)
         console.err.print(f"Curves drawn to {out}", soft_wrap=True)
     if as_json:
-        console.print_json(asdict(found))
+        console.print_json(asdict(figures))
         return
-    for field in fields(found):
-        if field.name in _TITLES:
-            console.out.print(_table(_TITLES[field.name], getattr(found, field.name)))
-    console.out.print(f"on {found.processors} processors")
+    import pandas as pd
 
+    from rayapp.lab.tables import terminal_table
 
-def _table(title: str, points: tuple[bench.Point, ...]) -> Table:
-    table = Table()
-    table.add_column(title, justify="right", min_width=36)
-    table.add_column("per second", justify="right", min_width=12)
-    table.add_column("turns", justify="right")
-    for point in points:
-        turns = ", ".join(f"{rate:,.0f}" for rate in point.turns)
-        table.add_row(f"{point.size:,}", f"{point.rate:,.0f}", turns)
-    return table
+    for name, title in _TITLES.items():
+        points = pd.DataFrame([asdict(point) for point in getattr(figures, name)])
+        points["turns"] = [", ".join(f"{rate:,.0f}" for rate in each) for each in points["turns"]]
+        shown = points.set_index("size")[["rate", "turns"]].rename_axis(title)
+        shown = shown.rename(columns={"rate": "per second"})
+        console.out.print(terminal_table(shown, formats={"per second": ",.0f"}))
+    console.out.print(f"on {figures.processors} processors")

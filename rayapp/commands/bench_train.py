@@ -8,40 +8,42 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from envs import InputError, Scenario
 from rayapp.commands import console
-from rayapp.commands.bench_inputs import check_peers, made_up_scenario
+from rayapp.commands.bench_inputs import (
+    RACE_ROWS,
+    AsJson,
+    ScenarioOrSynthetic,
+    check_peers,
+    synthetic_scenario,
+)
 from rayapp.lab.bench.peers.contender import Setting
-from rayapp.lab.bench.train import BUDGET, FIRST, Comparison, Rules, Standing, compare
-
-ROWS = 300_000
-"""Synthetic flows where no scenario is given."""
+from rayapp.lab.bench.train import BUDGET, FIRST, Comparison, Rules, compare
 
 
 def train(
-    scenario: Annotated[
-        Path | None, typer.Option(help="To train on (default: synthetic flows).")
-    ] = None,
+    scenario: ScenarioOrSynthetic = None,
     contender: Annotated[
         list[str] | None,
-        typer.Option(help=f"Beside {FIRST}, only these; may be repeated (default: all)."),
+        typer.Option(help=f"Race {FIRST} against this one only. May be repeated (default: all)."),
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Of which the median counts.")] = Rules.rounds,
-    flows: Annotated[int, typer.Option(min=1, help="Of a turn at most.")] = BUDGET,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="Race this often; the median counts.")
+    ] = Rules.rounds,
+    flows: Annotated[int, typer.Option(min=1, help="End a turn after this many flows.")] = BUDGET,
     seconds: Annotated[
-        float, typer.Option(min=0.1, help="Of a turn, for who is not through before.")
+        float, typer.Option(min=0.1, help="End a turn after this many seconds.")
     ] = Rules.seconds,
     patience: Annotated[
-        float, typer.Option(min=0, help="Seconds for who has not got near the bound by then.")
+        float, typer.Option(min=0, help="Wait for the bound for this many seconds.")
     ] = Rules.patience,
     trial: Annotated[
-        float, typer.Option(min=0.1, help="Seconds per setting of who has several.")
+        float, typer.Option(min=0.1, help="Try each setting of a peer for this many seconds.")
     ] = Rules.trial_seconds,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """kirl, stock RLlib, Stable-Baselines3, Vowpal Wabbit and a plain tensor loop, in turn.
+    """Race kirl, stock RLlib, Stable-Baselines3, Vowpal Wabbit and a plain tensor loop.
 
     All meet the same flows. All but Vowpal Wabbit (a linear model per action over predicted
     class and signature) see the state of eq. 2, kirl ppo-kg that of eq. 4, and learn with the
@@ -53,7 +55,7 @@ def train(
     names = _names(contender)
     rules = Rules(rounds, flows, seconds, patience, trial)
     with tempfile.TemporaryDirectory() as folder:
-        where = scenario or made_up_scenario(Path(folder) / "scenario", ROWS)
+        where = scenario or synthetic_scenario(Path(folder) / "scenario", RACE_ROWS)
         loaded = Scenario.load(where)
         with console.Reporter("Training in turn", "turns") as reporter:
             found = compare(loaded, rules, reporter.show, names)
@@ -78,42 +80,52 @@ def _names(wanted: list[str] | None) -> tuple[str, ...]:
     return names
 
 
-def _show(found: Comparison) -> None:
-    for name, ratio in found.ratios.items():
+def _show(race: Comparison) -> None:
+    import pandas as pd
+
+    from rayapp.lab.tables import terminal_table
+
+    for name, ratio in race.ratios.items():
         console.out.print(f"{FIRST} to {name}: {ratio:,.2f} x", soft_wrap=True)
-    about = found.provenance
-    table = Table(
+    budget = f"{BUDGET / 1e6:.1f} M flows, s"
+    standings = pd.DataFrame.from_dict(
+        {
+            one.name: {
+                "flows/s": one.steps_per_second,
+                budget: one.budget_seconds,
+                "near the bound, s": one.bound_seconds,
+                "peak GiB": one.peak_gib,
+                "start, s": one.start_seconds,
+            }
+            for one in race.standings
+        },
+        orient="index",
+    ).rename_axis("contender")
+    about = race.provenance
+    table = terminal_table(
+        standings,
+        formats={
+            "flows/s": ",.0f",
+            budget: ",.1f",
+            "near the bound, s": ",.1f",
+            "peak GiB": ".2f",
+            "start, s": ".1f",
+        },
         title=f"{about.flows:,} flows, {about.signatures:,} signatures, {about.actions} actions, "
-        f"{about.processors} processors (medians of {found.rules.rounds})",
+        f"{about.processors} processors (medians of {race.rules.rounds})",
         caption="near the bound: 99 % of what acting on the predicted class earns "
-        f"({found.bound:.3f}), exploration included",
+        f"({race.bound:.3f}), exploration included",
     )
-    table.add_column("contender")
-    for name in ("flows/s", f"{BUDGET / 1e6:.1f} M flows", "near the bound", "peak", "start"):
-        table.add_column(name, justify="right")
-    for one in found.standings:
-        table.add_row(one.name, *_cells(one))
     console.out.print(table)
-    for one in found.standings:
-        told = f"{one.name}: {_told(one.setting)}"
+    for one in race.standings:
+        line = f"{one.name}: {_words(one.setting)}"
         if one.bound_setting != one.setting:
-            told += f"; near the bound soonest: {_told(one.bound_setting)}"
-        console.out.print(told, soft_wrap=True)
+            line += f"; near the bound soonest: {_words(one.bound_setting)}"
+        console.out.print(line, soft_wrap=True)
 
 
-def _told(setting: Setting) -> str:
+def _words(setting: Setting) -> str:
     return ", ".join(
         f"{name.replace('_', ' ')} {value:,}" if isinstance(value, int) else f"{name} {value}"
         for name, value in setting.items()
-    )
-
-
-def _cells(one: Standing) -> tuple[str, ...]:
-    near = "not reached" if one.bound_seconds is None else f"{one.bound_seconds:,.1f} s"
-    return (
-        f"{one.steps_per_second:,.0f}",
-        f"{one.budget_seconds:,.1f} s",
-        near,
-        f"{one.peak_gib:.2f} GiB",
-        f"{one.start_seconds:.1f} s",
     )

@@ -5,16 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
-import secrets
-import signal
-import socket
-import sys
-import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,8 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from envs import InputError
-from rayapp.cluster import job
+from rayapp.cluster import job, session
 
 if TYPE_CHECKING:
     from llm_actor.advisor import Advisor
@@ -42,10 +33,6 @@ err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 out = Console(highlight=False, markup=False, emoji=False)
 
 _SECONDS_BETWEEN_LINES = 5.0
-
-# Ray reads this when it is imported; despite its name, 0 keeps Ray to the loopback interface on
-# every system. An address of 127.0.0.1 given to ray.init() would not: Ray takes another instead.
-_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
 Address = Annotated[
     str | None,
@@ -185,53 +172,13 @@ def warn_of_template(spec: AdvisorSpec) -> None:
         )
 
 
-@contextlib.contextmanager
-def ray_session(address: str | None = None) -> Iterator[str]:
-    """Connects to a Ray cluster, or starts Ray on this machine, for the length of a block.
+def ray_session(address: str | None = None) -> contextlib.AbstractContextManager[str]:
+    """Connects to Ray for the length of a command, see :func:`rayapp.cluster.session.ray_session`.
 
-    A cluster is named by ``address``, or by ``RAY_ADDRESS``, which ``ray job submit`` sets. A
-    local one listens on the loopback interface alone, wants a token that only this process and
-    its children know, and has no dashboard.
-
-    SIGTERM, which ``ray job stop`` sends, interrupts as Ctrl-C does.
-
-    Args:
-        address: ``HOST:PORT``, or what else ``ray.init()`` takes.
-
-    Yields:
-        The dashboard's ``HOST:PORT``, or nothing where there is none.
-
-    Raises:
-        InputError: no cluster answers there.
+    Shows how long that takes, and what language models log meanwhile.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Ray announces a change of a default that nothing here depends on.
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    address = address or os.environ.get("RAY_ADDRESS")
-    local = not address
     hear_advisors()
-    if local and "ray" not in sys.modules:
-        _keep_to_this_machine()
-    elif "ray" not in sys.modules and _host(address) in {"127.0.0.1", "localhost"}:
-        os.environ.setdefault(_LOOPBACK, "0")
-    warnings.filterwarnings("ignore", category=DeprecationWarning, module="ray")
-    import ray
-
-    for name in ("ray", "ray.rllib", "ray.tune"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    with working("Starting Ray" if local else "Connecting to Ray"), _reached(address):
-        context = ray.init(
-            # Without "local" Ray would join any cluster that it finds on this machine.
-            address=address or "local",
-            include_dashboard=False if local else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    try:
-        with _interruptible():
-            yield context.dashboard_url or ""
-    finally:
-        ray.shutdown()
+    return session.ray_session(address, announce=working)
 
 
 def publish(dashboard: str, figures: Callable[[], dict[str, Any]]) -> None:
@@ -251,51 +198,3 @@ def publish(dashboard: str, figures: Callable[[], dict[str, Any]]) -> None:
         err.print(f"Warning: the figures are no job metadata ({error}).", soft_wrap=True)
     else:
         err.print(f"Figures in the metadata of job {name}", soft_wrap=True)
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Makes SIGTERM raise KeyboardInterrupt; Ray's own handler would end the process."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-@contextlib.contextmanager
-def _reached(address: str | None) -> Iterator[None]:
-    """Refuses an address at which no cluster answers, in one message."""
-    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
-    try:
-        if colon and port.isdigit() and int(port) < 2**16:
-            # Ray itself would try for minutes.
-            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-        yield
-    except (ConnectionError, OSError, ValueError, RuntimeError) as error:
-        if not address:
-            raise
-        raise InputError(
-            f"no Ray cluster answers ({type(error).__name__})",
-            where=address,
-            expected="the address of a running cluster, HOST:PORT",
-            mend="Check --address or RAY_ADDRESS, and the cluster's token",
-        ) from error
-
-
-def _host(address: str | None) -> str:
-    return (address or "").removeprefix("ray://").rpartition(":")[0]
-
-
-def _keep_to_this_machine() -> None:
-    os.environ.setdefault(_LOOPBACK, "0")
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-    if not os.environ.get("RAY_AUTH_TOKEN_PATH"):
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))

@@ -53,8 +53,8 @@ def demo(
     with console.working("Drawing the page"):
         from rayapp.lab.page import write_page
 
-        page = write_page(out / "index.html", folders, cards)
         explorer = _explorer(out)
+        page = write_page(out / "index.html", folders, cards, explorer.name)
     if as_json:
         runs = {algo: results[algo].to_json() | cards[algo].to_json() for algo in ALGORITHMS}
         console.print_json(
@@ -71,7 +71,7 @@ def demo(
     for algo, result in results.items():
         train.show(algo, result)
     console.out.print(scorecard_table(cards, "test split, synthetic"))
-    console.out.print(f"Learning curves and knowledge graph: {page}")
+    console.out.print(f"What the policy would do, and how it learnt: {page}")
     console.out.print(f"Knowledge graph to explore: {explorer}")
 
 

@@ -94,7 +94,7 @@ def online(
 
         capacity.ensure(1, console.say)
         with console.Reporter("Training", "flows") as reporter:
-            outcomes = experiment.run(
+            outcomes = experiment.compare_systems(
                 loaded, out / "runs", drifts, reporter.show, flows=flows, delay=delay, seed=seed
             )
         figures = {name: outcome.to_json() for name, outcome in outcomes.items()}

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from envs import InputError, Scenario
 from envs.files import check_writable, write_json
@@ -17,10 +16,12 @@ from rayapp.cluster import job
 from rayapp.commands import console
 from rayapp.commands.places import SCENARIO, WORK
 from rayapp.config import load
-from rayapp.lab.reproduction.plan import Label, Request
+from rayapp.lab.reproduction.plan import Preset, Request
 from rayapp.runs.mirrors import mirrored, shown
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     # Reading results takes torch and Ray, which --help does without.
     from rayapp.lab.reproduction.results import Results
 
@@ -33,7 +34,7 @@ class Settings(StrEnum):
     both = "both"
 
 
-_LABELS: dict[Settings, tuple[Label, ...]] = {
+_PRESETS: dict[Settings, tuple[Preset, ...]] = {
     Settings.paper: ("paper",),
     Settings.kirl: ("kirl",),
     Settings.both: ("paper", "kirl"),
@@ -45,41 +46,53 @@ def reproduce(
         list[Path],
         typer.Option(
             **SCENARIO,
-            help="Scenario to train on; several are taken as splits of the same flows.",
+            help="Train on this scenario. Several are taken as splits of the same flows.",
         ),
     ],
-    out: Annotated[Path, typer.Option(**WORK, help="Folder of page, figures, tables and runs.")],
-    settings: Annotated[Settings, typer.Option(help="Whose settings to train with.")] = (
+    out: Annotated[
+        Path, typer.Option(**WORK, help="Write page, figures, tables and runs to this folder.")
+    ],
+    settings: Annotated[Settings, typer.Option(help="Train with these settings.")] = (
         Settings.both
     ),
     seeds: Annotated[
         int | None,
-        typer.Option(min=1, max=100, help="Trainings per system (default: 5; with --quick 1)."),
+        typer.Option(
+            min=1, max=100, help="Train every system this often (default: 5, with --quick 1)."
+        ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Short trainings: to see that it works, not to quote.")
+        bool,
+        typer.Option(
+            "--quick", help="Train shortly, to see that it works. Do not quote the figures."
+        ),
     ] = False,
     advisor: Annotated[
-        str, typer.Option(metavar="NAME", help="Language model of the knowledge-infused systems.")
+        str, typer.Option(metavar="NAME", help="Ask this advisor in knowledge-infused systems.")
     ] = "embedded",
     advice: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="advice.KEY=VALUE",
-            help="A setting of the language model, such as advice.model or advice.url; repeatable.",
+            help="Change a setting of the advisor, such as advice.model. May be repeated.",
         ),
     ] = None,
     parallel: Annotated[
-        int, typer.Option(min=0, max=1024, help="Trainings at a time; 0 is one per processor.")
+        int,
+        typer.Option(
+            min=0, max=1024, help="Run this many trainings at a time; 0 means one per processor."
+        ),
     ] = 0,
     address: console.Address = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print all figures as one JSON object.")
+    ] = False,
 ) -> None:
-    """Reproduce the paper's tables and figures, beside the same with kirl's settings.
+    """Reproduce the paper's tables and figures, and the same with kirl's settings.
 
-    Interrupt it when you like; the same command goes on where it stopped. All nodes of a cluster
-    must see the folders under the same paths.
+    You can interrupt it at any time; the same command continues where it stopped. All nodes of a
+    cluster must see the folders under the same paths.
     """
     job.check_kept(out)
     check_writable(out)
@@ -89,12 +102,12 @@ def reproduce(
     scenarios = [Scenario.load(path) for path in scenario]
     if len({one.fingerprint for one in scenarios}) < len(scenarios):
         raise InputError("the same scenario is given twice", expected="different splits")
-    with _going_on_later(), mirrored(out):
+    with _explained_interruption(), mirrored(out):
         results, figures, page = _reproduce(
             scenarios,
             out,
             Request(
-                labels=_LABELS[settings],
+                presets=_PRESETS[settings],
                 seeds=seeds,
                 quick=quick,
                 advice=(f"advice.advisor={advisor}", *advice),
@@ -105,8 +118,13 @@ def reproduce(
     if as_json:
         console.print_json(figures)
         return
-    for label in results.labels:
-        console.out.print(_table(results, label))
+    from rayapp.lab.tables import terminal_table
+
+    for preset in results.presets:
+        title = f"Test reward, {preset} settings"
+        formats = {"average": ".4f", "class mean": ".4f", "s": ".1f"}
+        table = terminal_table(_rewards(results, preset), formats=formats, title=title)
+        console.out.print(table)
     console.out.print(f"All tables and figures: {shown(out)}/{page.name}", soft_wrap=True)
 
 
@@ -124,12 +142,12 @@ def _check_advice(advisor: str, assignments: Sequence[str]) -> None:
 
 
 @contextlib.contextmanager
-def _going_on_later() -> Iterator[None]:
-    """Ends an interrupted command with one message."""
+def _explained_interruption() -> Iterator[None]:
+    """Ends an interrupted command with one message and exit code 130."""
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        console.err.print("Interrupted; the same command goes on from the last checkpoints.")
+        console.err.print("Interrupted; the same command continues from the last checkpoints.")
         raise typer.Exit(130) from interrupt
 
 
@@ -143,7 +161,7 @@ def _reproduce(
 
         capacity.ensure(1, console.say)
         with console.Reporter("Training", "flows") as reporter:
-            results, costs = reproduction.run(scenarios, out, request, reporter.show)
+            results, costs = reproduction.reproduce(scenarios, out, request, reporter.show)
         figures = results.to_json() | {"costs": costs.to_json(), "quick": request.quick}
         write_json(out / "results.json", figures)
         console.publish(dashboard, lambda: _summary(results, out, quick=request.quick))
@@ -157,33 +175,30 @@ def _reproduce(
 def _summary(results: Results, out: Path, *, quick: bool) -> dict[str, Any]:
     """What a job's metadata tell of a reproduction."""
     rewards = {
-        f"{label} {name}": round(system.average.mean, 4)
-        for (label, part, name), system in results.systems.items()
-        if part != "figure 3"
+        f"{preset} {name}": round(system.average.mean, 4)
+        for (preset, experiment, name), system in results.systems.items()
+        if experiment != "figure 3"
     }
     return {"out": str(out.resolve()), "quick": quick, "average_reward": rewards}
 
 
-def _table(results: Results, label: str) -> Table:
+def _rewards(results: Results, preset: Preset) -> pd.DataFrame:
+    """What every system earned on the test flows, below it the bounds; a row each."""
+    import pandas as pd
+
     from rayapp.lab.reproduction.results import BOUNDS
 
-    table = Table(title=f"Test reward, {label} settings")
-    for column in ("system", "average", "95 %", "class mean", "95 %", "s"):
-        table.add_column(column, justify="left" if column == "system" else "right")
-    for (its, part, name), system in results.systems.items():
-        if its != label or part == "figure 3":
-            continue
-        average, mean = system.average, system.class_mean
-        seconds = sum(trial.seconds for trial in system.trials) / len(system.trials)
-        table.add_row(
-            name,
-            f"{average.mean:.4f}",
-            f"{average.low:.4f} to {average.high:.4f}",
-            f"{mean.mean:.4f}",
-            f"{mean.low:.4f} to {mean.high:.4f}",
-            f"{seconds:.1f}",
-        )
+    rows = {
+        name: {
+            "average": system.average.mean,
+            "class mean": system.class_mean.mean,
+            "s": sum(trial.seconds for trial in system.trials) / len(system.trials),
+        }
+        for (its, experiment, name), system in results.systems.items()
+        if its == preset and experiment != "figure 3"
+    }
     for name, which in BOUNDS.items():
         average, mean = results.bound(which)
-        table.add_row(f"bound: {name}", f"{average.mean:.4f}", "", f"{mean.mean:.4f}", "", "")
-    return table
+        bound = f"bound: {name.replace('_', ' ')}"
+        rows[bound] = {"average": average.mean, "class mean": mean.mean, "s": float("nan")}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("system")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 import yaml
-from rich.table import Table
 
 from envs import InputError, Scenario
 from rayapp import config
@@ -19,7 +17,6 @@ from rayapp.commands.train import FEW_UPDATES, updates_of
 
 if TYPE_CHECKING:
     # --help does without the lab, which takes torch and Ray.
-    from rayapp.lab.tuning.outcome import Tried
     from rayapp.lab.tuning.request import Request
     from rayapp.lab.tuning.space import Space
     from rayapp.lab.tuning.tuning import Outcome
@@ -211,7 +208,7 @@ def _run(scenario: Scenario, out: Path, request: Request, address: str | None) -
                 console.Reporter(f"Tuning, {request.number()} trials", "flows") as trials,
                 console.Reporter("Training on all training flows", "flows") as runs,
             ):
-                outcome = tuning.run(scenario, out, request, trials.show, runs.show)
+                outcome = tuning.tune(scenario, out, request, trials.show, runs.show)
             console.publish(dashboard, lambda: _summary(outcome, out))
             return outcome
     except KeyboardInterrupt as interrupt:
@@ -231,22 +228,15 @@ def _summary(outcome: Outcome, out: Path) -> dict[str, Any]:
 
 
 def _show(outcome: Outcome, out: Path) -> None:
-    request = outcome.request
-    names = list(request.ranges())
-    table = Table(title=f"Reward on held-out training flows ({outcome.kind})")
-    for column in ("average", "class mean", "flows"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("settings")
-    given = config.flat(request.settings.model_dump())
-    for one in outcome.tried:
-        values = {name: _shown(one.point.get(name, given[name])) for name in names}
-        words = ", ".join(f"{name.split('.')[-1]} {value}" for name, value in values.items())
-        scores = [_score(one.average_reward), _score(one.class_mean_reward)]
-        remark = _remark(one, outcome)
-        described = f"{remark}: {words}" if remark else words
-        bold = "bold" if one is outcome.best else None
-        table.add_row(*scores, f"{one.flows:,}", described, style=bold)
-    console.out.print(table)
+    from rayapp.lab.tables import terminal_table
+
+    title = f"Reward on held-out training flows ({outcome.kind})"
+    table = outcome.table()
+    formats = {"average": ".4f", "class mean": ".4f", "flows": ",.0f"}
+    searched = table.columns.difference(list(formats))
+    floats = table[searched].select_dtypes("float").columns
+    formats |= {str(name): ".3g" for name in floats}
+    console.out.print(terminal_table(table, formats=formats, title=title))
     gain = outcome.gain
     if outcome.leader.point:
         console.out.print(
@@ -266,20 +256,3 @@ def _show(outcome: Outcome, out: Path) -> None:
         f"Settings: {out / 'best.yaml'} (kirl train --config). Picture: {out / 'schedules.png'}",
         soft_wrap=True,
     )
-
-
-def _remark(one: Tried, outcome: Outcome) -> str:
-    words = [] if one.point else ["as given"]
-    words += [] if one.state == "complete" else [one.state]
-    words += ["best"] if one is outcome.best else []
-    return ", ".join(words)
-
-
-def _score(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.4f}"
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return "whole training" if value is None else str(value)

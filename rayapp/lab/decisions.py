@@ -72,7 +72,7 @@ class Decider:
 
         Args:
             features: float32 [n, 78].
-            advisor: who is asked.
+            advisor: answers for each flow.
             records: of all signatures, as the graph holds them.
 
         Raises:

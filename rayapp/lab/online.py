@@ -14,18 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
+import pandas as pd
 
 from envs import FlowSet, Scenario
 from envs.drift import Drift
 from envs.score import best_actions, context_counts, evaluate
 from kg_actor.drawing.files import save_figure
-from kg_actor.drawing.style import BACKGROUND, INK
+from kg_actor.drawing.style import INK
 from rayapp import config
-from rayapp.lab import curves
+from rayapp.lab.charts import panels, title
+from rayapp.lab.curves import Curves, curve, draw_rewards
 from rayapp.lab.reproduction import trials
 from rayapp.lab.reproduction.plan import Trial, fitting
-from rayapp.lab.reproduction.trials import Placed, Progress
+from rayapp.lab.reproduction.trials import Progress, TrialRun
 from rayapp.runs.folder import ProgressLine
 
 SHARE = 0.99
@@ -138,7 +139,7 @@ class Outcome:
         return {"drift": asdict(self.drift), "bounds": asdict(self.bounds), "systems": systems}
 
 
-def run(
+def compare_systems(
     scenario: Scenario,
     out: Path,
     drifts: Mapping[str, Drift],
@@ -154,7 +155,7 @@ def run(
         scenario: its training flows are the stream.
         out: folder of the runs; those that are there already are gone on with.
         drifts: by name.
-        progress: told how far it is.
+        progress: called with the flows trained on and in all.
         flows: length of the stream.
         delay: flows decided before a flow's feedback comes.
         seed: of everything.
@@ -163,24 +164,24 @@ def run(
         InputError: a folder holds a run of other settings or flows.
         ValueError: too few iterations on one side of a drift.
     """
-    placed = {
-        name: place(scenario, out, name, drift, flows=flows, delay=delay, seed=seed)
+    runs = {
+        name: begin(scenario, out, name, drift, flows=flows, delay=delay, seed=seed)
         for name, drift in drifts.items()
     }
-    trials.run([one for systems in placed.values() for one in systems.values()], progress)
-    return {name: _outcome(scenario, drifts[name], systems) for name, systems in placed.items()}
+    trials.train_all([one for systems in runs.values() for one in systems.values()], progress)
+    return {name: _outcome(scenario, drifts[name], systems) for name, systems in runs.items()}
 
 
-def _outcome(scenario: Scenario, drift: Drift, systems: Mapping[str, Placed]) -> Outcome:
+def _outcome(scenario: Scenario, drift: Drift, systems: Mapping[str, TrialRun]) -> Outcome:
     possible = bounds(scenario, drift)
     lines = {name: one.folder.progress() for name, one in systems.items()}
     met = {name: recovery(some, drift, possible.after) for name, some in lines.items()}
     return Outcome(drift, possible, lines, met)
 
 
-def place(
+def begin(
     scenario: Scenario, out: Path, name: str, drift: Drift, *, flows: int, delay: int, seed: int
-) -> dict[str, Placed]:
+) -> dict[str, TrialRun]:
     """Begins the runs of one drift, or finds those begun before.
 
     Raises:
@@ -198,20 +199,15 @@ def place(
         options = {"algo": algo, "flows": flows, "seed": seed}
         settings = config.load(None, fitting([*COMMON, *drifting, *changes], algo), options)
         planned.append(Trial("kirl", "online", f"{name} {system}", settings))
-    placed = trials.place(planned, scenario, out)
-    return dict(zip(SYSTEMS, placed, strict=True))
+    runs = trials.begin_trials(planned, scenario, out)
+    return dict(zip(SYSTEMS, runs, strict=True))
 
 
-def _range_around(runs: Mapping[str, Sequence[ProgressLine]], drift: Drift) -> tuple[float, float]:
+def _range_around(curves: Curves, drift: Drift) -> tuple[float, float]:
     """Rewards shortly before the drift and after it: the first learning would hide them."""
-    met = [
-        line.average_reward
-        for lines in runs.values()
-        for line in lines
-        if line.flows > drift.at // 2
-    ]
-    margin = max(0.1 * (max(met) - min(met)), 1e-3)
-    return min(met) - margin, max(met) + margin
+    met = pd.concat([one["mean"][one["flows"] > drift.at // 2] for one in curves.values()])
+    margin = max(0.1 * (met.max() - met.min()), 1e-3)
+    return float(met.min() - margin), float(met.max() + margin)
 
 
 def draw(path: Path, outcomes: Mapping[str, Outcome]) -> Path:
@@ -221,14 +217,15 @@ def draw(path: Path, outcomes: Mapping[str, Outcome]) -> Path:
         path: a .png or .svg file.
         outcomes: by the drift's name.
     """
-    figure = Figure(figsize=(9, 3.2 * len(outcomes)), facecolor=BACKGROUND, layout="constrained")
-    panels = figure.subplots(len(outcomes), 1, squeeze=False)[:, 0]
-    for axes, (name, outcome) in zip(panels, outcomes.items(), strict=True):
+    figure, all_axes = panels(len(outcomes), 1, 9, 3.2)
+    for axes, (name, outcome) in zip(all_axes, outcomes.items(), strict=True):
         at, bound = outcome.drift.at, outcome.bounds
-        curves.compare(axes, outcome.lines)
+        curves = {system: curve([lines]) for system, lines in outcome.lines.items()}
+        draw_rewards(axes, curves)
+        axes.legend(loc="lower right", fontsize=9, frameon=False, labelcolor=INK)
         end = max(lines[-1].flows for lines in outcome.lines.values())
         axes.hlines([bound.before, bound.after], [0, at], [at, end], color=INK, linewidth=0.8)
-        axes.set_ylim(*_range_around(outcome.lines, outcome.drift))
+        axes.set_ylim(*_range_around(curves, outcome.drift))
         axes.axvline(at, color=INK, linewidth=0.8, linestyle=":")
-        axes.set_title(f"{name} (thin line: best possible)", fontsize=10, color=INK, loc="left")
+        title(axes, f"{name} (thin line: best possible)")
     return save_figure(figure, path)

@@ -1,47 +1,42 @@
-"""One HTML page about a comparison of runs: who earned what, how they learnt, the graph.
+"""The page of ``kirl demo``: what the policy would do, what it earns, how it learnt.
 
-The page is a single file that needs no network and no JavaScript. This file knows what
-the page says; the frame around it is ``page.html``, the curves are drawn in ``curves``
-and the graph in ``kg_actor.drawing``. All figures come from the runs and their scorecards.
+``demo.html`` says how the parts are laid out. All figures come from the runs and their scorecards.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import shlex
-from collections import Counter
-from html import escape
-from importlib import resources
+from collections.abc import Mapping
 from pathlib import Path
-from string import Template
 
-from matplotlib.figure import Figure
+import pandas as pd
 
-from envs import InputError, Scenario
-from envs.files import replacing
+from envs import Catalogue, InputError
 from envs.score import Score, Scorecard
 from kg_actor import KnowledgeGraph, to_networkx
-from kg_actor.drawing.files import inline_svg
-from kg_actor.drawing.picture import Picture
-from kg_actor.drawing.selection import sketch
-from kg_actor.view import ACTION, CONFUSED, EARNED, PREDICTS, SIGNATURE, TYPE
 from rayapp.config import TrainingSettings, flat
-from rayapp.lab import curves
+from rayapp.lab import curves, web
+from rayapp.lab.choices import choices
 from rayapp.lab.recipes import prepare_command
-from rayapp.lab.wording import joined, percent, reward_text
-from rayapp.runs.folder import RunFolder, RunManifest
+from rayapp.lab.reproduction import paper
+from rayapp.lab.tables import NOTHING, as_text
+from rayapp.lab.web import Chart
+from rayapp.runs.folder import ProgressLine, RunFolder
 
-_PAPER_NODES, _PAPER_EDGES, _PAPER_SIGNATURES = 1306, 1382, 1451
-"""The paper's graph after training (section III-B) and the number of its signatures."""
 
-
-def write_page(path: Path, folders: dict[str, RunFolder], cards: dict[str, Scorecard]) -> Path:
+def write_page(
+    path: Path, folders: dict[str, RunFolder], cards: dict[str, Scorecard], explorer: str = ""
+) -> Path:
     """Writes the page.
 
     Args:
         path: of the HTML file.
-        folders: finished runs on one scenario, by the name the page calls them.
+        folders: finished runs on one scenario, by the names that the page calls them; what the
+            last one would do opens the page.
         cards: their scorecards on that scenario's test flows, by the same names.
+        explorer: a page with the last run's graph, relative to this one; empty if there is none.
 
     Returns:
         ``path``.
@@ -60,270 +55,135 @@ def write_page(path: Path, folders: dict[str, RunFolder], cards: dict[str, Score
             where=", ".join(str(folder.path) for folder in folders.values()),
             expected="runs of one scenario, so that their rewards can be compared",
         )
-    scenario = next(iter(folders.values())).scenario()
-    template = Template(
-        resources.files("rayapp.lab").joinpath("page.html").read_text(encoding="utf-8")
-    )
-    text = template.substitute(
-        title=escape(f"Mitigating detected attacks: {' and '.join(folders)}"),
-        badge=_badge(scenario),
-        summary=_summary(manifests, cards, scenario),
+    last, folder = list(folders.items())[-1]
+    scenario, graph = folder.scenario(), folder.graph()
+    progress = {name: one.progress() for name, one in folders.items()}
+    infused = {
+        name: progress[name]
+        for name, manifest in manifests.items()
+        if manifest.settings.algorithm.has_lambda
+    }
+    return web.write_page(
+        path,
+        "demo.html",
+        names=list(folders),
+        last=last,
+        choices=choices(folder.policy(), scenario, graph),
+        card=cards[last],
+        catalogue=scenario.catalogue,
+        training_flows=scenario.manifest["flows"]["train"],
         scorecard=_scorecard(cards),
-        curves=_curves(folders, manifests, scenario),
-        graph=_graph(folders, manifests),
-        commands=_commands(manifests, scenario),
-        settings=_settings(manifests, scenario),
-    )
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return path
-
-
-def _badge(scenario: Scenario) -> str:
-    if scenario.synthetic:
-        said = "Synthetic flows: generated, not recorded from a network"
-        return f'<p class="kind synthetic">{said}</p>'
-    return f'<p class="kind">Data: {_flows(scenario)}</p>'
-
-
-def _flows(scenario: Scenario) -> str:
-    if scenario.synthetic:
-        return "synthetic flows, drawn from a statistical model"
-    return f"network flows of the data set {scenario.kind}"
-
-
-def _summary(
-    manifests: dict[str, RunManifest], cards: dict[str, Scorecard], scenario: Scenario
-) -> str:
-    first = next(iter(cards.values()))
-    amounts = {name: f"{manifest.flows:,}" for name, manifest in manifests.items()}
-    trained = joined([f"{name} on {flows}" for name, flows in amounts.items()])
-    if len(set(amounts.values())) == 1:
-        trained = f"{'each' if len(cards) > 1 else 'it'} on {next(iter(amounts.values()))}"
-    sentences = [
-        f"{joined(list(cards))} learnt which mitigation to choose for a detected attack, {trained} "
-        f"flows drawn again and again from {scenario.manifest['flows']['train']:,}.",
-        f"The score is on {first.flows:,} test flows kept apart from training: "
-        f"{_flows(scenario)}, {first.misdetected:,} of them "
-        f"({_share(first.misdetected, first.flows)}) put into the wrong class by the detector.",
-        f"A flow earns from {reward_text(scenario.catalogue.lowest_reward, 0)} (unfit action) to "
-        f"{reward_text(scenario.catalogue.highest_reward, 0)} (the best one for its true class).",
-        _ranking({n: c.score.average_reward for n, c in cards.items()}, "Per flow"),
-        _ranking(
-            {n: c.score.class_mean_reward for n, c in cards.items()},
-            "In the mean over classes, where rare attacks count as much as common traffic",
+        reward_charts=_reward_charts(progress),
+        class_charts=_class_charts(progress, scenario.catalogue),
+        knowledge_charts={
+            name: _knowledge_charts(name, f"kl{number}", lines)
+            for number, (name, lines) in enumerate(infused.items())
+        },
+        directions={
+            name: manifests[name].settings.kl.direction.replace("_", " ") for name in infused
+        },
+        graph=_graph_size(last, graph),
+        explorer=explorer,
+        commands="\n".join(
+            [
+                prepare_command(scenario),
+                *(_train_command(name, one.settings) for name, one in manifests.items()),
+                *(shlex.join(["kirl", "evaluate", "--run", name]) for name in manifests),
+            ]
         ),
-        _against_bounds(cards),
-    ]
-    if len(cards) > 1:
-        sentences.append(
-            "These are single runs; how far the result depends on the seed cannot be seen here."
-        )
-    return escape(" ".join(sentences))
+        scenario=scenario,
+        manifests=manifests,
+        settings={
+            name: json.dumps(manifest.settings.model_dump(mode="json"), indent=2)
+            for name, manifest in manifests.items()
+        },
+    )
 
 
-def _ranking(rewards: dict[str, float], where: str) -> str:
-    """Who earned how much, best first; what rounds to the same counts as the same."""
-    ranked = sorted(rewards.items(), key=lambda item: -item[1])
-    (best, most), rest = ranked[0], ranked[1:]
-    if not rest:
-        return f"{where}, {best} earned {reward_text(most)}."
-    if all(reward_text(reward) == reward_text(most) for _, reward in rest):
-        level = joined([name for name, _ in ranked])
-        return f"{where}, {level} came out level at {reward_text(most)}."
-    others = joined([f"{name} {reward_text(reward)}" for name, reward in rest])
-    ahead = most - rest[0][1]
-    lead = f", a lead of {reward_text(ahead)}" if reward_text(ahead) != reward_text(0) else ""
-    return f"{where}, {best} earned {reward_text(most)} and {others}{lead}."
-
-
-def _against_bounds(cards: dict[str, Scorecard]) -> str:
+def _scorecard(cards: Mapping[str, Scorecard]) -> pd.DataFrame:
+    """Rewards by true class and in all, and shares of top actions, of runs and bounds; as text."""
     first = next(iter(cards.values()))
-    bound, rule = first.signature_oracle.average_reward, first.predicted_class.average_reward
-    short = joined(
-        [
-            f"{name} is {reward_text(bound - card.score.average_reward)}"
+    scores: dict[str, Score] = {name: card.score for name, card in cards.items()}
+    scores |= {"bound: class": first.predicted_class, "bound: signature": first.signature_oracle}
+    rewards = pd.DataFrame({name: score.per_class for name, score in scores.items()})
+    by_class = rewards.loc[list(first.flows_per_class)].map("{:.3f}".format)
+    by_class["flows"] = [f"{count:,}" for count in first.flows_per_class.values()]
+    means = pd.DataFrame(
+        {
+            name: [f"{score.average_reward:.4f}", f"{score.class_mean_reward:.4f}"]
+            for name, score in scores.items()
+        },
+        index=["average per flow", "mean over classes"],
+    ).assign(flows=[f"{first.flows:,}", ""])
+    shares = pd.DataFrame(
+        {
+            name: [_share(card.correct_action.all), _share(card.correct_action.detected_correctly),
+                   _share(card.correct_action.misdetected)]
             for name, card in cards.items()
+        },
+        index=["top action", "… where detection was right", "… where detection was wrong"],
+    ).assign(
+        flows=[
+            f"{count:,}"
+            for count in (first.flows, first.flows - first.misdetected, first.misdetected)
         ]
-    )
-    return (
-        "No policy that sees only the signature can earn more than "
-        f"{reward_text(bound)} per flow here ({short} below that); always taking the best action "
-        f"for the class that the detector predicts earns {reward_text(rule)}."
-    )
+    )  # fmt: skip
+    return pd.concat([by_class, means, shares]).fillna("")
 
 
-def _scorecard(cards: dict[str, Scorecard]) -> str:
-    first = next(iter(cards.values()))
-    scores = [card.score for card in cards.values()]
-    bounds = [first.predicted_class, first.signature_oracle]
-    heads = [*cards, "best action for the predicted class", "best action per signature"]
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
-    classes = "".join(
-        _row(name, f"{count:,}", *_rewards(scores, bounds, name, 3))
-        for name, count in first.flows_per_class.items()
-    )
-    means = _row(
-        "average per flow",
-        f"{first.flows:,}",
-        [score.average_reward for score in scores],
-        [score.average_reward for score in bounds],
-        4,
-    ) + _row(
-        "mean over classes",
-        "",
-        [score.class_mean_reward for score in scores],
-        [score.class_mean_reward for score in bounds],
-        4,
-    )
-    return (
-        '<div class="wide" role="region" aria-label="Scorecard" tabindex="0"><table>'
-        f'<thead><tr><th scope="col">true class</th>{head}<th scope="col">test flows</th></tr>'
-        f"</thead><tbody>{classes}</tbody><tbody>{means}</tbody>"
-        f"<tbody>{_correct_rows(cards)}</tbody></table></div>"
-        '<p class="soft">Bold: the highest of the runs, where they differ. Top action: share of '
-        "flows that got the highest-ranked action of their true class. The grey columns are "
-        "yardsticks. Best action per signature is chosen with the labels of these very flows: "
-        "its average per flow cannot be beaten by a policy that acts by signature, though single "
-        "classes and the mean over classes can.</p>"
-    )
+def _share(share: float | None) -> str:
+    return NOTHING if share is None else f"{100 * share:.2f} %"
 
 
-def _rewards(
-    scores: list[Score], bounds: list[Score], name: str, digits: int
-) -> tuple[list[float], list[float], int]:
-    return [s.per_class[name] for s in scores], [s.per_class[name] for s in bounds], digits
-
-
-def _row(title: str, flows: str, runs: list[float], bounds: list[float], digits: int) -> str:
-    shown = [reward_text(reward, digits) for reward in runs]
-    top = reward_text(max(runs), digits)
-    differ = len(set(shown)) > 1
-    cells = [
-        f'<td class="best">{text}</td>' if differ and text == top else f"<td>{text}</td>"
-        for text in shown
-    ] + [f'<td class="bound">{reward_text(reward, digits)}</td>' for reward in bounds]
-    return f'<tr><th scope="row">{escape(title)}</th>{"".join(cells)}<td>{flows}</td></tr>'
-
-
-def _correct_rows(cards: dict[str, Scorecard]) -> str:
-    first = next(iter(cards.values()))
-    rows = (
-        ("top action, all flows", "all", first.flows),
-        ("… where detection was right", "detected_correctly", first.flows - first.misdetected),
-        ("… where detection was wrong", "misdetected", first.misdetected),
-    )
-    text = ""
-    for title, key, flows in rows:
-        shares = [getattr(card.correct_action, key) for card in cards.values()]
-        cells = "".join(
-            f"<td>{'–' if share is None else f'{100 * share:.2f} %'}</td>" for share in shares
-        )
-        text += (
-            f'<tr><th scope="row">{title}</th>{cells}'
-            f'<td class="bound"></td><td class="bound"></td><td>{flows:,}</td></tr>'
-        )
-    return text
-
-
-def _curves(
-    folders: dict[str, RunFolder], manifests: dict[str, RunManifest], scenario: Scenario
-) -> str:
-    runs = {name: folder.progress() for name, folder in folders.items()}
-    low, _ = curves.closing_range(runs)
+def _reward_charts(progress: Mapping[str, list[ProgressLine]]) -> list[Chart]:
+    drawn = {name: curves.curve([lines]) for name, lines in progress.items()}
+    low, high = curves.closing_range(drawn)
     whole = "Average training reward per iteration, over the whole training."
-    close = (
-        f"The same from {reward_text(low, 3)} upwards, the range of the second half of training."
-    )
-    blocks = [
-        "<p>Rewards earned while learning, exploration included, on training flows; the test "
-        "flows above are others. The x-axis counts flows (episodes of one step).</p>",
-        '<div class="pair">',
-        _figure(curves.average_reward(runs), "reward", whole),
-        _figure(curves.average_reward(runs, closely=True), "reward-close", close),
-        "</div>",
+    close = f"The same from {low:.3f} upwards, the range of the second half of training."
+    return [
+        Chart("reward", curves.reward_chart(drawn), whole),
+        Chart("reward-close", curves.reward_chart(drawn, (low, high)), close),
     ]
-    met = {name for lines in runs.values() for line in lines for name in line.class_reward}
-    blocks.append("<h3>By true class</h3>")
-    blocks.append('<div class="small">')
-    for i, name in enumerate(n for n in scenario.catalogue.class_names if n in met):
-        label = f"Average training reward of class {name} against flows"
-        blocks.append(
-            inline_svg(
-                curves.class_reward(runs, name, scenario.catalogue),
-                f"class{i}",
-                f"{label}: {joined(list(runs))}",
-            )
+
+
+def _class_charts(progress: Mapping[str, list[ProgressLine]], catalogue: Catalogue) -> list[Chart]:
+    met = {name for lines in progress.values() for line in lines for name in line.class_reward}
+    limits = catalogue.lowest_reward, catalogue.highest_reward
+    made = []
+    for number, name in enumerate(catalogue.class_names):
+        if name in met:
+            drawn = [curves.curve([lines], curves.of_class(name)) for lines in progress.values()]
+            label = f"Average training reward of class {name}: {', '.join(progress)}"
+            made.append(Chart(f"class{number}", curves.class_chart(drawn, name, limits), label))
+    return made
+
+
+def _knowledge_charts(name: str, prefix: str, lines: list[ProgressLine]) -> list[Chart]:
+    captions = {
+        "lambda": ("λ", f"λ, the weight of the reference policy in {name}'s loss, per iteration."),
+        "reference_kl": ("KL", "KL divergence before the weight, per iteration."),
+    }
+    return [
+        Chart(
+            f"{prefix}-{key}",
+            curves.metric_chart(
+                curves.curve([lines], lambda line, key=key: line.learner.get(key, math.nan)),  # type: ignore[misc]
+                label,
+            ),
+            caption,
         )
-    blocks.append(
-        f'</div><p class="soft">Colours and dashes as above: {escape(joined(list(runs)))}.</p>'
-    )
-    for i, (name, manifest) in enumerate(manifests.items()):
-        # The advisor alone learns nothing that could be held to advice.
-        if manifest.settings.algorithm.has_lambda:
-            blocks.append(_knowledge_curves(name, folders[name], manifest, f"kl{i}"))
-    return "\n".join(blocks)
+        for key, (label, caption) in captions.items()
+    ]
 
 
-def _knowledge_curves(name: str, folder: RunFolder, manifest: RunManifest, gid: str) -> str:
-    lines = folder.progress()
-    direction = manifest.settings.kl.direction.replace("_", " ")
-    weight = f"λ, the weight of the reference policy in {name}'s loss, per iteration."
-    distance = f"KL divergence, {direction}, before the weight, per iteration."
-    return (
-        f"<h3>How closely {escape(name)} is held to the graph’s advice</h3>"
-        '<div class="pair">'
-        + _figure(curves.learner_metric(lines, "lambda", "λ"), f"{gid}-lambda", weight)
-        + _figure(curves.learner_metric(lines, "reference_kl", "KL"), f"{gid}-kl", distance)
-        + "</div>"
-    )
-
-
-def _figure(figure: Figure, gid: str, caption: str) -> str:
-    svg = inline_svg(figure, gid, caption)
-    return f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>"
-
-
-def _graph(folders: dict[str, RunFolder], manifests: dict[str, RunManifest]) -> str:
-    names = [name for name, m in manifests.items() if m.settings.algorithm.advised]
-    if not names:
-        return ""
-    graph = folders[names[-1]].graph()
-    part = sketch(graph)
-    svg = inline_svg(
-        Picture(part).figure, "graph", f"Knowledge graph of {names[-1]}. {part.caption}"
-    )
-    return (
-        f"<section><h2>What {escape(names[-1])} knows: its knowledge graph</h2>"
-        '<figure><div class="wide graph" role="region" aria-label="Knowledge graph" tabindex="0">'
-        f"{svg}</div><figcaption>{escape(_graph_size(graph))} {escape(part.caption)}"
-        "</figcaption></figure></section>"
-    )
-
-
-def _graph_size(graph: KnowledgeGraph) -> str:
+def _graph_size(name: str, graph: KnowledgeGraph) -> pd.DataFrame:
     view = to_networkx(graph)
-    nodes = Counter(data["kind"] for _, data in view.nodes(data=True))
-    edges = Counter(data["kind"] for *_, data in view.edges(data=True))
-    return (
-        f"The whole graph has {view.number_of_nodes():,} nodes ({nodes[TYPE]:,} traffic types, "
-        f"{nodes[ACTION]:,} actions, {nodes[SIGNATURE]:,} signatures that matched a flow) and "
-        f"{view.number_of_edges():,} edges ({edges[EARNED]:,} type to action, "
-        f"{edges[PREDICTS]:,} signature to type, {edges[CONFUSED]:,} misdetections, one per "
-        "signature and actual type). "
-        f"The paper's had {_PAPER_NODES:,} nodes and {_PAPER_EDGES:,} edges. They differ because "
-        f"nodes are mostly signatures, of which this scenario's detector has "
-        f"{len(graph.predicted):,} and the paper's {_PAPER_SIGNATURES:,}, and because edges grow "
-        "with signatures, misdetections and actions tried."
-    )
-
-
-def _commands(manifests: dict[str, RunManifest], scenario: Scenario) -> str:
-    lines = [prepare_command(scenario)]
-    for name, manifest in manifests.items():
-        lines.append(_train_command(name, manifest.settings))
-    lines += [shlex.join(["kirl", "evaluate", "--run", name]) for name in manifests]
-    return f"<pre><code>{escape(chr(10).join(lines))}</code></pre>"
+    sizes = {
+        name: (view.number_of_nodes(), view.number_of_edges(), len(graph.predicted)),
+        "paper": (paper.GRAPH_NODES, paper.GRAPH_EDGES, paper.SIGNATURES),
+    }
+    table = pd.DataFrame(sizes, index=["nodes", "edges", "signatures of the detector"])
+    return as_text(table, dict.fromkeys(sizes, ","))
 
 
 def _train_command(name: str, settings: TrainingSettings) -> str:
@@ -337,23 +197,3 @@ def _train_command(name: str, settings: TrainingSettings) -> str:
         if key not in named and value != standard[key]:
             words += ["--set", f"{key}={json.dumps(value)}"]
     return shlex.join([*words, "--out", name])
-
-
-def _settings(manifests: dict[str, RunManifest], scenario: Scenario) -> str:
-    versions = ", ".join(f"{name} {v}" for name, v in scenario.manifest["versions"].items())
-    facts = (
-        f"<p>Scenario fingerprint <code>{escape(scenario.fingerprint)}</code>; "
-        f"{scenario.manifest['signatures']:,} signatures; prepared with {escape(versions)}.</p>"
-    )
-    for name, manifest in manifests.items():
-        text = json.dumps(manifest.settings.model_dump(mode="json"), indent=2)
-        facts += (
-            f"<p>{escape(name)}: run <code>{escape(manifest.name)}</code>, "
-            f"{manifest.flows:,} flows in {manifest.seconds:,.1f} s of training.</p>"
-            f"<pre><code>{escape(text)}</code></pre>"
-        )
-    return facts
-
-
-def _share(part: int, whole: int) -> str:
-    return percent(part / whole)

@@ -19,14 +19,14 @@ class Estimate:
 
     Attributes:
         mean: of the values.
-        low, high: percentile bootstrap interval of the mean at 95 %; the mean itself where
-            there is one value. With a handful of trials such an interval is rather too short.
+        low, high: percentile bootstrap interval of the mean at 95 %; ``None`` where there is one
+            value. With a handful of trials such an interval is rather too short.
         values: one per trial, or per group of trials.
     """
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     values: tuple[float, ...]
 
     @classmethod
@@ -38,6 +38,8 @@ class Estimate:
         """
         if not values:
             raise ValueError("an estimate needs at least one value")
+        if len(values) == 1:
+            return cls(float(values[0]), None, None, (float(values[0]),))
         sample = np.asarray(values, np.float64)
         picks = np.random.default_rng(0).integers(0, len(sample), (RESAMPLES, len(sample)))
         tail = (1 - LEVEL) / 2

@@ -1,45 +1,36 @@
-"""How fast advisors with a language model are: scoring known answers against writing them.
+"""How fast the advisor that ships is: scoring known answers against writing them.
 
-Two measurements. :func:`measure_embedded` asks the model that ships, through the advisor itself.
-:func:`measure_phi` asks the full architecture of the paper's model with random weights, which
-are as fast as trained ones and need no download; it works on token ids and imports PyTorch,
-transformers and what needs no more than these, so that it also runs where nothing else is
-installed: ``python -m rayapp.lab.bench.advisor --help``.
+:mod:`rayapp.lab.bench.phi` measures the paper's architecture in the same ways.
 """
 
 from __future__ import annotations
 
-import argparse
-import gc
-import json
 import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from llm_actor.budget import batches
 from llm_actor.embedded import EMBEDDED
 from llm_actor.model_files import ModelSource
-from llm_actor.scoring import Question, Scorer
 from rayapp.lab.small_model import vocabulary
 
 if TYPE_CHECKING:
     from llm_actor.advisor import Advisor
     from llm_actor.prompts import Prompts
 
-PROMPTS = 1_451
-"""The signatures of the paper's tree (section IV), had each of them a prompt of its own."""
-
 ROUNDS = 3
 """Rounds of which the median counts."""
 
 Progress = Callable[[int, int], None]
+
+Timed = tuple[str, int, Callable[[], object]]
+"""A way of asking: its name, the prompts of a round, and a call that asks them."""
 
 
 @dataclass(frozen=True)
@@ -85,49 +76,20 @@ class AdvisorSpeed:
 
 @dataclass(frozen=True)
 class EmbeddedSpeed(AdvisorSpeed):
-    """Of the embedded model.
+    """Speed of the embedded model.
 
     Attributes:
-        agreement: share of the clear prompts where the likeliest action is the one that the
-            records promise most for; ``None`` where no prompt is clear.
-        clear: prompts with a choice whose best action leads by :data:`LEAD` or more.
         token_budget: most tokens of a batch.
     """
 
     token_budget: int
-    agreement: float | None
-    clear: int
 
-
-@dataclass(frozen=True)
-class PhiSpeed(AdvisorSpeed):
-    """Of the paper's architecture.
-
-    Attributes:
-        layers: of the model; the whole has 32.
-        parameters: of the model.
-        shared_tokens: with which every prompt begins.
-        new_tokens: written per answer that names an action.
-        label_tokens: written per answer that is a label.
-    """
-
-    layers: int
-    parameters: int
-    shared_tokens: int
-    new_tokens: int
-    label_tokens: int
-
-
-# The embedded model.
 
 GENERATED = 256
 """Prompts of a round that are asked in batches for written answers."""
 
 ONE_BY_ONE = 128
 """Prompts of a round that are asked one at a time."""
-
-LEAD = 0.1
-"""Reward by which the best action leads where agreement counts."""
 
 FLOWS = 65_536
 MERGES = 4
@@ -160,7 +122,7 @@ def measure_embedded(
     spec = AdvisorSpec("embedded", device=device, token_budget=token_budget)
     scoring, writing = build(spec), build(replace(spec, mode="generate"))
     where = ModelSource(str(EMBEDDED), device=device).where()
-    ways: list[_Timed] = [
+    ways: list[Timed] = [
         ("scoring, batched", len(asked), lambda: scoring.log_probabilities(asked)),
         ("scoring, one at a time", len(few), lambda: _one_by_one(scoring, few)),
         ("generating a label, batched", len(some), lambda: writing.log_probabilities(some)),
@@ -168,8 +130,7 @@ def measure_embedded(
     ]
     for advisor in (scoring, writing):
         advisor.log_probabilities(few)
-    found = _measured(ways, where, progress)
-    agreement, clear = _agreement(scoring, asked)
+    found = measured(ways, where, progress)
     speed = {way.name: way.prompts_per_second for way in found}
     return EmbeddedSpeed(
         config="embedded",
@@ -186,11 +147,9 @@ def measure_embedded(
         tokens_per_prompt=tokens_in(asked),
         origin="distinct prompts of a made-up graph over the paper's classes and actions: "
         f"{MERGES} merges of {FLOWS:,} flows, 2 % misdetected, actions drawn uniformly",
-        device=_name(where),
+        device=device_name(where),
         threads=torch.get_num_threads(),
         token_budget=int(getattr(scoring, "token_budget", 0)),
-        agreement=agreement,
-        clear=clear,
     )
 
 
@@ -225,18 +184,6 @@ def _one_by_one(advisor: Advisor, prompts: Prompts) -> None:
         advisor.log_probabilities(prompts.take([row]))
 
 
-def _agreement(advisor: Advisor, prompts: Prompts) -> tuple[float | None, int]:
-    from llm_actor.advisor import GraphReader
-
-    promised = np.where(prompts.candidates, GraphReader().promised(prompts), -np.inf)
-    second, best = np.sort(promised, axis=1)[:, -2:].T
-    # One candidate is no choice. Binary fractions may fall short of a lead by a hair.
-    clear = np.isfinite(second) & (best - second >= LEAD - 1e-5)
-    chosen = advisor.log_probabilities(prompts).argmax(axis=1)
-    right = (chosen == promised.argmax(axis=1))[clear]
-    return (float(right.mean()) if len(right) else None), len(right)
-
-
 def tokens_in(prompts: Prompts) -> float:
     """Mean tokens of a prompt, as the embedded model reads it."""
     from llm_actor.text import Template, messages
@@ -258,230 +205,7 @@ def known_vocabulary() -> vocabulary.Vocabulary:
     return vocabulary.Vocabulary(tokenizer)
 
 
-# The paper's architecture.
-
-LAYERS = 32
-
-PHI: dict[str, Any] = {
-    "vocab_size": 32_064,
-    "hidden_size": 3_072,
-    "intermediate_size": 8_192,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 32,
-    "max_position_embeddings": 131_072,
-    "original_max_position_embeddings": 4_096,
-    "sliding_window": 262_144,
-}
-"""Of microsoft/Phi-3.5-mini-instruct, as its configuration has them."""
-
-TOKENS_PER_PROMPT = 430
-"""What Phi's tokenizer would make of the prompts of :func:`distinct_prompts`, roughly.
-
-Counted with another SentencePiece tokenizer of 32,000 pieces that splits numbers into digits:
-173 for the system part, 246 on average for the user's, and the chat format.
-"""
-
-SHARED = 0.42
-"""Share of these tokens that all prompts begin with: the system part, and some more."""
-
-NEW_TOKENS = 12
-"""Written per answer in the paper's way, which lets the model name an action in words.
-
-The paper's longest name takes 9 tokens and an end, others fewer; a model that is not told to say
-nothing else says more. Random weights never end an answer by themselves, so all have this many.
-"""
-
-LABEL_TOKENS = 2
-"""Written per answer where the model is to write a label alone: the label, and an end."""
-
-PHI_GENERATED = 256
-PHI_ONE_BY_ONE = 16
-TOKEN_BUDGET = 16_384
-
-SHAPES = ((1, 15), (2, 15), (3, 15), (4, 15))
-"""Told types and actions of the simulated neighbourhoods, in equal parts."""
-
-
-def measure_phi(
-    layers: int, prompts: int, tokens_per_prompt: int, device: str, progress: Progress
-) -> PhiSpeed:
-    """Measures the paper's architecture with random weights.
-
-    The paper's way (float32, one prompt at a time, an answer of :data:`NEW_TOKENS`) against such
-    answers in batches, labels written in batches, and scored labels, all in bfloat16. The float32
-    model is gone before the other comes.
-
-    Args:
-        layers: 32 are the whole model; fewer fit a smaller machine.
-        prompts: distinct ones for scoring; fewer of them are asked for written answers.
-        tokens_per_prompt: mean length; the prompts keep their proportions.
-        device: ``auto``, or PyTorch's name of one.
-        progress: called with steps done and steps in all.
-
-    Raises:
-        InputError: no such device, or too little memory on it.
-    """
-    source = ModelSource("phi-3.5", device=device)
-    where = source.where()
-    questions = phi_questions(prompts, tokens_per_prompt)
-    shared = round(SHARED * tokens_per_prompt)
-    try:
-        single = _measured_model("float32", layers, where, questions, progress, 0)
-        gc.collect()
-        if where.type == "cuda":
-            torch.cuda.empty_cache()
-        batched = _measured_model("bfloat16", layers, where, questions, progress, ROUNDS)
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise source.problem("does not fit into memory", mend="Use fewer --layers") from error
-    ways = (*single[0], *batched[0])
-    paper, writing, label, scoring = (way.prompts_per_second for way in ways)
-    return PhiSpeed(
-        config="phi-3.5, random weights",
-        ratios={
-            "scoring to the paper's way": scoring / paper,
-            f"scoring to generating {NEW_TOKENS} tokens, both batched": scoring / writing,
-            "scoring to generating a label, both batched": scoring / label,
-            f"generating {NEW_TOKENS} tokens, batched to the paper's way": writing / paper,
-        },
-        ways=ways,
-        tokens_per_prompt=statistics.fmean(len(question.prompt) for question in questions),
-        origin="simulated neighbourhoods in the embedded model's tokens, lengthened to what "
-        "Phi's tokenizer would make of them; an answer's label is two tokens",
-        device=_name(where),
-        threads=torch.get_num_threads(),
-        layers=layers,
-        parameters=batched[1],
-        shared_tokens=shared,
-        new_tokens=NEW_TOKENS,
-        label_tokens=LABEL_TOKENS,
-    )
-
-
-def phi_questions(count: int, tokens: int) -> list[Question]:
-    """Distinct prompts of ``tokens`` token ids on average, with their listed actions' labels."""
-    from rayapp.lab.small_model.evaluation import held_out
-    from rayapp.lab.small_model.layout import Layout, Names
-    from rayapp.lab.small_model.simulation import simulate
-
-    known = known_vocabulary()
-    names = Names.of(held_out(), known, "cpu")
-    layout, generator = Layout(known, names), torch.Generator().manual_seed(0)
-    found: dict[tuple[int, ...], list[int]] = {}
-    while len(found) < count:
-        for types, actions in SHAPES:
-            rows = layout.rows(simulate(64, types, actions, names.world, generator))
-            for ids, length, labels, listed in zip(
-                rows.ids, rows.lengths.tolist(), rows.labels, rows.listed, strict=True
-            ):
-                found[tuple(ids[:length].tolist())] = labels[listed].tolist()
-    # Any start of the dictionary would hold one shape before the others.
-    order = np.random.default_rng(0).permutation(len(found))[:count]
-    drawn = [list(found.items())[row] for row in order]
-    shared = round(SHARED * tokens)
-    beginning = np.resize(drawn[0][0], shared).tolist()
-    longer = (tokens - shared) / statistics.fmean(len(ids) for ids, _ in drawn)
-    return [
-        Question(
-            [*beginning, *np.resize(ids, max(1, round(longer * len(ids)))).tolist()],
-            [[label, layout.end] for label in labels],
-        )
-        for ids, labels in drawn
-    ]
-
-
-def random_phi(layers: int, device: torch.device, dtype: torch.dtype) -> Any:  # noqa: ANN401
-    """The architecture with random weights that come into being on the device."""
-    from transformers import AutoModelForCausalLM, Phi3Config
-
-    half = PHI["hidden_size"] // PHI["num_attention_heads"] // 2
-    config = Phi3Config(
-        **PHI,
-        num_hidden_layers=layers,
-        # Phi's own factors differ from 1, which costs no time.
-        rope_parameters={
-            "rope_type": "longrope",
-            "rope_theta": 10_000.0,
-            "partial_rotary_factor": 1.0,
-            "original_max_position_embeddings": PHI["original_max_position_embeddings"],
-            "short_factor": [1.0] * half,
-            "long_factor": [1.0] * half,
-        },
-    )
-    torch.manual_seed(0)
-    made: Any = AutoModelForCausalLM
-    with torch.device(device):
-        model = made.from_config(config, dtype=dtype, attn_implementation="sdpa")
-    return model.eval()
-
-
-def _measured_model(
-    dtype: Literal["float32", "bfloat16"],
-    layers: int,
-    where: torch.device,
-    questions: Sequence[Question],
-    progress: Progress,
-    done: int,
-) -> tuple[tuple[Way, ...], int]:
-    """A model's ways, and its number of parameters; the model is gone on return."""
-    model = random_phi(layers, where, getattr(torch, dtype))
-    if dtype == "float32":
-        few = questions[:PHI_ONE_BY_ONE]
-        ways: list[_Timed] = [
-            (
-                f"float32 generating {NEW_TOKENS} tokens, one at a time",
-                len(few),
-                lambda: _write(model, few, 1, NEW_TOKENS),
-            )
-        ]
-    else:
-        some, scorer = questions[:PHI_GENERATED], Scorer(model, TOKEN_BUDGET)
-        ways = [
-            (
-                f"bfloat16 generating {NEW_TOKENS} tokens, batched",
-                len(some),
-                lambda: _write(model, some, TOKEN_BUDGET, NEW_TOKENS),
-            ),
-            (
-                "bfloat16 generating a label, batched",
-                len(some),
-                lambda: _write(model, some, TOKEN_BUDGET, LABEL_TOKENS),
-            ),
-            ("bfloat16 scoring, batched", len(questions), lambda: scorer.score(questions)),
-        ]
-        scorer.score(questions[:2])
-    _write(model, questions[:1], 1, LABEL_TOKENS)
-    steps = ROUNDS * 4
-    found = _measured(ways, where, lambda now, _: progress(done + now, steps))
-    return found, sum(weights.numel() for weights in model.parameters())
-
-
-@torch.inference_mode()
-def _write(model: Any, questions: Sequence[Question], budget: int, tokens: int) -> None:  # noqa: ANN401
-    """Lets the model write answers of so many tokens each."""
-    lengths = [len(question.prompt) + tokens for question in questions]
-    for rows in batches(lengths, budget):
-        width = max(len(questions[row].prompt) for row in rows)
-        ids, kept = (torch.zeros(len(rows), width, dtype=torch.int64) for _ in range(2))
-        for line, row in enumerate(rows):
-            start = width - len(questions[row].prompt)
-            ids[line, start:] = torch.tensor(questions[row].prompt)
-            kept[line, start:] = 1
-        model.generate(
-            input_ids=ids.to(model.device),
-            attention_mask=kept.to(model.device),
-            min_new_tokens=tokens,
-            max_new_tokens=tokens,
-            do_sample=False,
-            pad_token_id=0,
-        ).cpu()
-
-
-# Both.
-
-_Timed = tuple[str, int, Callable[[], object]]
-
-
-def _measured(ways: Sequence[_Timed], where: torch.device, progress: Progress) -> tuple[Way, ...]:
+def measured(ways: Sequence[Timed], where: torch.device, progress: Progress) -> tuple[Way, ...]:
     """Takes turns, so that a busy minute of the machine hits all ways alike."""
     seconds: dict[str, list[float]] = {name: [] for name, _, _ in ways}
     memory: dict[str, float] = {}
@@ -509,25 +233,6 @@ def _peak_gib(where: torch.device) -> float:
     return peak / (2**30 if sys.platform == "darwin" else 2**20)
 
 
-def _name(where: torch.device) -> str:
+def device_name(where: torch.device) -> str:
+    """The GPU's name, or ``cpu``."""
     return torch.cuda.get_device_name(where) if where.type == "cuda" else where.type
-
-
-def main() -> None:
-    """:func:`measure_phi` where the command line of kirl is not installed; prints JSON."""
-    parser = argparse.ArgumentParser(description="The paper's architecture, random weights.")
-    parser.add_argument("--layers", type=int, default=LAYERS)
-    parser.add_argument("--prompts", type=int, default=PROMPTS)
-    parser.add_argument("--tokens-per-prompt", type=int, default=TOKENS_PER_PROMPT)
-    parser.add_argument("--device", default="auto")
-    told = parser.parse_args()
-
-    def progress(done: int, total: int) -> None:
-        print(f"{done} of {total}", file=sys.stderr, flush=True)
-
-    speed = measure_phi(told.layers, told.prompts, told.tokens_per_prompt, told.device, progress)
-    print(json.dumps(asdict(speed)))
-
-
-if __name__ == "__main__":
-    main()

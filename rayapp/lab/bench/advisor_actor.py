@@ -1,4 +1,4 @@
-"""The advisor's actor under load: two clients at once, and a death in mid-batch.
+"""The advisor's actor under load: two clients at once.
 
 Nothing here is simulated but the prompts' graph and, for the paper's architecture, the weights:
 a Ray actor loads a model from files, and clients ask it from processes of their own.
@@ -30,6 +30,7 @@ from llm_actor.selection import AdvisorSpec, build
 from llm_actor.server import Health
 from llm_actor.text import PLACEHOLDERS, Template
 from rayapp.lab.bench import advisor as bench
+from rayapp.lab.bench import phi
 from rayapp.lab.bench.advisor import Progress
 
 CLIENTS = 2
@@ -40,98 +41,53 @@ REQUEST = 16
 OUTSTANDING = 8
 """Requests that a client sends before it waits for an answer."""
 
-KILLED = 256
-"""Prompts that are on their way when the actor is killed: a batch, by its usual limits."""
-
 WARM = 1
 """Prompts asked before the clock starts."""
 
-STEPS = 4
+STEPS = 3
 
 CHAT = "{% for part in messages %}{{ part.content }}<|end|>\n{% endfor %}"
 """A chat format with a system part, which the embedded model's own leaves out."""
 
 
 @dataclass(frozen=True)
-class Death:
-    """An actor killed while its model was at a batch.
-
-    Attributes:
-        requests: that waited for an answer then.
-        asking: prompts of the batch that the model was at; 0 if it died between two.
-        answered: requests that got their answer all the same.
-        processes: that answered, the one that was killed included.
-        seconds: from the kill to the last answer, loading the model again included.
-        difference: largest between these log-probabilities and those of the advisor asked
-            directly.
-    """
-
-    requests: int
-    asking: int
-    answered: int
-    processes: int
-    seconds: float
-    difference: float
-
-
-@dataclass(frozen=True)
 class ActorSpeed:
-    """What :func:`measure_actor` tells. Times are in seconds.
+    """The result of :func:`measure_actor`. Times are in seconds.
 
     Attributes:
         device: what the actor's model computes on.
-        gpus: that Ray keeps for the actor.
-        gpu_ids: which these are.
         reason: why it runs there.
         load_seconds: from the start to the first answer.
         clients: processes that ask at the same time.
         requests: of all clients, :data:`REQUEST` prompts each.
-        prompts: of all requests. Half of the distinct ones come from every client.
-        distinct: of these, different ones.
-        asked: that the model was asked.
-        joined: equal to one in flight, so not asked again.
-        cached: answered from the cache.
-        batches: calls of the model.
-        batch_mean: prompts per batch.
-        batch_largest: prompts of the largest, those before the clock started included.
+        prompts: in all requests; every client asks half of the distinct ones, and some of the rest.
+        asked: prompts that the model was asked; the others equal one in flight, or were cached.
+        batch_mean: prompts per call of the model.
         tokens_per_prompt: mean, as the model reads them.
         prompts_per_second: that the model answered, by the clock on the wall.
-        answers_per_second: that clients got.
-        tokens_per_second: that the model read, by its own time.
         latency_median: from a client's request to its answer.
         latency_p99: the same, 99th percentile.
         direct_prompts_per_second: of the same advisor without the actor, all prompts in one
             call; median of the rounds.
         actor_to_direct: ratio of ``prompts_per_second`` to that.
         difference: largest between the actor's log-probabilities and those asked directly.
-        death: what became of requests when the actor was killed.
     """
 
     device: str
-    gpus: float
-    gpu_ids: tuple[str, ...]
     reason: str
     load_seconds: float
     clients: int
     requests: int
     prompts: int
-    distinct: int
     asked: int
-    joined: int
-    cached: int
-    batches: int
     batch_mean: float
-    batch_largest: int
     tokens_per_prompt: float
     prompts_per_second: float
-    answers_per_second: float
-    tokens_per_second: float
     latency_median: float
     latency_p99: float
     direct_prompts_per_second: float
     actor_to_direct: float
     difference: float
-    death: Death
 
 
 @dataclass(frozen=True)
@@ -164,9 +120,9 @@ def measure_actor(spec: AdvisorSpec, prompts: int, progress: Progress) -> ActorS
     Raises:
         InputError: the model cannot be loaded.
     """
-    every = bench.distinct_prompts(prompts + WARM + KILLED)
-    cuts = np.split(np.arange(len(every)), [prompts, prompts + WARM])
-    asked, warm, killed = (every.take(rows) for rows in cuts)
+    every = bench.distinct_prompts(prompts + WARM)
+    cuts = np.split(np.arange(len(every)), [prompts])
+    asked, warm = (every.take(rows) for rows in cuts)
     begun = time.perf_counter()
     advisor = start(spec)
     try:
@@ -177,27 +133,36 @@ def measure_actor(spec: AdvisorSpec, prompts: int, progress: Progress) -> ActorS
         rows = _rows(prompts)
         served = _serve(advisor, [asked.take(own) for own in rows])
         progress(2, STEPS)
-        told, death = _death(advisor, killed)
-        progress(3, STEPS)
     finally:
         advisor.stop()
     # As the actor does: a machine may have GPUs that Ray keeps for others.
     cpu = spec.device == "auto" and not health.place.gpus
     direct = build(replace(spec, device="cpu") if cpu else spec)
     expected, seconds = _direct(direct, asked)
-    death = replace(death, difference=_difference(told, direct.log_probabilities(killed)))
     progress(STEPS, STEPS)
-    return _summary(
-        health,
-        load_seconds,
-        served,
-        distinct=prompts,
-        direct_prompts_per_second=prompts / seconds,
+    before, after = served.before, served.after
+    answered = after.asked - before.asked
+    rate, direct_rate = answered / served.wall, prompts / seconds
+    median, high = np.percentile(served.latencies, [50, 99])
+    return ActorSpeed(
+        device=health.device or "none",
+        reason=health.place.reason,
+        load_seconds=load_seconds,
+        clients=CLIENTS,
+        requests=after.requests - before.requests,
+        prompts=after.prompts - before.prompts,
+        asked=answered,
+        batch_mean=answered / (after.batches - before.batches),
+        tokens_per_prompt=(after.tokens - before.tokens) / answered,
+        prompts_per_second=rate,
+        latency_median=float(median),
+        latency_p99=float(high),
+        direct_prompts_per_second=direct_rate,
+        actor_to_direct=rate / direct_rate,
         difference=max(
-            _difference(answer, expected[own])
+            float(np.abs(answer - expected[own]).max())
             for answer, own in zip(served.answers, rows, strict=True)
         ),
-        death=death,
     )
 
 
@@ -217,7 +182,7 @@ def random_spec(folder: Path, layers: int, tokens: int, device: str) -> AdvisorS
         InputError: there is no such device here, or the prompts are too long.
     """
     where = ModelSource("phi-3.5", device=device).where()
-    model = bench.random_phi(layers, where, torch.bfloat16)
+    model = phi.random_phi(layers, where, torch.bfloat16)
     model.save_pretrained(folder)
     del model
     gc.collect()
@@ -246,7 +211,7 @@ def _lengthened(tokenizer: Any, tokens: int) -> str:  # noqa: ANN401
     def filler(count: float) -> str:
         return " ".join(islice(cycle(words), max(1, round(count / per_word))))
 
-    shared = bench.SHARED * tokens
+    shared = phi.SHARED * tokens
     some = bench.distinct_prompts(64)
     rest = tokens - shared - bench.tokens_in(some)
     attack, records, actions = PLACEHOLDERS
@@ -310,32 +275,6 @@ def _serve(advisor: RemoteAdvisor, asked: Sequence[Prompts]) -> _Served:
     return _Served(wall, latencies, [answers for _, answers in told], before, after)
 
 
-def _death(advisor: RemoteAdvisor, asked: Prompts) -> tuple[NDArray[np.float32], Death]:
-    """Kills the actor's process while it is at new prompts, and waits for all answers."""
-    handle = advisor.handles[0]
-    first = ask(handle.process.remote())
-    sent = [handle.log_probabilities.remote(part) for part in _parts(asked)]
-    while not (asking := ask(handle.metrics.remote()).asking) and _unanswered(sent):
-        time.sleep(0.001)
-    waiting = len(_unanswered(sent))
-    begun = time.perf_counter()
-    ray.kill(handle, no_restart=False)
-    answers = ask(sent)
-    seconds = time.perf_counter() - begun
-    processes = len({first, ask(handle.process.remote())})
-    answered = sum(
-        np.isfinite(answer).all() and len(answer) == len(part)
-        for answer, part in zip(answers, _parts(asked), strict=True)
-    )
-    death = Death(waiting, asking, answered - (len(sent) - waiting), processes, seconds, 0.0)
-    return np.concatenate(answers), death
-
-
-def _unanswered(sent: Sequence[Any]) -> list[Any]:
-    rest: list[Any] = ray.wait(list(sent), num_returns=len(sent), timeout=0)[1]
-    return rest
-
-
 def _direct(advisor: Advisor, asked: Prompts) -> tuple[NDArray[np.float32], float]:
     """Answers without the actor, and the median of the rounds' seconds."""
     advisor.log_probabilities(asked.take(range(min(REQUEST, len(asked)))))
@@ -345,50 +284,3 @@ def _direct(advisor: Advisor, asked: Prompts) -> tuple[NDArray[np.float32], floa
         answers = advisor.log_probabilities(asked)
         seconds.append(time.perf_counter() - begun)
     return answers, statistics.median(seconds)
-
-
-def _difference(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    return float(np.abs(one - other).max())
-
-
-def _summary(
-    health: Health,
-    load_seconds: float,
-    served: _Served,
-    *,
-    distinct: int,
-    direct_prompts_per_second: float,
-    difference: float,
-    death: Death,
-) -> ActorSpeed:
-    before, after = served.before, served.after
-    asked, batches = after.asked - before.asked, after.batches - before.batches
-    prompts, tokens = after.prompts - before.prompts, after.tokens - before.tokens
-    median, high = np.percentile(served.latencies, [50, 99])
-    return ActorSpeed(
-        device=health.device or "none",
-        gpus=health.place.gpus,
-        gpu_ids=health.gpus,
-        reason=health.place.reason,
-        load_seconds=load_seconds,
-        clients=len(served.answers),
-        requests=after.requests - before.requests,
-        prompts=prompts,
-        distinct=distinct,
-        asked=asked,
-        joined=after.joined - before.joined,
-        cached=after.cached - before.cached,
-        batches=batches,
-        batch_mean=asked / batches,
-        batch_largest=after.largest,
-        tokens_per_prompt=tokens / asked,
-        prompts_per_second=asked / served.wall,
-        answers_per_second=prompts / served.wall,
-        tokens_per_second=after.tokens_per_second,
-        latency_median=float(median),
-        latency_p99=float(high),
-        direct_prompts_per_second=direct_prompts_per_second,
-        actor_to_direct=asked / served.wall / direct_prompts_per_second,
-        difference=difference,
-        death=death,
-    )

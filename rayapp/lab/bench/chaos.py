@@ -1,10 +1,10 @@
 """Random deaths on a real cluster, for as long as is wanted: what they cost, and that no flow is.
 
-A cluster of several nodes on this machine; trainings with two remote runners and the embedded
-language model, one after the other; and a hand that kills, at moments that follow from a seed, a
-runner, the graph's actor, the language model's actor, a whole node, or the driver itself. A node
-stays away for a while, and the training has to do without it. When a training is complete, its
-graph is compared with a count of the flow stream that is made apart from it.
+A cluster of several nodes runs on this machine. Trainings with two remote runners and the embedded
+language model follow each other, and at moments that a seed decides one of these is killed: a
+runner, the graph's actor, the language model's actor, a whole node, or the driver. A node stays
+away for a while, and the training has to do without it. When a training is complete, its graph is
+compared with a count of the flow stream that is made apart from it (:mod:`flow_count`).
 """
 
 from __future__ import annotations
@@ -14,19 +14,17 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from envs import FlowSet, Scenario
+from envs import Scenario
 from envs.score import evaluate
-from envs.stream import FlowStream
-from kg_actor import GraphCounts
 from rayapp.cluster.local import LocalCluster, kill
+from rayapp.lab.bench.flow_count import expected_counts, lost_and_doubled
 from rayapp.runs.folder import RunFolder
 
 Kind = Literal["runner", "graph", "language model", "node", "driver"]
@@ -43,15 +41,15 @@ TITLES: dict[Kind, str] = {
 NODES = 2
 """Beside the head; each has a processor, which one runner takes."""
 
-FLOWS = 6_000_000
-"""Of one training."""
+TRAINING_FLOWS = 6_000_000
+"""Flows of one training."""
 
-FLOWS = 16_384
-"""Of one iteration."""
+ITERATION_FLOWS = 16_384
+"""Flows of one iteration."""
 
 SETTINGS = (
     *("--algo", "ppo-kg", "--advisor", "embedded", "--runners", str(NODES)),
-    *("--set", f"learning.flows_per_iteration={FLOWS}", "--set", "checkpoint_seconds=5"),
+    *("--set", f"learning.flows_per_iteration={ITERATION_FLOWS}", "--set", "checkpoint_seconds=5"),
 )
 
 PAUSE = (1.0, 8.0)
@@ -66,53 +64,41 @@ PATIENCE = 300.0
 _POLL_SECONDS = 0.1
 
 Progress = Callable[[float, str], None]
-"""Told (seconds gone by, what happened last)."""
-
-
-@dataclass
-class Deaths:
-    """Of one kind.
-
-    Attributes:
-        kills: how many.
-        recoveries: of these, those after which a whole iteration more was trained.
-        seconds: from a death until then, each.
-    """
-
-    kills: int = 0
-    recoveries: int = 0
-    seconds: list[float] = field(default_factory=list)
+"""Called with the seconds gone by and what happened last."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Deaths of one kind, as they are told.
+    """What deaths of one kind cost.
 
     Attributes:
         kills: how many.
-        recoveries: after how many of them the training got further than it had been.
-        seconds_lost: until it was, in all.
-        median_seconds: the same, of one death; ``None`` without any.
+        seconds_lost: in all, from each death until the training got further than it had been.
+        median_seconds: of one death; ``None`` without any.
         longest_seconds: of the worst.
     """
 
     kills: int
-    recoveries: int
     seconds_lost: float
     median_seconds: float | None
     longest_seconds: float | None
 
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> Figures:
+        """The figures of deaths that cost so many seconds each."""
+        median = statistics.median(seconds) if seconds else None
+        return cls(len(seconds), sum(seconds), median, max(seconds, default=None))
+
 
 @dataclass(frozen=True)
 class Chaos:
-    """What :func:`measure` tells.
+    """The result of :func:`measure`.
 
     Attributes:
         seconds: of killing.
         trainings: complete ones.
         flows: that they trained on.
-        kills: of all kinds.
-        recoveries: of all kinds; as many as kills, or a training hung.
+        kills: of all kinds; the training recovered from each of them.
         seconds_lost: from deaths until trainings were further than before.
         flows_without_a_node: that were trained on while a node was away.
         lost: flows that the independent count has and graphs do not, by signature or by type,
@@ -122,14 +108,13 @@ class Chaos:
         lowest_reward: of the worst of them.
         unhurt_reward: of the same training with nobody killed.
         unhurt_seconds: that it took, start included.
-        by_kind: deaths by who died.
+        by_kind: deaths by what died.
     """
 
     seconds: float
     trainings: int
     flows: int
     kills: int
-    recoveries: int
     seconds_lost: float
     flows_without_a_node: int
     lost: int
@@ -139,47 +124,6 @@ class Chaos:
     unhurt_reward: float
     unhurt_seconds: float
     by_kind: dict[str, Figures]
-
-
-def expected_counts(scenario: Scenario, folder: RunFolder, length: int) -> NDArray[np.int64]:
-    """Flows by signature and true class that a run has met, int64 [signatures, classes]."""
-    settings = folder.manifest().settings
-    flows = scenario.flow_set("train", matching=settings.matching)
-    return counted_apart(flows, settings.seed, length)
-
-
-def counted_apart(flows: FlowSet, seed: int, length: int) -> NDArray[np.int64]:
-    """The same of any training on these flows, counted from the flow stream alone.
-
-    Which flow comes when follows from the seed and its place.
-    """
-    size = len(flows.signature)
-    passes, rest = divmod(length, size)
-    counts = np.zeros((len(flows.contexts.predicted), len(flows.catalogue.classes)), np.int64)
-    np.add.at(counts, (flows.signature, flows.actual), passes)
-    last = FlowStream(size, seed).take(passes * size, rest)
-    np.add.at(counts, (flows.signature[last], flows.actual[last]), 1)
-    return counts
-
-
-def lost_and_doubled(
-    found: GraphCounts, expected: NDArray[np.int64], predicted: NDArray[np.integer[Any]]
-) -> tuple[int, int]:
-    """Flows that a graph lacks, and that it has too many of: by signature and by predicted type.
-
-    Args:
-        found: the graph.
-        expected: what :func:`counted_apart` gives.
-        predicted: class of each signature.
-    """
-    by_type = np.zeros_like(found.type_action.sum(axis=1))
-    np.add.at(by_type, predicted, expected)
-    # Which action a flow met is the policy's doing; that it met one, and only one, is not.
-    both = (found.signature_actual - expected, found.type_action.sum(axis=1) - by_type)
-    return (
-        max(int(-difference[difference < 0].sum()) for difference in both),
-        max(int(difference[difference > 0].sum()) for difference in both),
-    )
 
 
 class _Training:
@@ -236,7 +180,7 @@ class NotRecoveredError(RuntimeError):
     """A training did not go on after a death.
 
     Args:
-        kind: who died.
+        kind: what died.
         kills: how many of that kind had died, this one included.
     """
 
@@ -254,7 +198,7 @@ class _Hand:
         self._rng = np.random.default_rng(seed)
         self._queue: list[Kind] = []
         self._begun: float | None = None
-        self.deaths: dict[Kind, Deaths] = {kind: Deaths() for kind in KINDS}
+        self.seconds: dict[Kind, list[float]] = {kind: [] for kind in KINDS}
         self.flows_without_a_node = 0
 
     @property
@@ -287,16 +231,13 @@ class _Hand:
         begun = time.monotonic()
         if not self._killed(kind, training):
             return
-        deaths = self.deaths[kind]
-        deaths.kills += 1
         self._progress(self.busy, f"killed: {kind}")
         # What was under way may still end; a whole iteration more needs all that are left.
-        while not training.complete and training.flows() <= before + FLOWS:
+        while not training.complete and training.flows() <= before + ITERATION_FLOWS:
             if time.monotonic() - begun > PATIENCE:
-                raise NotRecoveredError(kind, deaths.kills)
+                raise NotRecoveredError(kind, len(self.seconds[kind]) + 1)
             time.sleep(_POLL_SECONDS)
-        deaths.recoveries += 1
-        deaths.seconds.append(time.monotonic() - begun)
+        self.seconds[kind].append(time.monotonic() - begun)
         self._progress(self.busy, f"recovered: {kind}")
         if kind == "node":
             self._bring_back(training, before)
@@ -331,7 +272,7 @@ def measure(
     progress: Progress,
     *,
     seed: int = 0,
-    flows: int = FLOWS,
+    flows: int = TRAINING_FLOWS,
 ) -> Chaos:
     """Trains, kills and counts. It starts a cluster of its own.
 
@@ -339,7 +280,7 @@ def measure(
         scenario: to train on.
         work: folder for runs and logs.
         seconds: of killing; the training that is on then is let finish.
-        progress: told of every death and recovery.
+        progress: called after every death and recovery.
         seed: of what is killed when.
         flows: of one training.
 
@@ -367,14 +308,15 @@ def measure(
         )
         for folder in hurt
     ]
-    deaths = hand.deaths
+    by_kind: dict[str, Figures] = {
+        kind: Figures.of(seconds) for kind, seconds in hand.seconds.items()
+    }
     return Chaos(
         seconds=taken,
         trainings=len(hurt),
         flows=len(hurt) * flows,
-        kills=sum(one.kills for one in deaths.values()),
-        recoveries=sum(one.recoveries for one in deaths.values()),
-        seconds_lost=sum(sum(one.seconds) for one in deaths.values()),
+        kills=sum(one.kills for one in by_kind.values()),
+        seconds_lost=sum(one.seconds_lost for one in by_kind.values()),
         flows_without_a_node=hand.flows_without_a_node,
         lost=sum(lost for lost, _ in wrong),
         doubled=sum(doubled for _, doubled in wrong),
@@ -382,7 +324,7 @@ def measure(
         lowest_reward=min(rewards),
         unhurt_reward=_reward(unhurt),
         unhurt_seconds=unhurt_seconds,
-        by_kind={kind: _figures(one) for kind, one in deaths.items()},
+        by_kind=by_kind,
     )
 
 
@@ -404,17 +346,6 @@ def _run(
 def _wait(training: _Training) -> None:
     while not training.complete:
         time.sleep(_POLL_SECONDS)
-
-
-def _figures(deaths: Deaths) -> Figures:
-    seconds = deaths.seconds
-    return Figures(
-        deaths.kills,
-        deaths.recoveries,
-        sum(seconds),
-        statistics.median(seconds) if seconds else None,
-        max(seconds, default=None),
-    )
 
 
 def _reward(folder: RunFolder) -> float:

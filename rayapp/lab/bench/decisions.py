@@ -24,7 +24,7 @@ from rayapp.runs import training
 from rayapp.runs.folder import RunFolder, begin
 
 FLOWS = 1_000_000
-"""That the policies are trained on; how good they are does not matter here."""
+"""Training flows of the policies; how good they are does not matter here."""
 
 BATCH = 8_192
 BATCHES = 20

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from envs import BetaPrior, Catalogue, InteractionTable
 from kg_actor import GraphSpec, Keyed, MergeKey, neighbourhoods
 from kg_actor.store import GraphStore
+from rayapp.lab.bench.made_up import skewed_flows
 
 if TYPE_CHECKING:
     # It takes Ray, which measuring the store does without.
@@ -87,16 +88,11 @@ def spec_of(signatures: int, seed: int = 0) -> GraphSpec:
 def table_of(spec: GraphSpec, flows: int, rng: np.random.Generator) -> InteractionTable:
     """Flows as a training meets them at its start, when tables are largest.
 
-    Signatures are matched unevenly (Zipf-like), one flow in fifty is misdetected, and
-    actions are drawn uniformly.
+    Actions are drawn uniformly, flows as :func:`skewed_flows` does.
     """
-    signatures = len(spec.predicted)
-    signature = (signatures * rng.random(flows) ** 3).astype(np.int32)
-    wrong = rng.random(flows) < 0.02
-    classes = rng.integers(0, len(spec.catalogue.classes), flows)
-    actual = np.where(wrong, classes, spec.predicted[signature])
-    action = rng.integers(0, len(spec.catalogue.actions), flows)
-    return InteractionTable.tally(signature, action, actual)
+    classes, actions = len(spec.catalogue.classes), len(spec.catalogue.actions)
+    signature, actual = skewed_flows(spec.predicted, classes, flows, rng)
+    return InteractionTable.tally(signature, rng.integers(0, actions, flows), actual)
 
 
 def measure(progress: Progress) -> StoreSpeed:

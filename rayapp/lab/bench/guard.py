@@ -1,9 +1,8 @@
 """Whether the ratios to peers are still what they were: a small race against a kept baseline.
 
-Ratios of rates in one race hardly depend on the machine, and the band is wide all the same: what
-leaves it has changed, not wavered. It tells; whoever reads it decides. A baseline says what race
-it comes from: that of another scenario, or of longer turns, is none, and is refused; what else
-differs (processors, versions) is told.
+Ratios of rates in one race hardly depend on the machine, and the band is wide: a ratio outside of
+it has changed, not wavered. The guard reports and decides nothing. A baseline of another scenario,
+or of longer turns, is refused; other differences (processors, versions) are reported.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class Watched:
     """One ratio.
 
     Attributes:
-        name: whom :data:`FIRST` is compared with.
+        name: the contender that :data:`FIRST` is compared with.
         ratio: of environment steps per second, now.
         baseline: what it was.
         verdict: whether it has left the band.
@@ -72,12 +71,12 @@ class Baseline:
     rules: Rules
 
     @classmethod
-    def parsed(cls, told: Any) -> Baseline:  # noqa: ANN401
+    def parsed(cls, data: Any) -> Baseline:  # noqa: ANN401
         """From what ``--json`` printed; ValueError, KeyError or TypeError if it is not that."""
-        ratios = {str(name): float(ratio) for name, ratio in told["ratios"].items()}
+        ratios = {str(name): float(ratio) for name, ratio in data["ratios"].items()}
         if not ratios or min(ratios.values()) <= 0:
             raise ValueError("no ratios above 0")
-        return cls(ratios, Provenance(**told["provenance"]), Rules(**told["rules"]))
+        return cls(ratios, Provenance(**data["provenance"]), Rules(**data["rules"]))
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def watch(scenario: Scenario, baseline: Baseline | None, listener: Listener) -> 
     Args:
         scenario: prepared, on disk.
         baseline: contenders that are not in it are not run; ``None`` compares with nothing.
-        listener: told after each turn.
+        listener: called after each turn.
 
     Raises:
         InputError: the baseline comes from another race; before anything is run.
@@ -116,8 +115,8 @@ def watch(scenario: Scenario, baseline: Baseline | None, listener: Listener) -> 
     _check(baseline, here)
     names = tuple(name for name in CONTENDERS if name == FIRST or name in baseline.ratios)
     ratios = compare(scenario, RULES, listener, names).ratios
-    told = differences(baseline.provenance, here)
-    return Found(ratios, here, RULES, judged(ratios, baseline), told)
+    differing = differences(baseline.provenance, here)
+    return Found(ratios, here, RULES, judged(ratios, baseline), differing)
 
 
 def judged(ratios: Mapping[str, float], baseline: Baseline) -> tuple[Watched, ...]:
@@ -143,7 +142,7 @@ def _check(baseline: Baseline, here: Provenance) -> None:
 def differences(there: Provenance, here: Provenance) -> tuple[str, ...]:
     """What differs between two provenances, in words."""
     plain = [field.name for field in fields(here) if field.name != "versions"]
-    told = [
+    sentences = [
         f"{name}: {getattr(there, name)} then, {getattr(here, name)} now"
         for name in plain
         if getattr(there, name) != getattr(here, name)
@@ -153,8 +152,8 @@ def differences(there: Provenance, here: Provenance) -> tuple[str, ...]:
         for which, other in ((there.versions, here.versions), (here.versions, there.versions))
     )
     if then or now:
-        told.append(f"versions: {', '.join(then) or '-'} then, {', '.join(now) or '-'} now")
-    return tuple(told)
+        sentences.append(f"versions: {', '.join(then) or '-'} then, {', '.join(now) or '-'} now")
+    return tuple(sentences)
 
 
 def read_baseline(path: Path | None) -> Baseline:

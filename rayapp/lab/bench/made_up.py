@@ -24,8 +24,6 @@ def made_up(
 ) -> Scenario:
     """Writes a scenario of made-up flows.
 
-    Signatures are matched unevenly (Zipf-like), and one flow in fifty is misdetected.
-
     Args:
         out: the folder.
         flows: of the training part.
@@ -35,7 +33,7 @@ def made_up(
     catalogue, rng = _catalogue(actions), np.random.default_rng(signatures)
     classes = len(catalogue.classes)
     predicted = rng.integers(0, classes, signatures).astype(np.int8)
-    train, test = (_drawn(predicted, classes, count, rng) for count in (flows, _TEST_FLOWS))
+    train, test = (skewed_flows(predicted, classes, count, rng) for count in (flows, _TEST_FLOWS))
     names = np.repeat(np.arange(classes, dtype=np.int8), 2)
     features = np.tile(names[:, None], len(cicflowmeter.SCHEMA)).astype(np.float32)
     about = {
@@ -69,9 +67,20 @@ def _catalogue(actions: int | None) -> Catalogue:
     return replace(paper, actions=(*paper.actions, *more))
 
 
-def _drawn(
+def skewed_flows(
     predicted: NDArray[np.int8], classes: int, count: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
+    """Draws flows: signatures unevenly (Zipf-like), and one flow in fifty misdetected.
+
+    Args:
+        predicted: class of each signature.
+        classes: how many there are.
+        count: flows to draw.
+        rng: draws them.
+
+    Returns:
+        Signature int32 and true class int8 of each flow.
+    """
     signature = (len(predicted) * rng.random(count) ** 3).astype(np.int32)
     wrong = rng.random(count) < 0.02
     actual = np.where(wrong, rng.integers(0, classes, count), predicted[signature])

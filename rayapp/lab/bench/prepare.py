@@ -1,4 +1,4 @@
-"""How fast flows become a scenario: reading, tree, matching and writing told apart.
+"""How fast flows become a scenario: reading, tree, matching and writing apart.
 
 Flows are synthetic, but are written as a CSV file in CICIDS2017's form and read back, so that
 reading is measured, too. The work runs in a process of its own, whose memory is its own:

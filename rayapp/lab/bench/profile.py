@@ -14,10 +14,7 @@ from typing import Any
 
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 
-from envs import Scenario
-from rayapp.lab.bench.peers.contender import flows_of, network_of
 from rayapp.rl.learner import ReferencePPOLearner
-from rayapp.rl.networks import NetworkSpec, build
 
 _PARTS = {
     "_sampled": "sampling flows",
@@ -30,8 +27,6 @@ _PARTS = {
 REST = "RLlib's bookkeeping, and the rest"
 
 WARM_UP = 2
-
-ADAM_STEPS = 300
 
 
 @dataclass(frozen=True)
@@ -54,19 +49,6 @@ class Profile:
     rewards: tuple[float, ...]
 
 
-@dataclass(frozen=True)
-class Profiles:
-    """What ``kirl bench profile`` prints.
-
-    Attributes:
-        ways: profiles by way to learn.
-        adam: milliseconds of a step of Adam on both networks, median, plain and fused.
-    """
-
-    ways: dict[str, Profile]
-    adam: dict[str, float]
-
-
 class RLlibsWay(ReferencePPOLearner):
     """The same learner, with RLlib's own loop over epochs and minibatches, and its own Adam."""
 
@@ -79,8 +61,10 @@ class RLlibsWay(ReferencePPOLearner):
         return False
 
 
-def measure_profile(scenario: Path, flows: int, progress: Callable[[int, int], None]) -> Profiles:
-    """Profiles PPO-KG, learning in RLlib's way and in the short one; Ray must be running.
+def measure_profile(
+    scenario: Path, flows: int, progress: Callable[[int, int], None]
+) -> dict[str, Profile]:
+    """Profiles of PPO-KG, learning in RLlib's way and in the short one; Ray must be running.
 
     Args:
         scenario: to train on.
@@ -102,27 +86,7 @@ def measure_profile(scenario: Path, flows: int, progress: Callable[[int, int], N
             for run in runs.values():
                 run.iterate()
             progress(min(run.flows_done for run in runs.values()), flows)
-        found = {name: run.profile() for name, run in runs.items()}
-    return Profiles(found, time_adam(network_of(flows_of(Scenario.load(scenario)))))
-
-
-def time_adam(network: NetworkSpec) -> dict[str, float]:
-    """Milliseconds of a step of Adam on a policy and a value network, plain and fused, in turn."""
-    import torch
-
-    optimisers, seconds = {}, {"plain": list[float](), "fused": list[float]()}
-    for name in seconds:
-        networks = build(network, network.actions), build(network, 1)
-        parameters = [one for each in networks for one in each.parameters()]
-        for one in parameters:
-            one.grad = torch.ones_like(one)
-        optimisers[name] = torch.optim.Adam(parameters, fused=name == "fused")
-    for _ in range(ADAM_STEPS):
-        for name, optimiser in optimisers.items():
-            begun = time.perf_counter()
-            optimiser.step()
-            seconds[name].append(time.perf_counter() - begun)
-    return {name: 1000 * statistics.median(each) for name, each in seconds.items()}
+        return {name: run.profile() for name, run in runs.items()}
 
 
 class _Run:

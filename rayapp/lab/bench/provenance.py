@@ -38,7 +38,7 @@ class Provenance:
 
     @classmethod
     def of(cls, scenario: Scenario, flows: FlowSet) -> Provenance:
-        """Of a measurement on these flows of this scenario, here and now."""
+        """The provenance of a measurement on these flows, on this machine."""
         return cls(
             scenario.manifest["source"]["kind"],
             scenario.fingerprint,

@@ -26,17 +26,17 @@ FLOWS = (10_000, 100_000, 1_000_000, 10_000_000)
 SIGNATURES = (100, 1_000, 10_000, 100_000)
 ACTIONS = (15, 50, 150, 500)
 ROWS = (10_000, 100_000, 1_000_000)
-"""That ``kirl prepare`` reads and fits its tree to."""
+"""Rows that ``kirl prepare`` reads and fits its tree to."""
 
 TURNS = 3
-"""Of each point; the median counts."""
+"""Trainings per point; the median counts."""
 
 BASE_FLOWS = 1_000_000
 BASE_FRAGMENT = 65_536
 
 ITERATIONS = 40
 SECONDS = 4.0
-"""Of a turn: so many iterations, or as many as fit into so much time."""
+"""A turn lasts this many iterations, or as many as fit into this time."""
 
 
 @dataclass(frozen=True)

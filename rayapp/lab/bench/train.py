@@ -1,9 +1,9 @@
 """kirl beside its peers: the same flows, state and network, one after the other.
 
 Each turn runs in a process of its own (:mod:`rayapp.lab.bench.peers.lap`). Where a contender has
-several settings, trials choose the fastest, and the one that is near the bound soonest: if
-they are two, both have a turn in each round. What counts is the median of the rounds, in each
-of which everybody has a turn, so that a machine that slows down slows all of them.
+several settings, trials choose the fastest and the one that comes near the bound soonest; if they
+differ, both have a turn in each round. The median of the rounds counts. All contenders have a turn
+in each, so that a machine that slows down slows all of them.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ BUDGET = 9_900_000
 """The paper's training: 5 passes over 1.98 M flows (section IV)."""
 
 FIRST = "kirl ppo-kg"
-"""Whom all others are compared with."""
+"""The contender that all others are compared with."""
 
 TRIAL_STRETCHES = 3
-"""Of a trial at least: the first iteration of a large batch may be most of a short one."""
+"""Fewest stretches of a trial: the first iteration of a large batch may be most of a short one."""
 
 Listener = Callable[[int, int, str], None]
 """Called with turns done, turns in all, and whose turn it is."""
@@ -43,12 +43,12 @@ class Rules:
     """How the comparison runs.
 
     Attributes:
-        rounds: in each of which everybody has a turn.
-        flows: of a turn at most; schedules refer to it.
-        seconds: of a turn, for who is not through with the flows before.
-        patience: seconds for who has not got near the bound until then, in trials as well.
-            With 0 nobody is waited for, and the fastest setting is the only one to have turns.
-        trial_seconds: per setting of who has several, at least.
+        rounds: number of rounds; every contender has a turn in each.
+        flows: most flows of a turn; schedules refer to it.
+        seconds: a turn ends after this time, or with its flows.
+        patience: seconds after which a turn or trial ends that has not come near the bound. With
+            0 it ends after ``seconds``, and the fastest setting is the only one to have turns.
+        trial_seconds: least seconds of a trial, for contenders with several settings.
     """
 
     rounds: int = 3
@@ -140,7 +140,7 @@ def compare(
     Args:
         scenario: prepared, on disk.
         rules: how long.
-        listener: told after each turn.
+        listener: called after each turn.
         names: of the contenders, :data:`FIRST` among them.
 
     Raises:

@@ -1,18 +1,11 @@
-"""kirl's tree beside scikit-learn's own: the same flows, in turn, both time and quality.
-
-``python -m rayapp.lab.bench.trees JSON`` does the work, in a process whose memory is its own.
-"""
+"""kirl's tree beside scikit-learn's own: the same flows, in turn, both time and quality."""
 
 from __future__ import annotations
 
-import json
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,7 +53,7 @@ class TreeComparison:
     Attributes:
         fitted, tested: flows of each.
         counted_from: flows of a node from which kirl's tree counts instead of sorting.
-        grown: trees by who grew them, one per seed.
+        grown: trees by the program that grew them, one per seed.
         ratio: of the medians of processor time, scikit-learn's to kirl's.
     """
 
@@ -74,39 +67,18 @@ class TreeComparison:
 def compare_trees(
     data: Sequence[Path], rows: int, seeds: int, counted_from: int = COUNTED_FROM
 ) -> TreeComparison:
-    """Grows trees in turn, in a process of its own.
+    """Grows trees in turn.
 
     Args:
         data: files of CICIDS2017; empty for synthetic flows.
-        rows: synthetic ones.
+        rows: number of synthetic flows.
         seeds: trees of each kind.
         counted_from: see :func:`envs.detector.growing.grow`.
-
-    Raises:
-        RuntimeError: that process failed.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        result = Path(folder) / "result.json"
-        order = {
-            "data": [str(path.absolute()) for path in data],
-            "rows": rows,
-            "seeds": seeds,
-            "counted_from": counted_from,
-            "result": str(result),
-        }
-        done = subprocess.run(  # noqa: S603 (our own)
-            [sys.executable, "-m", "rayapp.lab.bench.trees", json.dumps(order)],
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise RuntimeError(f"comparing ended with {done.returncode}:\n{done.stderr[-2_000:]}")
-        told = json.loads(result.read_text())
-    told["grown"] = {
-        name: tuple(Grown(**one) for one in trees) for name, trees in told["grown"].items()
-    }
-    return TreeComparison(**told)
+    catalogue = Catalogue.named("paper")
+    source = registry.opened(data, catalogue) if data else registry.drawn(rows, 0, catalogue)
+    flows = source.read()
+    return grown_in_turn(flows, seeds, counted_from)
 
 
 def grown_in_turn(flows: Flows, seeds: int, counted_from: int) -> TreeComparison:
@@ -150,19 +122,3 @@ def _judged(tree: DecisionTreeClassifier, seconds: tuple[float, float], test: Fl
         float(np.mean(said == test.actual)),
         float(f1_score(test.actual, said, average="macro")),
     )
-
-
-def _main(order: str) -> None:
-    given = json.loads(order)
-    files = [Path(path) for path in given["data"]]
-    catalogue = Catalogue.named("paper")
-    source = (
-        registry.opened(files, catalogue) if files else registry.drawn(given["rows"], 0, catalogue)
-    )
-    flows = source.read()
-    found = grown_in_turn(flows, given["seeds"], given["counted_from"])
-    Path(given["result"]).write_text(json.dumps(asdict(found)))
-
-
-if __name__ == "__main__":
-    _main(sys.argv[1])

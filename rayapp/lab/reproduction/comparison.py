@@ -1,8 +1,8 @@
-"""Whether one system is above another, as far as a few trials can tell."""
+"""Whether one system is above others, as far as a few trials can tell."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
@@ -12,71 +12,76 @@ from rayapp.lab.statistics import Estimate
 
 Direction = Literal["higher", "lower", "level", "unclear"]
 
-REWARD = 0.01
-"""Rewards nearer than this count as level: the paper gives two digits."""
+Measure = Callable[[TrialResult, Sequence[TrialResult]], tuple[float, float] | None]
+"""A figure of a trial, and the same of the trials that it is compared with."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One figure of two systems, over trials of the same seed and scenario.
+    """One figure of a system and of those it is compared with.
 
     Attributes:
-        one, other: their means.
-        less: one less the other.
+        own, other: means over trials.
+        difference: own less other, trial by trial.
         level: a difference up to this counts as none.
     """
 
-    one: float
+    own: float
     other: float
-    less: Estimate
+    difference: Estimate
     level: float
 
     @property
     def direction(self) -> Direction:
-        """Where the first stands; ``unclear`` where the interval of the difference holds 0."""
-        if abs(self.less.mean) <= self.level:
+        """Where the system stands; ``unclear`` where the interval of the difference holds 0."""
+        one = self.difference
+        if abs(one.mean) <= self.level:
             return "level"
-        if self.less.low > 0:
+        if one.low is None or one.high is None:
+            return "higher" if one.mean > 0 else "lower"
+        if one.low > 0:
             return "higher"
-        return "lower" if self.less.high < 0 else "unclear"
-
-    def is_(self, wanted: Direction) -> bool | None:
-        """Whether that is the direction; ``None`` if it cannot be told."""
-        return None if self.direction == "unclear" else self.direction == wanted
+        return "lower" if one.high < 0 else "unclear"
 
 
 def compare(
-    one: SystemResult,
-    other: SystemResult,
-    value: Callable[[TrialResult], float | None],
-    level: float = REWARD,
+    system: SystemResult, others: Sequence[SystemResult], measure: Measure, level: float
 ) -> Comparison | None:
-    """Compares a figure trial by trial; ``None`` if no pair of trials has it."""
-    pairs = [(value(a), value(b), a.scenario) for a, b in pairs_of(one, other)]
-    given = [(a, b, where) for a, b, where in pairs if a is not None and b is not None]
-    if not given:
-        return None
-    mine, theirs, scenarios = zip(*given, strict=True)
-    return Comparison(
-        fmean(mine),
-        fmean(theirs),
-        Estimate.grouped([a - b for a, b, _ in given], scenarios),
-        level,
-    )
-
-
-def pairs_of(one: SystemResult, other: SystemResult) -> Sequence[tuple[TrialResult, TrialResult]]:
-    """Trials of the same seed and scenario."""
-    theirs = {(trial.seed, trial.scenario): trial for trial in other.trials}
-    return [
-        (trial, theirs[trial.seed, trial.scenario])
-        for trial in one.trials
-        if (trial.seed, trial.scenario) in theirs
+    """Compares trials of the same seed and scenario; ``None`` if none of them has the figure."""
+    measured = [
+        (pair, trial.scenario)
+        for trial, rivals in matched(system, others)
+        if (pair := measure(trial, rivals)) is not None
     ]
+    if not measured:
+        return None
+    pairs, scenarios = zip(*measured, strict=True)
+    own, other = zip(*pairs, strict=True)
+    differences = [one - another for one, another in pairs]
+    return Comparison(fmean(own), fmean(other), Estimate.grouped(differences, scenarios), level)
 
 
-def closing_reward(trial: TrialResult) -> float | None:
-    """Average reward over the last tenth of the training; ``None`` without iterations."""
-    rewards = [line.average_reward for line in trial.lines]
-    last = rewards[-max(1, len(rewards) // 10) :]
-    return sum(last) / len(last) if last else None
+def matched(
+    system: SystemResult, others: Sequence[SystemResult]
+) -> Iterator[tuple[TrialResult, list[TrialResult]]]:
+    """Each trial with those of all other systems on the same seed and scenario."""
+    for trial in system.trials:
+        rivals = [
+            rival
+            for other in others
+            for rival in other.trials
+            if (rival.seed, rival.scenario) == (trial.seed, trial.scenario)
+        ]
+        if len(rivals) == len(others):
+            yield trial, rivals
+
+
+def against_lowest(figure: Callable[[TrialResult], float | None]) -> Measure:
+    """Compares a trial's figure with the lowest one of the others."""
+
+    def measure(trial: TrialResult, rivals: Sequence[TrialResult]) -> tuple[float, float] | None:
+        own = figure(trial)
+        rest = [value for rival in rivals if (value := figure(rival)) is not None]
+        return None if own is None or not rest else (own, min(rest))
+
+    return measure

@@ -14,13 +14,13 @@ from rayapp import algorithms, config
 from rayapp.config import TrainingSettings
 from rayapp.lab.reproduction import paper
 
-Label = Literal["paper", "kirl"]
-Part = Literal["main", "figure 3", "ablation", "others", "online"]
+Preset = Literal["paper", "kirl"]
+Experiment = Literal["main", "figure 3", "ablation", "others", "online"]
 
 SYSTEMS = ("ppo", "ppo-kg", "ppo-kg-pt", "llm-kg", "dl")
 """The paper's five (section IV-A)."""
 
-PAPER: tuple[str, ...] = (
+PAPER_SETTINGS: tuple[str, ...] = (
     "matching=fitted",
     "network.encoder=raw",
     "kl.direction=policy_to_reference",
@@ -96,7 +96,7 @@ MECHANISMS: tuple[tuple[str, tuple[str, ...]], ...] = (
 """ppo-kg in paper settings with what may be in its way taken out: they test why it falls short."""
 
 
-CHANGES: dict[Label, tuple[tuple[str, tuple[str, ...]], ...]] = {
+CHANGES: dict[Preset, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "paper": MECHANISMS,
     "kirl": ABLATIONS,
 }
@@ -108,22 +108,22 @@ class Trial:
     """One training of the reproduction.
 
     Attributes:
-        label: whose settings.
-        part: what it is for.
+        preset: whose settings.
+        experiment: what it is for.
         name: the system or the change, as tables call it.
         settings: complete but for ``flows``, which may follow from passes.
     """
 
-    label: Label
-    part: Part
+    preset: Preset
+    experiment: Experiment
     name: str
     settings: TrainingSettings
 
     @property
     def folder(self) -> str:
         """Its run's folder below the reproduction's, unique to it."""
-        part = "" if self.part == "main" else f"{self.part}-"
-        words = f"{self.label}-{part}{self.name}-{self.settings.seed}"
+        experiment = "" if self.experiment == "main" else f"{self.experiment}-"
+        words = f"{self.preset}-{experiment}{self.name}-{self.settings.seed}"
         return "".join(c if c.isalnum() or c in "-." else "_" for c in words)
 
 
@@ -132,14 +132,14 @@ class Request:
     """What is to be reproduced.
 
     Attributes:
-        labels: whose settings.
+        presets: whose settings.
         seeds: trainings per system and scenario.
         quick: short trainings.
         advice: settings of the language model, as ``--set`` takes them.
         parallel: trainings at a time; 0 is one per processor.
     """
 
-    labels: tuple[Label, ...]
+    presets: tuple[Preset, ...]
     seeds: int
     quick: bool
     advice: tuple[str, ...]
@@ -165,9 +165,9 @@ class Scale:
     supervised: int = paper.SUPERVISED_EPOCHS
     least: int = 4_000_000
 
-    def flows(self, training_flows: int, label: Label) -> int:
+    def flows(self, training_flows: int, preset: Preset) -> int:
         """Flows of a main training; with kirl settings, small scenarios get more passes."""
-        wanted = max(round(self.passes * training_flows), self.least if label == "kirl" else 1)
+        wanted = max(round(self.passes * training_flows), self.least if preset == "kirl" else 1)
         return min(wanted, self.most) if self.most else wanted
 
 
@@ -182,7 +182,7 @@ def fitting(assignments: Sequence[str], algo: str) -> list[str]:
 
 
 def plan(
-    labels: Sequence[Label],
+    presets: Sequence[Preset],
     *,
     seeds: int,
     training_flows: int,
@@ -193,7 +193,7 @@ def plan(
     """All trials, in the order in which their results are most wanted.
 
     Args:
-        labels: whose settings to run.
+        presets: whose settings to run.
         seeds: trainings per system, with seeds 0, 1 and so on.
         training_flows: in the scenario.
         scale: how long trainings last.
@@ -203,15 +203,15 @@ def plan(
     trials: list[Trial] = []
     for seed in range(seeds):
         make = _Maker(seed, training_flows, scale, tuple(advisor))
-        for label in labels:
-            trials += [make.trial(label, "main", system, system) for system in SYSTEMS]
-            trials += make.figure_3(label)
-        if "kirl" in labels:
+        for preset in presets:
+            trials += [make.trial(preset, "main", system, system) for system in SYSTEMS]
+            trials += make.figure_3(preset)
+        if "kirl" in presets:
             trials += [make.other(name) for name in others]
-        for label in labels:
+        for preset in presets:
             trials += [
-                make.trial(label, "ablation", name, "ppo-kg", changes)
-                for name, changes in CHANGES[label]
+                make.trial(preset, "ablation", name, "ppo-kg", changes)
+                for name, changes in CHANGES[preset]
             ]
     return trials
 
@@ -225,18 +225,18 @@ class _Maker:
 
     def trial(
         self,
-        label: Label,
-        part: Part,
+        preset: Preset,
+        experiment: Experiment,
         name: str,
         algo: str,
         changes: Sequence[str] = (),
         flows: int | None = None,
     ) -> Trial:
-        assignments = fitting(PAPER, algo) if label == "paper" else []
+        assignments = fitting(PAPER_SETTINGS, algo) if preset == "paper" else []
         # Another advisor has no use for this one's options.
         if not any(each.startswith("advice.advisor=") for each in changes):
             assignments += fitting(self.advisor, algo)
-        length = flows or self._flows(algo, label)
+        length = flows or self._flows(algo, preset)
         if algorithms.find(algo).advisor_acts == "first":
             # A short training leaves cloning no more than its first half.
             assignments.append(f"cloning.flows={min(262_144, length // 2)}")
@@ -245,24 +245,24 @@ class _Maker:
             "seed": self.seed,
             "flows": length,
         }
-        return Trial(label, part, name, config.load(None, [*assignments, *changes], options))
+        return Trial(preset, experiment, name, config.load(None, [*assignments, *changes], options))
 
-    def _flows(self, algo: str, label: Label) -> int:
+    def _flows(self, algo: str, preset: Preset) -> int:
         if algo == "dl":
             return self.scale.supervised * self.training_flows
-        return self.scale.flows(self.training_flows, label)
+        return self.scale.flows(self.training_flows, preset)
 
     def other(self, name: str) -> Trial:
         """A system beyond the paper's, in kirl settings."""
         algo, changes = _VARIANTS.get(name, (name, ()))
         return self.trial("kirl", "others", name, algo, changes)
 
-    def figure_3(self, label: Label) -> list[Trial]:
+    def figure_3(self, preset: Preset) -> list[Trial]:
         """PPO, and PPO-KG with two constant values of lambda (section IV-B)."""
         length = self.scale.figure_3
         weighted = [
             self.trial(
-                label,
+                preset,
                 "figure 3",
                 f"lambda {weight}",
                 "ppo-kg",
@@ -271,4 +271,4 @@ class _Maker:
             )
             for weight in ("1.0", "0.1")
         ]
-        return [self.trial(label, "figure 3", "ppo", "ppo", (), length), *weighted]
+        return [self.trial(preset, "figure 3", "ppo", "ppo", (), length), *weighted]

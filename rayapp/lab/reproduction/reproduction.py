@@ -10,10 +10,10 @@ from rayapp.lab.reproduction import costs, trials
 from rayapp.lab.reproduction.costs import Costs
 from rayapp.lab.reproduction.plan import FULL, OTHERS, QUICK, Request, plan
 from rayapp.lab.reproduction.results import Results, gather
-from rayapp.lab.reproduction.trials import Placed, Progress
+from rayapp.lab.reproduction.trials import Progress, TrialRun
 
 
-def run(
+def reproduce(
     scenarios: Sequence[Scenario], out: Path, request: Request, progress: Progress
 ) -> tuple[Results, Costs]:
     """Trains what is missing and reads everything. Ray must be running.
@@ -22,31 +22,31 @@ def run(
         scenarios: one, or several splits of the same flows.
         out: runs go to ``out/runs``, or ``out/runs/0`` and so on for several scenarios.
         request: what to train.
-        progress: told how far it is.
+        progress: called with the flows trained on and in all.
 
     Raises:
         InputError: a folder holds a run of other settings.
     """
-    placed: list[tuple[Scenario, list[Placed]]] = []
+    runs: list[tuple[Scenario, list[TrialRun]]] = []
     for number, scenario in enumerate(scenarios):
         where = out / "runs" / str(number) if len(scenarios) > 1 else out / "runs"
         planned = plan(
-            request.labels,
+            request.presets,
             seeds=request.seeds,
             training_flows=len(scenario.train[0]),
             scale=QUICK if request.quick else FULL,
             advisor=(*request.advice, "advice.wait=true"),
             others=OTHERS,
         )
-        placed.append((scenario, trials.place(planned, scenario, where)))
-    everything = [one for _, some in placed for one in some]
-    trials.run(everything, progress, request.parallel)
-    scenario, first = placed[0]
+        runs.append((scenario, trials.begin_trials(planned, scenario, where)))
+    everything = [one for _, some in runs for one in some]
+    trials.train_all(everything, progress, request.parallel)
+    scenario, first = runs[0]
     plain, infused = (_main(first, name) for name in ("ppo", "ppo-kg"))
-    return gather(placed), costs.measure(scenario, plain.folder, infused.folder)
+    return gather(runs), costs.measure(scenario, plain.folder, infused.folder)
 
 
-def _main(placed: Sequence[Placed], name: str) -> Placed:
-    """The last labels' training of a system: kirl's, where both were run."""
-    wanted = [one for one in placed if (one.trial.part, one.trial.name) == ("main", name)]
+def _main(runs: Sequence[TrialRun], name: str) -> TrialRun:
+    """A training of the system, in kirl settings where both were run."""
+    wanted = [one for one in runs if (one.trial.experiment, one.trial.name) == ("main", name)]
     return [one for one in wanted if one.trial.settings.seed == wanted[0].trial.settings.seed][-1]

@@ -11,8 +11,8 @@ from envs import Scenario
 from envs.score import Score, Scorecard, evaluate
 from kg_actor import to_networkx
 from rayapp.lab.convergence import Convergence, reached
-from rayapp.lab.reproduction.plan import Label, Part
-from rayapp.lab.reproduction.trials import Placed
+from rayapp.lab.reproduction.plan import Experiment, Preset
+from rayapp.lab.reproduction.trials import TrialRun
 from rayapp.lab.statistics import Estimate
 from rayapp.runs.folder import ProgressLine
 
@@ -43,8 +43,8 @@ class TrialResult:
 class SystemResult:
     """All trials of one system under one set of settings."""
 
-    label: Label
-    part: Part
+    preset: Preset
+    experiment: Experiment
     name: str
     trials: tuple[TrialResult, ...]
 
@@ -83,8 +83,8 @@ class SystemResult:
         first = self.trials[0].card
         correct = ("all", "detected_correctly", "misdetected")
         return {
-            "label": self.label,
-            "part": self.part,
+            "preset": self.preset,
+            "experiment": self.experiment,
             "name": self.name,
             "average_reward": asdict(self.average),
             "class_mean_reward": asdict(self.class_mean),
@@ -118,31 +118,26 @@ class Results:
 
     Attributes:
         scenarios: one, or several splits of the same flows.
-        systems: by (label, part, name).
-        graphs: by label: of ppo-kg's first trial.
+        systems: by (preset, experiment, name).
+        graphs: by preset: of ppo-kg's first trial.
     """
 
     scenarios: tuple[Scenario, ...]
-    systems: dict[tuple[Label, Part, str], SystemResult]
-    graphs: dict[Label, GraphSize]
+    systems: dict[tuple[Preset, Experiment, str], SystemResult]
+    graphs: dict[Preset, GraphSize]
 
-    def of(self, label: Label, part: Part) -> dict[str, SystemResult]:
-        """The systems of a part by name, in the order of the plan."""
+    def of(self, preset: Preset, experiment: Experiment) -> dict[str, SystemResult]:
+        """The systems of an experiment by name, in the order of the plan."""
         return {
             name: system
             for (own, its, name), system in self.systems.items()
-            if (own, its) == (label, part)
+            if (own, its) == (preset, experiment)
         }
 
-    def lines_of(self, label: Label, name: str) -> tuple[ProgressLine, ...]:
-        """Iterations of a main system's first trial; none if it was not trained."""
-        system = self.of(label, "main").get(name)
-        return system.trials[0].lines if system else ()
-
     @property
-    def labels(self) -> tuple[Label, ...]:
+    def presets(self) -> tuple[Preset, ...]:
         """Whose settings were run."""
-        return tuple(dict.fromkeys(label for label, _, _ in self.systems))
+        return tuple(dict.fromkeys(preset for preset, _, _ in self.systems))
 
     def bound(self, which: Callable[[Scorecard], Score]) -> tuple[Estimate, Estimate]:
         """Average and class mean of a bound, over the scenarios."""
@@ -168,7 +163,7 @@ class Results:
                 for name, which in BOUNDS.items()
             },
             "systems": [system.to_json() for system in self.systems.values()],
-            "graphs": {label: asdict(size) for label, size in self.graphs.items()},
+            "graphs": {preset: asdict(size) for preset, size in self.graphs.items()},
         }
 
 
@@ -178,23 +173,23 @@ BOUNDS: dict[str, Callable[[Scorecard], Score]] = {
 }
 
 
-def gather(placed: Sequence[tuple[Scenario, Sequence[Placed]]]) -> Results:
+def gather(runs: Sequence[tuple[Scenario, Sequence[TrialRun]]]) -> Results:
     """Reads finished trials.
 
     Args:
-        placed: trials by scenario.
+        runs: finished trials by scenario.
     """
-    found: dict[tuple[Label, Part, str], list[TrialResult]] = defaultdict(list)
-    graphs: dict[Label, GraphSize] = {}
-    for scenario, trials in placed:
+    found: dict[tuple[Preset, Experiment, str], list[TrialResult]] = defaultdict(list)
+    graphs: dict[Preset, GraphSize] = {}
+    for scenario, trials in runs:
         bound = _training_bound(scenario)
         for one in trials:
             trial = one.trial
-            found[trial.label, trial.part, trial.name].append(_result(one, scenario, bound))
-            if (trial.part, trial.name) == ("main", "ppo-kg") and trial.label not in graphs:
-                graphs[trial.label] = _graph_size(one)
+            found[trial.preset, trial.experiment, trial.name].append(_result(one, scenario, bound))
+            if (trial.experiment, trial.name) == ("main", "ppo-kg") and trial.preset not in graphs:
+                graphs[trial.preset] = _graph_size(one)
     systems = {key: SystemResult(*key, tuple(results)) for key, results in found.items()}
-    return Results(tuple(scenario for scenario, _ in placed), systems, graphs)
+    return Results(tuple(scenario for scenario, _ in runs), systems, graphs)
 
 
 def _training_bound(scenario: Scenario) -> Score:
@@ -203,7 +198,7 @@ def _training_bound(scenario: Scenario) -> Score:
     return evaluate(flows.catalogue.best_actions[flows.contexts.traffic], flows).score
 
 
-def _result(one: Placed, scenario: Scenario, bound: Score) -> TrialResult:
+def _result(one: TrialRun, scenario: Scenario, bound: Score) -> TrialResult:
     flows = scenario.flow_set("test")
     lines = tuple(one.folder.progress())
     # Before cloning, the advisor acts; what it earns says nothing of the policy.
@@ -220,7 +215,7 @@ def _result(one: Placed, scenario: Scenario, bound: Score) -> TrialResult:
     )
 
 
-def _graph_size(one: Placed) -> GraphSize:
+def _graph_size(one: TrialRun) -> GraphSize:
     view = to_networkx(one.folder.graph())
     return GraphSize(view.number_of_nodes(), view.number_of_edges())
 

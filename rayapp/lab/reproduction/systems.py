@@ -1,10 +1,10 @@
-"""What tables and plots call systems and settings."""
+"""What tables and charts call systems and presets of settings."""
 
 from __future__ import annotations
 
-from rayapp.lab.reproduction.plan import Label
+from rayapp.lab.reproduction.plan import Preset
 
-_NAMES = {
+NAMES = {
     "ppo": "PPO",
     "ppo-kg": "PPO-KG",
     "ppo-kg-pt": "PPO-KG-PT",
@@ -13,11 +13,6 @@ _NAMES = {
     "lambda 1.0": "λ = 1",
     "lambda 0.1": "λ = 0.1",
 }
+"""Systems as the paper writes them; others are shown by their own names."""
 
-SETTINGS: dict[Label, str] = {"paper": "paper settings", "kirl": "kirl settings"}
-HEADINGS: dict[Label, str] = {"paper": "Paper settings", "kirl": "kirl settings"}
-
-
-def shown(name: str) -> str:
-    """A system's name as the paper writes it, or the name itself."""
-    return _NAMES.get(name, name)
+SETTINGS: dict[Preset, str] = {"paper": "paper settings", "kirl": "kirl settings"}

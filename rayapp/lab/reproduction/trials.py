@@ -23,7 +23,7 @@ from rayapp.runs.folder import RunFolder, begin
 from rayapp.runs.training import train
 
 Progress = Callable[[int, int, str], None]
-"""Told (flows trained on, flows in all, what is being trained)."""
+"""Called with flows trained on, flows in all, and the names of what is being trained."""
 
 Models = tuple[tuple[AdvisorSpec, RemoteAdvisor], ...]
 """Language models that trials share."""
@@ -35,7 +35,7 @@ _STOP_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
-class Placed:
+class TrialRun:
     """A trial and the run that it is, begun or finished."""
 
     trial: Trial
@@ -49,13 +49,13 @@ class Placed:
         return lines[-1].flows if lines else 0
 
 
-def place(trials: Sequence[Trial], scenario: Scenario, out: Path) -> list[Placed]:
+def begin_trials(trials: Sequence[Trial], scenario: Scenario, out: Path) -> list[TrialRun]:
     """Begins every trial's run under ``out``, or finds the one begun before.
 
     Raises:
         InputError: a folder holds something else, or a run of other settings or scenario.
     """
-    placed = []
+    runs = []
     for trial in trials:
         folder = RunFolder(out / trial.folder)
         try:
@@ -66,11 +66,13 @@ def place(trials: Sequence[Trial], scenario: Scenario, out: Path) -> list[Placed
                 where=str(folder.path),
                 mend="Give the same options as before, or another --out",
             ) from error
-        placed.append(Placed(trial, folder))
-    return placed
+        runs.append(TrialRun(trial, folder))
+    return runs
 
 
-def run(placed: Sequence[Placed], progress: Progress | None = None, parallel: int = 0) -> None:
+def train_all(
+    runs: Sequence[TrialRun], progress: Progress | None = None, parallel: int = 0
+) -> None:
     """Trains what is not finished, in processes of their own. Ray must be running.
 
     Trials ask one language model, which remembers what it answered to any of them: equal records
@@ -78,14 +80,14 @@ def run(placed: Sequence[Placed], progress: Progress | None = None, parallel: in
     the same paths.
 
     Args:
-        placed: the trials.
-        progress: told every second.
+        runs: the trials.
+        progress: called every second.
         parallel: trials at a time; 0 means as many as Ray has processors, which may become more.
     """
-    waiting = [one for one in placed if not _finished(one.folder)]
-    total = sum(one.folder.manifest().total for one in placed)
-    done = sum(one.folder.manifest().total for one in placed if _finished(one.folder))
-    active: dict[Any, Placed] = {}
+    waiting = [one for one in runs if not _finished(one.folder)]
+    total = sum(one.folder.manifest().total for one in runs)
+    done = sum(one.folder.manifest().total for one in runs if _finished(one.folder))
+    active: dict[Any, TrialRun] = {}
     with _models(waiting) as models, capacity.asking(), _interrupted(active):
         while waiting or active:
             left = len(waiting) + len(active)
@@ -101,25 +103,25 @@ def run(placed: Sequence[Placed], progress: Progress | None = None, parallel: in
                 _ended(reference, one)
                 done += one.folder.manifest().total
             if progress:
-                names = ", ".join(f"{o.trial.label} {o.trial.name}" for o in active.values())
+                names = ", ".join(f"{o.trial.preset} {o.trial.name}" for o in active.values())
                 progress(done + sum(one.flows() for one in active.values()), total, names)
 
 
-def _ended(reference: Any, one: Placed) -> None:  # noqa: ANN401
+def _ended(reference: Any, one: TrialRun) -> None:  # noqa: ANN401
     try:
         ray.get(reference)
     except RayTaskError as error:
         if isinstance(error.cause, InputError):
             raise error.cause from None
         # Which of many trainings it was is not in the error.
-        error.add_note(f"while {one.trial.label} {one.trial.name} trained in {one.folder.path}")
+        error.add_note(f"while {one.trial.preset} {one.trial.name} trained in {one.folder.path}")
         raise
 
 
 @contextlib.contextmanager
-def _models(placed: Sequence[Placed]) -> Iterator[Models]:
+def _models(runs: Sequence[TrialRun]) -> Iterator[Models]:
     """Actors of all language models that trials ask, for as long as they train."""
-    asked = [one.trial.settings.advice for one in placed if one.trial.settings.algorithm.advised]
+    asked = [one.trial.settings.advice for one in runs if one.trial.settings.algorithm.advised]
     started: dict[AdvisorSpec, RemoteAdvisor] = {}
     try:
         for advice in asked:
@@ -133,7 +135,7 @@ def _models(placed: Sequence[Placed]) -> Iterator[Models]:
 
 
 @contextlib.contextmanager
-def _interrupted(active: Mapping[Any, Placed]) -> Iterator[None]:
+def _interrupted(active: Mapping[Any, TrialRun]) -> Iterator[None]:
     """Lets trials that are being trained write a checkpoint, as far as there is time.
 
     Also when another one fails: what ends the whole is no reason to lose what they learnt.

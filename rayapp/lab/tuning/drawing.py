@@ -12,13 +12,12 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from envs.files import replacing
-from kg_actor.drawing.style import BACKGROUND, INK
+from kg_actor.drawing.files import save_figure
+from kg_actor.drawing.style import INK
 from rayapp.config import flat
-from rayapp.lab.curves import LOOKS, style
+from rayapp.lab.charts import BLUE, ORANGE, count_flows, panels, title
 from rayapp.lab.tuning.outcome import Tried
 from rayapp.lab.tuning.request import Request
 from rayapp.lab.tuning.space import Range, with_point
@@ -37,27 +36,19 @@ def draw(path: Path, tried: Sequence[Tried], request: Request) -> Path:
     """
     shown = [one for one in tried if one.state != "failed"]
     ranges = request.ranges()
-    panels = 1 + len(ranges)
-    rows = -(-panels // _COLUMNS)
-    figure = Figure(
-        figsize=(4.2 * min(panels, _COLUMNS), 3.0 * rows),
-        facecolor=BACKGROUND,
-        layout="constrained",
-    )
-    axes = figure.subplots(rows, min(panels, _COLUMNS), squeeze=False).ravel()
-    _lambdas(figure, axes[0], shown, request)
+    count = 1 + len(ranges)
+    figure, axes = panels(-(-count // _COLUMNS), min(count, _COLUMNS), 4.2, 3.0)
+    _lambdas(axes[0], shown, request)
     for place, (name, one) in zip(axes[1:], ranges.items(), strict=False):
         _against(place, shown, request, name, one)
-    for place in axes[panels:]:
+    for place in axes[count:]:
         place.set_visible(False)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
-    return path
+    return save_figure(figure, path)
 
 
-def _lambdas(figure: Figure, axes: Axes, tried: Sequence[Tried], request: Request) -> None:
+def _lambdas(axes: Axes, tried: Sequence[Tried], request: Request) -> None:
     """Lambda over the training, one line per trial, the darker the better."""
-    style(axes)
+    count_flows(axes)
     total = request.settings.total_flows(0)
     flows = np.linspace(0, total, _POINTS_OF_CURVE)
     scores = [one.score(request.metric) for one in tried]
@@ -72,7 +63,9 @@ def _lambdas(figure: Figure, axes: Axes, tried: Sequence[Tried], request: Reques
             linewidth=1.5,
         )
     axes.set_ylim(bottom=0)
-    axes.set_title("lambda", fontsize=10, color=INK, loc="left")
+    title(axes, "lambda")
+    figure = axes.get_figure()
+    assert figure is not None  # noqa: S101 (for the type checker)
     bar = figure.colorbar(ScalarMappable(scale, colours), ax=axes)
     bar.set_label(f"{request.metric} reward, held out", color=INK, fontsize=8)
     bar.ax.tick_params(colors=INK, labelsize=8)
@@ -82,11 +75,10 @@ def _against(
     axes: Axes, tried: Sequence[Tried], request: Request, name: str, searched: Range
 ) -> None:
     """Reward against one setting."""
-    style(axes)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     places = [_place(one, request, name, searched) for one in tried]
     for one, place in zip(tried, places, strict=True):
-        colour = LOOKS[0][0] if not one.point else LOOKS[1][0]
+        colour = BLUE if one.point else ORANGE
         axes.plot(
             [place],
             [one.score(request.metric)],
@@ -102,9 +94,7 @@ def _against(
         axes.set_xscale("log")
         # Between two powers of ten, labels would lie on each other.
         axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("")
-    title = f"{name} (diamond: as given)"
-    axes.set_title(title, fontsize=10, color=INK, loc="left", parse_math=False)
+    title(axes, f"{name} (diamond: as given)")
 
 
 def _place(one: Tried, request: Request, name: str, searched: Range) -> float:

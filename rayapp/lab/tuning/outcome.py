@@ -16,7 +16,7 @@ Metric = Literal["average", "class-mean"]
 COLUMNS: dict[Metric, str] = {"average": "average_reward", "class-mean": "class_mean_reward"}
 """What trials report, by the name that the command knows it under."""
 
-State = Literal["complete", "stopped early", "failed"]
+Ending = Literal["complete", "stopped early", "failed"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Tried:
 
     Attributes:
         point: its settings; empty for those that were given.
-        state: only complete ones can be the best.
+        state: how it ended; only complete ones can be the best.
         flows: flows it trained on.
         average_reward: on the held-out flows.
         class_mean_reward: the same, each class counting alike.
@@ -35,7 +35,7 @@ class Tried:
     """
 
     point: Point
-    state: State
+    state: Ending
     flows: int = 0
     average_reward: float = float("nan")
     class_mean_reward: float = float("nan")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,13 +50,10 @@ class Request:
         return self.over or space.usual_space(self.search, self.settings)
 
     def points(self) -> list[Point] | None:
-        """All trials' points, the settings as given first; ``None`` if a model chooses them."""
-        if self.search == "model":
+        """A grid's points, the settings as given first; ``None`` if a sampler proposes them."""
+        if self.search != "grid":
             return None
-        if self.search == "grid":
-            return [{}, *space.grid(self.ranges(), self.settings)]
-        drawn = space.drawn(self.ranges(), self.seed)
-        return [{}, *itertools.islice(drawn, self.trials - 1)]
+        return [{}, *space.grid(self.ranges(), self.settings)]
 
     def number(self) -> int:
         """Trials in all."""

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-import numpy as np
 import yaml
 
 from envs import InputError
@@ -64,21 +63,8 @@ class Range:
         """The values that a mistake would show at: all choices, or both ends."""
         return self.choices or (self._value(self.low), self._value(self.high))
 
-    def drawn(self, generator: np.random.Generator) -> Any:  # noqa: ANN401
-        """One value, evenly from all."""
-        if self.choices:
-            return self.choices[int(generator.integers(len(self.choices)))]
-        # Half a step on either side gives the ends of whole numbers their full share.
-        margin = 0.5 if self.whole else 0.0
-        low, high = self.low - margin, self.high + margin
-        if self.log:
-            value = math.exp(generator.uniform(math.log(max(low, 1e-12)), math.log(high)))
-        else:
-            value = generator.uniform(low, high)
-        return self._value(min(max(value, self.low), self.high))
-
     def suggested(self, name: str, by: Suggests) -> Any:  # noqa: ANN401
-        """One value, as a searcher that learns proposes it."""
+        """One value, as a sampler of optuna's proposes it."""
         if self.choices:
             # By their place: searchers take scalars only, settings may be lists.
             places = list(range(len(self.choices)))
@@ -211,10 +197,3 @@ def grid(space: Space, settings: TrainingSettings) -> list[Point]:
     values = itertools.product(*(one.choices for one in space.values()))
     points = [dict(zip(space, each, strict=True)) for each in values]
     return [point for point in points if with_point(settings, point) != settings]
-
-
-def drawn(space: Space, seed: int) -> Iterator[Point]:
-    """Endless random points, the same for the same seed."""
-    generator = np.random.default_rng(seed)
-    while True:
-        yield {name: one.drawn(generator) for name, one in space.items()}

@@ -43,7 +43,7 @@ REDUCTION = 2
 """The better half of the trials goes on beyond a quarter, and beyond half of the training."""
 
 Progress = Callable[[int, int, str], None]
-"""Told (flows trained on, flows in all if every trial ends, the best score so far)."""
+"""Called with flows trained on, flows in all if every trial ends, and a note."""
 
 
 @dataclass(frozen=True)
@@ -79,36 +79,29 @@ class SparingASHA(ASHAScheduler):
         return decision if trial.config[POINT] else self.CONTINUE
 
 
-class _Session:
-    """Adds up what the trials of this process's share of a sweep tell, and how they ended."""
+_PROGRESS: ContextVar[tuple[str, int, Progress | None]] = ContextVar("progress")
+"""What this process reports: by which column, of how many flows, and to whom.
 
-    def __init__(self, total: int, column: str, progress: Progress | None) -> None:
-        self._total, self._column, self._progress = total, column, progress
-        self._best = float("-inf")
-
-    def told(self, trials: Sequence[Any]) -> None:
-        """A trial has reported."""
-        results = [trial.last_result or {} for trial in trials]
-        self._best = max([self._best, *(r[self._column] for r in results if self._column in r)])
-        running = sum(trial.status == "RUNNING" for trial in trials)
-        if self._progress:
-            flows = sum(result.get("flows", 0) for result in results)
-            note = f"best {self._best:.4f}, {running} at a time"
-            self._progress(flows, self._total, note)
+Ray keeps callbacks on disk for resuming, so that they can hold nothing of this process's.
+"""
 
 
-_SESSION: ContextVar[_Session] = ContextVar("session")
-
-
-class _Teller(tune.Callback):
-    """Tells the session. It holds nothing: Ray keeps callbacks on disk for resuming."""
+class _Reporter(tune.Callback):
+    """Adds up what all trials have reported."""
 
     def on_trial_result(self, iteration: int, trials: list[Any], *_: Any, **info: object) -> None:  # noqa: ANN401
         """Ray calls it after every report of any trial."""
-        _SESSION.get().told(trials)
+        column, total, progress = _PROGRESS.get()
+        if progress is None:
+            return
+        results = [trial.last_result or {} for trial in trials]
+        best = max(result[column] for result in results if column in result)
+        running = sum(trial.status == "RUNNING" for trial in trials)
+        flows = sum(result.get("flows", 0) for result in results)
+        progress(flows, total, f"best now {best:.4f}, {running} at a time")
 
 
-def run(
+def run_trials(
     prepared: Prepared, out: Path, request: Request, progress: Progress | None = None
 ) -> list[Tried]:
     """Runs or resumes all trials; Ray must be running.
@@ -118,17 +111,15 @@ def run(
         InputError: the settings as given could not be trained.
     """
     points = request.points()
-    number = request.number()
-    flows = number * request.settings.total_flows(0)
-    session = _Session(flows, COLUMNS[request.metric], progress)
-    token = _SESSION.set(session)
+    flows = request.number() * request.settings.total_flows(0)
+    token = _PROGRESS.set((COLUMNS[request.metric], flows, progress))
     with _language_model(request.settings) as advisors:
         task = _task(prepared, out, request, advisors)
         tuner = _tuner(tune.with_parameters(TuningTrial, task=task), out, request, points)
         # Tune tells of itself on standard output, which is for results, even when told not to.
         with _Interruption() as interruption, contextlib.redirect_stdout(io.StringIO()):
             results = tuner.fit()
-    _SESSION.reset(token)
+    _PROGRESS.reset(token)
     if interruption.came:
         raise KeyboardInterrupt
     tried = [_tried(result, request) for result in results]
@@ -185,7 +176,7 @@ def _tuner(
             metric=COLUMNS[request.metric],
             mode="max",
             num_samples=1 if points is not None else request.trials,
-            search_alg=None if points is not None else _learning_searcher(request),
+            search_alg=None if points is not None else searcher(request),
             scheduler=_scheduler(request),
             max_concurrent_trials=request.parallel or None,
             reuse_actors=True,
@@ -195,7 +186,7 @@ def _tuner(
         run_config=tune.RunConfig(
             name=TRIALS,
             storage_path=str(out.resolve()),
-            callbacks=[_Teller()],
+            callbacks=[_Reporter()],
             verbose=0,
             checkpoint_config=tune.CheckpointConfig(
                 num_to_keep=1, checkpoint_frequency=GRACE, checkpoint_at_end=True
@@ -228,16 +219,17 @@ class _Proposals:
         return {POINT: {name: one.suggested(name, trial) for name, one in self.space.items()}}
 
 
-def _learning_searcher(request: Request) -> Any:  # noqa: ANN401
-    """Optuna's TPE (Bergstra et al. 2011), through Ray Tune; the settings as given come first."""
+def searcher(request: Request) -> Any:  # noqa: ANN401
+    """Optuna's random sampler or TPE (Bergstra et al. 2011); the settings as given come first."""
     import optuna
     from ray.tune.search.optuna import OptunaSearch
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    # A third of the trials explores before the model is asked.
-    sampler = optuna.samplers.TPESampler(
-        seed=request.seed, n_startup_trials=max(2, request.trials // 3)
-    )
+    sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed=request.seed)
+    if request.search == "model":
+        # A third of the trials explores before the model is asked.
+        exploring = max(2, request.trials // 3)
+        sampler = optuna.samplers.TPESampler(seed=request.seed, n_startup_trials=exploring)
     return OptunaSearch(
         _Proposals(request.ranges()), metric=COLUMNS[request.metric], mode="max", sampler=sampler
     )

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from envs import Scenario
 from envs.files import replacing, write_json
 from envs.score import Scorecard, evaluate
-from rayapp.config import TrainingSettings
+from rayapp.config import TrainingSettings, flat
 from rayapp.lab.reproduction import trials
 from rayapp.lab.reproduction.plan import Trial
 from rayapp.lab.tuning import request as requests
@@ -60,6 +61,29 @@ class Outcome:
             return self.leader
         return next(one for one in self.tried if not one.point)
 
+    def table(self) -> pd.DataFrame:
+        """The trials, the best score first: what was searched, rewards, flows, and a remark."""
+        given = flat(self.request.settings.model_dump())
+        rows = []
+        for one in self.tried:
+            remarks = [] if one.point else ["as given"]
+            remarks += [] if one.state == "complete" else [one.state]
+            remarks += ["best"] if one is self.best else []
+            searched = {
+                name.rpartition(".")[2]: one.point.get(name, given[name])
+                for name in self.request.ranges()
+            }
+            rows.append(
+                {
+                    "": ", ".join(remarks),
+                    "average": one.average_reward,
+                    "class mean": one.class_mean_reward,
+                    "flows": one.flows,
+                    **searched,
+                }
+            )
+        return pd.DataFrame(rows).set_index("")
+
     def to_json(self) -> dict[str, Any]:
         """The object that ``kirl tune --json`` prints."""
         return {
@@ -74,7 +98,7 @@ class Outcome:
         }
 
 
-def run(
+def tune(
     scenario: Scenario,
     out: Path,
     request: Request,
@@ -96,7 +120,7 @@ def run(
     """
     requests.begin(out, request, scenario)
     prepared = sweep.Prepared.of(scenario, request)
-    tried = sweep.run(prepared, out, request, on_trials)
+    tried = sweep.run_trials(prepared, out, request, on_trials)
     given = next(one for one in tried if not one.point)
     complete = [one for one in tried if one.state == "complete"]
     leader = max(complete, key=lambda one: one.score(request.metric))
@@ -152,14 +176,14 @@ def _tested(
     settings: dict[str, TrainingSettings],
     progress: trials.Progress | None,
 ) -> dict[str, Scorecard]:
-    placed = []
+    training = []
     for name, one in settings.items():
         folder = RunFolder(out / name)
         runs.begin(folder, one, scenario)
-        placed.append(trials.Placed(Trial("kirl", "main", name, one), folder))
-    trials.run(placed, progress)
+        training.append(trials.TrialRun(Trial("kirl", "main", name, one), folder))
+    trials.train_all(training, progress)
     flows = scenario.flow_set("test")
     return {
         one.trial.name: evaluate(one.folder.policy().actions(flows.contexts), flows)
-        for one in placed
+        for one in training
     }

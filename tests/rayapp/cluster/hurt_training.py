@@ -39,7 +39,7 @@ def trained(cluster: LocalCluster, scenario: Path, work: Path) -> dict[str, obje
     from kg_actor.raykit import ask
     from llm_actor import actor as advisor_actor
     from llm_actor.selection import AdvisorSpec
-    from rayapp.lab.bench.chaos import counted_apart, lost_and_doubled
+    from rayapp.lab.bench.flow_count import counted_apart, lost_and_doubled
     from rayapp.rl.ppo import KnowledgePPO, KnowledgePPOConfig
 
     def build(name: str, runners: int) -> KnowledgePPO:

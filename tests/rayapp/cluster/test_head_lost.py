@@ -12,7 +12,7 @@ import pytest
 
 from envs import Scenario
 from rayapp.cluster.local import descendants, kill
-from rayapp.lab.bench.chaos import expected_counts, lost_and_doubled
+from rayapp.lab.bench.flow_count import expected_counts, lost_and_doubled
 from rayapp.runs.folder import RunFolder
 from tests.rayapp.cluster.conftest import LocalCluster, started
 from tests.rayapp.cluster.test_jobs import SUBMIT, train

@@ -67,7 +67,7 @@ def test_an_interrupted_reproduction_goes_on_to_its_page(
         _, told = running.communicate(timeout=60)
 
     assert running.returncode == 130
-    assert told.count("Interrupted; the same command goes on") == 1
+    assert told.count("Interrupted; the same command continues") == 1
     assert "Traceback" not in told
     assert not (out / "index.html").exists()
 
@@ -79,7 +79,7 @@ def test_an_interrupted_reproduction_goes_on_to_its_page(
     figures = json.loads(done.stdout)
     assert figures["quick"] is True
     assert figures == json.loads((out / "results.json").read_text())
-    assert {one["name"] for one in figures["systems"] if one["part"] == "main"} == {
+    assert {one["name"] for one in figures["systems"] if one["experiment"] == "main"} == {
         *("ppo", "ppo-kg", "ppo-kg-pt", "llm-kg", "dl")
     }
     assert "Quick run" in (out / "index.html").read_text(encoding="utf-8")

@@ -8,10 +8,10 @@ import pytest
 from rayapp.lab.statistics import Estimate
 
 
-def test_one_value_is_its_own_interval() -> None:
+def test_one_value_has_no_interval() -> None:
     estimate = Estimate.of([4.5])
 
-    assert (estimate.mean, estimate.low, estimate.high) == (4.5, 4.5, 4.5)
+    assert (estimate.mean, estimate.low, estimate.high) == (4.5, None, None)
 
 
 def test_the_interval_holds_the_mean_and_lies_within_the_values() -> None:

@@ -17,7 +17,7 @@ from ray.exceptions import RayError
 from envs import Scenario
 from kg_actor.raykit import NAMESPACE
 from rayapp import config
-from rayapp.lab.bench.chaos import expected_counts
+from rayapp.lab.bench.flow_count import expected_counts
 from rayapp.runs.folder import RunFolder, begin
 from rayapp.runs.training import train
 

@@ -130,7 +130,7 @@ class Contender(Protocol):
 
 
 class Peer(ABC):
-    """A contender that goes on from stretch to stretch when it is told to."""
+    """A contender that trains one stretch at a time, so that the clock can be read between them."""
 
     def run(self, clock: Clock) -> None:
         """Trains until the clock says that it is over."""

@@ -12,7 +12,7 @@ import time
 
 from envs import Scenario
 from rayapp import config
-from rayapp.commands import console
+from rayapp.cluster.session import ray_session
 from rayapp.lab.bench.peers.contender import LEARNING_RATE, Clock, Stretch, Work
 
 SETTINGS = ({"flows_per_iteration": 65_536, "epochs": 8},)
@@ -31,7 +31,7 @@ class Kirl:
     """
 
     def __init__(self, work: Work, algo: str) -> None:
-        self._session = console.ray_session()
+        self._session = ray_session()
         self._session.__enter__()
         # RLlib takes seconds to import.
         from rayapp.runs.folder import RunFolder, begin

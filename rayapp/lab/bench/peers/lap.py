@@ -24,7 +24,6 @@ CONTENDERS = {
     "rllib ppo": "rllib:StockPPO",
     "stable-baselines3 ppo": "sb3:StableBaselines",
     "vowpal wabbit": "vowpal:InBlocks",
-    "vowpal wabbit online": "vowpal_online:FlowByFlow",
     "tensor loop": "tensor_loop:TensorLoop",
 }
 """Names, and module and callable that make one from :class:`Work`."""

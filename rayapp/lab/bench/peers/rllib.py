@@ -19,7 +19,7 @@ from envs import FlowSet, Scenario
 from envs.bandit import ThreatMitigationEnv, ThreatMitigationVectorEnv
 from envs.state import Observations
 from envs.stream import FlowStream
-from rayapp.commands import console
+from rayapp.cluster.session import ray_session
 from rayapp.lab.bench.peers.contender import (
     LEARNING_RATE,
     Peer,
@@ -128,7 +128,7 @@ class StockPPO(Peer):
 
     def __init__(self, work: Work) -> None:
         use_one_thread()
-        self._session = console.ray_session()
+        self._session = ray_session()
         self._session.__enter__()
         from ray.rllib.algorithms.ppo import PPOConfig
         from ray.rllib.core.rl_module.rl_module import RLModuleSpec

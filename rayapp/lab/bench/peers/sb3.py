@@ -64,11 +64,11 @@ class Flows(VecEnv):
         """There is nothing to free."""
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:  # noqa: ANN401
-        """An attribute, once per environment asked for."""
+        """An attribute, repeated for each environment asked for."""
         return [getattr(self._inner, attr_name, None)] * len(self._chosen(indices))
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:  # noqa: ANN401
-        """Sets it for all of them, who are one."""
+        """Sets an attribute of the one vector environment."""
         setattr(self._inner, attr_name, value)
 
     def env_method(
@@ -78,7 +78,7 @@ class Flows(VecEnv):
         indices: Any = None,  # noqa: ANN401
         **named: Any,  # noqa: ANN401
     ) -> list[Any]:
-        """Calls a method once, for all of them are one."""
+        """Calls a method of the one vector environment once."""
         answer = getattr(self._inner, method_name)(*arguments, **named)
         return [answer] * len(self._chosen(indices))
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs import Catalogue, FlowSet, Scenario, ThreatMitigationVectorEnv
+from envs import Scenario, ThreatMitigationVectorEnv
 from envs.state import Decided
 from rayapp.lab.bench.peers.contender import Peer, Stretch, Work, flows_of
 from rayapp.rl.stepping import Slice, action_noise, pick_actions
@@ -43,45 +43,26 @@ def exploration(flows: int) -> float:
     return 0.5**doublings
 
 
-def contexts_of(flows: FlowSet) -> list[str]:
-    """What Vowpal Wabbit reads of each signature."""
-    # A name that is a number would be its own hash, and neighbours would share weights.
-    classes = flows.contexts.traffic.tolist()
-    return [f"|class c{kind} |signature s{n}" for n, kind in enumerate(classes)]
-
-
-def workspace_of(actions: int, cb_type: str) -> Any:  # noqa: ANN401
-    """A workspace that names the action that looks best; who asks explores around it."""
-    from vowpalwabbit import Workspace
-
-    return Workspace(
-        f"--cb_explore {actions} --epsilon 0 --cb_type {cb_type} --bit_precision {_BITS} --quiet"
-    )
-
-
-def cost_of(reward: Any, catalogue: Catalogue) -> Any:  # noqa: ANN401 (a number or an array)
-    """Costs from 0 (the highest reward) to 1 (the lowest)."""
-    return (catalogue.highest_reward - reward) / (
-        catalogue.highest_reward - catalogue.lowest_reward
-    )
-
-
-def lesson(context: str, action: int, cost: float, chance: float) -> str:
-    """What Vowpal Wabbit reads of a decision."""
-    # It numbers actions from 1.
-    return f"{action + 1}:{cost}:{chance} {context}"
-
-
 class InBlocks(Peer):
     """A workspace of Vowpal Wabbit that is asked once per block and signature."""
 
     def __init__(self, work: Work) -> None:
+        from vowpalwabbit import Workspace
+
         self._flows = flows_of(Scenario.load(work.scenario))
         self._actions = len(self._flows.catalogue.actions)
         self._frozen, self._at = int(work.setting["frozen_flows"]), 0
         self._env = ThreatMitigationVectorEnv(self._flows, self._frozen)
-        self._contexts = contexts_of(self._flows)
-        self._workspace = workspace_of(self._actions, str(work.setting["cb_type"]))
+        self._contexts = [
+            # A name that is a number would be its own hash, and neighbours would share weights.
+            f"|class c{kind} |signature s{number}"
+            for number, kind in enumerate(self._flows.contexts.traffic.tolist())
+        ]
+        # It names the action that looks best; who asks explores around it.
+        self._workspace: Any = Workspace(
+            f"--cb_explore {self._actions} --epsilon 0 --cb_type {work.setting['cb_type']} "
+            f"--bit_precision {_BITS} --quiet"
+        )
         self._asked = [self._workspace.example(context) for context in self._contexts]
         self._best: NDArray[np.int64] = np.zeros(len(self._contexts), np.int64)
         self._share = 0.0
@@ -119,7 +100,9 @@ class InBlocks(Peer):
     def _learn(
         self, decided: Decided, actions: NDArray[np.int64], chance: NDArray[np.float64]
     ) -> None:
-        cost = cost_of(decided.reward, self._flows.catalogue)
+        catalogue = self._flows.catalogue
+        lowest, highest = catalogue.lowest_reward, catalogue.highest_reward
+        cost = (highest - decided.reward) / (highest - lowest)
         rows = zip(
             decided.context.tolist(),
             actions.tolist(),
@@ -132,7 +115,8 @@ class InBlocks(Peer):
             example = examples.get(row)
             if example is None:
                 number, action, paid, likely = row
-                text = lesson(contexts[number], action, paid, likely)
+                # Vowpal Wabbit numbers actions from 1.
+                text = f"{action + 1}:{paid}:{likely} {contexts[number]}"
                 example = examples[row] = workspace.example(text)
             workspace.learn(example)
 

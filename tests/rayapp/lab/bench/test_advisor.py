@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +13,9 @@ from envs import InputError
 from llm_actor.transformers_advisor import BUDGETS
 from rayapp.commands.bench import app
 from rayapp.lab.bench import advisor as bench
+from rayapp.lab.bench import phi
 
-WIDTH = dict(bench.PHI)
+WIDTH = dict(phi.PHI)
 """The paper's architecture as it is."""
 
 
@@ -26,11 +24,12 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sizes at which a benchmark is a test."""
     narrow = {"hidden_size": 64, "intermediate_size": 96}
     heads = {"num_attention_heads": 4, "num_key_value_heads": 4}
-    monkeypatch.setattr(bench, "PHI", bench.PHI | narrow | heads)
+    monkeypatch.setattr(phi, "PHI", phi.PHI | narrow | heads)
     monkeypatch.setattr(bench, "FLOWS", 2_000)
-    monkeypatch.setattr(bench, "ROUNDS", 1)
-    for most in ("GENERATED", "ONE_BY_ONE", "PHI_GENERATED", "PHI_ONE_BY_ONE"):
-        monkeypatch.setattr(bench, most, 3)
+    for module in (bench, phi):
+        monkeypatch.setattr(module, "ROUNDS", 1)
+        for most in ("GENERATED", "ONE_BY_ONE"):
+            monkeypatch.setattr(module, most, 3)
 
 
 def told(*arguments: str, part: str = "ways") -> str:
@@ -71,8 +70,6 @@ def test_the_embedded_model_is_measured_in_four_ways() -> None:
         ways["scoring, one at a time"]["prompts_per_second"]
         / ways["generating a label, one at a time"]["prompts_per_second"]
     )
-    assert 0 < speed["clear"] <= 6
-    assert speed["agreement"] > 0.5
     assert 20 < speed["tokens_per_prompt"] < 400
     assert speed["device"] == "cpu"
     # What suits a CPU, unless it is said.
@@ -109,7 +106,7 @@ def test_the_papers_architecture_is_measured_at_its_full_width_on_a_cpu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One layer of 32; weights are random and as wide as Phi-3.5's, prompts as long."""
-    monkeypatch.setattr(bench, "PHI", WIDTH)
+    monkeypatch.setattr(phi, "PHI", WIDTH)
     arguments = ("--config", "phi-3.5", "--random-weights", "--layers", "1", "--prompts", "4")
 
     speed = json.loads(told(*arguments, "--device", "cpu", "--json"))
@@ -141,8 +138,6 @@ def test_people_read_the_ratios_first() -> None:
         ("--random-weights",),
         ("--layers", "2"),
         ("--tokens-per-prompt", "60"),
-        ("--flows", "9"),
-        (*PHI, "--part", "cache"),
         (*PHI, "--token-budget", "500"),
     ],
 )
@@ -158,9 +153,9 @@ def test_a_device_that_is_not_there_is_refused(config: tuple[str, ...]) -> None:
 
 
 def test_phis_prompts_begin_alike_and_have_the_asked_length() -> None:
-    questions = bench.phi_questions(40, 200)
+    questions = phi.phi_questions(40, 200)
 
-    shared = round(bench.SHARED * 200)
+    shared = round(phi.SHARED * 200)
     assert len({tuple(question.prompt[:shared]) for question in questions}) == 1
     assert len({tuple(question.prompt) for question in questions}) == 40
     assert np.mean([len(question.prompt) for question in questions]) == pytest.approx(200, abs=1)
@@ -168,31 +163,11 @@ def test_phis_prompts_begin_alike_and_have_the_asked_length() -> None:
 
 
 def test_random_weights_give_numbers_in_the_asked_dtype() -> None:
-    model = bench.random_phi(2, torch.device("cpu"), torch.bfloat16)
+    model = phi.random_phi(2, torch.device("cpu"), torch.bfloat16)
 
-    (scores,) = bench.Scorer(model).score(bench.phi_questions(1, 60))
+    (scores,) = phi.Scorer(model).score(phi.phi_questions(1, 60))
 
     assert model.dtype == torch.bfloat16
     assert len(model.model.layers) == 2
     assert np.isfinite(scores).all()
     assert (scores < 0).all()
-
-
-def test_phi_can_be_measured_where_the_rest_of_kirl_is_not_installed() -> None:
-    # What the module imports decides where it runs, so that is looked at in a process of its own.
-    heavy = ("ray", "gymnasium", "pyarrow", "scipy", "sklearn", "typer")
-    code = (
-        "import sys, types\n"
-        f"sys.modules.update(dict.fromkeys({heavy!r}))\n"
-        "for name in ('envs', 'llm_actor'):\n"
-        "    package = sys.modules[name] = types.ModuleType(name)\n"
-        "    package.__path__ = [name]\n"
-        "from rayapp.lab.bench import advisor\n"
-        "print(len(advisor.phi_questions(3, 60)))\n"
-    )
-    root = Path(__file__).parents[4]
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False
-    )
-
-    assert done.stdout.strip() == "3", done.stderr

@@ -1,8 +1,7 @@
-"""The actor's benchmark, small: a real Ray, a real model from files, a real death."""
+"""The actor's benchmark, small: a real Ray and a real model from files."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 
@@ -11,7 +10,7 @@ import pytest
 
 from llm_actor.selection import AdvisorSpec, build
 from rayapp.lab.bench import advisor as bench
-from rayapp.lab.bench import advisor_actor
+from rayapp.lab.bench import advisor_actor, phi
 from rayapp.lab.bench.advisor_actor import ActorSpeed, measure_actor, random_spec
 
 
@@ -20,43 +19,36 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sizes at which a benchmark is a test."""
     narrow = {"hidden_size": 64, "intermediate_size": 96}
     heads = {"num_attention_heads": 4, "num_key_value_heads": 4}
-    monkeypatch.setattr(bench, "PHI", bench.PHI | narrow | heads)
-    monkeypatch.setattr(bench, "ROUNDS", 1)
-    monkeypatch.setattr(advisor_actor, "KILLED", 64)
+    monkeypatch.setattr(phi, "PHI", phi.PHI | narrow | heads)
+    for module in (bench, phi):
+        monkeypatch.setattr(module, "ROUNDS", 1)
 
 
 def check(speed: ActorSpeed, prompts: int) -> None:
     """What has to hold whatever the model."""
     assert speed.device == "cpu"
-    assert (speed.gpus, speed.gpu_ids) == (0, ())
     assert speed.reason == "the cluster has no GPU"
     assert speed.clients == 2
-    assert speed.distinct == prompts
     # Every client asks one half; the model is asked once for each.
     assert speed.prompts == prompts + prompts // 2
     assert speed.asked == prompts
-    assert speed.joined + speed.cached == prompts // 2
     # Requests hold 16 prompts, so larger batches hold several requests.
-    assert speed.batches < speed.requests
     assert speed.batch_mean > advisor_actor.REQUEST
     assert 0 < speed.latency_median <= speed.latency_p99
     assert speed.actor_to_direct == pytest.approx(
         speed.prompts_per_second / speed.direct_prompts_per_second
     )
-    assert speed.death.processes == 2
-    assert speed.death.answered == speed.death.requests > 0
-    assert speed.death.asking > 0
 
 
 @pytest.mark.slow
-def test_the_embedded_models_actor_serves_two_clients_and_survives(ray_local: ModuleType) -> None:
+def test_the_embedded_models_actor_serves_two_clients(ray_local: ModuleType) -> None:
     steps: list[tuple[int, int]] = []
 
     speed = measure_actor(AdvisorSpec("embedded"), 80, lambda *step: steps.append(step))
 
     check(speed, 80)
-    assert max(speed.difference, speed.death.difference) < 1e-4
-    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert speed.difference < 1e-4
+    assert steps == [(1, 3), (2, 3), (3, 3)]
 
 
 @pytest.mark.slow
@@ -70,8 +62,7 @@ def test_the_papers_architecture_is_served_from_files(
     check(speed, 100)
     assert speed.tokens_per_prompt == pytest.approx(300, rel=0.1)
     # bfloat16 rounds differently in other batches.
-    assert max(speed.difference, speed.death.difference) < 0.5
-    assert asdict(speed)["death"]["requests"] == speed.death.requests
+    assert speed.difference < 0.5
 
 
 def test_random_prompts_share_their_beginning(tmp_path: Path) -> None:
@@ -82,5 +73,5 @@ def test_random_prompts_share_their_beginning(tmp_path: Path) -> None:
     ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
 
     shared = next(at for at in range(400) if len({tuple(each[: at + 1]) for each in ids}) > 1)
-    assert shared == pytest.approx(bench.SHARED * 400, rel=0.15)
+    assert shared == pytest.approx(phi.SHARED * 400, rel=0.15)
     assert np.mean([len(each) for each in ids]) == pytest.approx(400, rel=0.1)

@@ -11,7 +11,7 @@ import pytest
 
 from envs import Scenario
 from rayapp.lab.bench import graph as bench
-from rayapp.lab.bench.curves import draw_growth
+from rayapp.lab.bench.drawing import draw_growth
 
 
 @pytest.fixture(autouse=True)

@@ -18,8 +18,7 @@ from rayapp.lab.bench.peers.contender import Clock, Limits, Stretch, Work, flows
 from rayapp.lab.bench.peers.lap import CONTENDERS, run, settings_of
 from rayapp.lab.bench.train import FIRST, Rules, compare
 
-WABBITS = ("vowpal wabbit", "vowpal wabbit online")
-WITHOUT_RAY = ("stable-baselines3 ppo", *WABBITS, "tensor loop")
+WITHOUT_RAY = ("stable-baselines3 ppo", "vowpal wabbit", "tensor loop")
 
 ENDLESS = Limits(seconds=math.inf)
 
@@ -86,19 +85,18 @@ def test_the_clock_stops_for_flows_limits_and_goal() -> None:
     assert clock.seconds == pytest.approx(ended + 5)
 
 
-@pytest.mark.parametrize("name", WABBITS)
 def test_vowpal_wabbit_starts_without_torch_and_comes_near_the_bound(
-    name: str, scenario: Scenario, tmp_path: Path
+    scenario: Scenario, tmp_path: Path
 ) -> None:
     pytest.importorskip("vowpalwabbit")
     limits = Limits(seconds=0.0, goal=4.5, patience=60.0)
     result = tmp_path / "lap.json"
     order = {
-        "name": name,
+        "name": "vowpal wabbit",
         "scenario": str(scenario.path),
         "flows": 500_000,
         "folder": str(tmp_path),
-        "setting": dict(settings_of(name)[0]),
+        "setting": dict(settings_of("vowpal wabbit")[0]),
         "limits": asdict(limits),
         "result": str(result),
     }

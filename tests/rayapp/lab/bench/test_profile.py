@@ -26,17 +26,15 @@ def test_learning_curves_of_the_fast_and_the_plain_path_coincide(
         scenario.path, 65_536 * 15, lambda done, total: told.append((done, total))
     )
 
-    plain, fast = (np.array(one.rewards) for one in found.ways.values())
+    plain, fast = (np.array(one.rewards) for one in found.values())
     assert len(plain) == len(fast) == 15
     assert fast[-1] > fast[0] + 2
     # A probability's last bit picks another action for a flow in a million.
     assert np.abs(plain - fast).max() < 0.005
     assert told[-1] == (15 * 65_536, 15 * 65_536)
-    for one in found.ways.values():
+    for one in found.values():
         assert sum(one.parts.values()) == pytest.approx(one.milliseconds)
         assert min(one.parts.values()) > 0
-    assert set(found.adam) == {"plain", "fused"}
-    assert min(found.adam.values()) > 0
 
 
 def test_the_tensor_loop_learns_what_kirls_ppo_learns(

@@ -11,9 +11,9 @@ import pytest
 from envs import Catalogue, Scenario
 from envs.datasets import registry
 from rayapp.lab.bench import decisions, scaling
+from rayapp.lab.bench.drawing import draw_scaling
 from rayapp.lab.bench.made_up import made_up
 from rayapp.lab.bench.prepare import measure_prepare, write_csv
-from rayapp.lab.bench.scaling_curves import draw_scaling
 from rayapp.lab.bench.trees import OURS, THEIRS, compare_trees
 
 

@@ -11,7 +11,7 @@ from envs.score import CorrectAction, Score, Scorecard
 from rayapp.lab.convergence import Convergence
 from rayapp.lab.decisions import Latency
 from rayapp.lab.reproduction.costs import Costs
-from rayapp.lab.reproduction.plan import Label, Part
+from rayapp.lab.reproduction.plan import Experiment, Preset
 from rayapp.lab.reproduction.results import GraphSize, Results, SystemResult, TrialResult
 from rayapp.runs.folder import ProgressLine
 
@@ -54,8 +54,8 @@ def make_system() -> MakeSystem:
     """Makes a system with the same figures in all trials, but for a little noise in rewards."""
 
     def make(
-        label: Label = "paper",
-        part: Part = "main",
+        preset: Preset = "paper",
+        experiment: Experiment = "main",
         name: str = "ppo",
         seeds: int = 2,
         curve: Sequence[float] = tuple(range(-5, 5)),
@@ -65,7 +65,7 @@ def make_system() -> MakeSystem:
             trial(seed, curve=[reward + 0.001 * seed for reward in curve], **given)  # type: ignore[arg-type]
             for seed in range(seeds)
         )
-        return SystemResult(label, part, name, tuple(trials))
+        return SystemResult(preset, experiment, name, tuple(trials))
 
     return make
 
@@ -75,25 +75,25 @@ def make_results(scenario: Scenario) -> MakeResults:
     """Makes results of systems, on the session's synthetic scenario."""
 
     def make(*systems: SystemResult, scenarios: tuple[Scenario, ...] = (scenario,)) -> Results:
-        keyed = {(system.label, system.part, system.name): system for system in systems}
-        labels = dict.fromkeys(system.label for system in systems)
-        return Results(scenarios, keyed, {label: GraphSize(181, 283) for label in labels})
+        keyed = {(system.preset, system.experiment, system.name): system for system in systems}
+        presets = dict.fromkeys(system.preset for system in systems)
+        return Results(scenarios, keyed, {preset: GraphSize(181, 283) for preset in presets})
 
     return make
 
 
 @pytest.fixture
 def everything(make_system: MakeSystem, make_results: MakeResults) -> Results:
-    """All parts under both labels."""
+    """All parts under both presets."""
     systems = []
-    labels: tuple[Label, ...] = ("paper", "kirl")
-    for label in labels:
+    presets: tuple[Preset, ...] = ("paper", "kirl")
+    for preset in presets:
         systems += [
-            make_system(label, "main", name, benign=4.9 - 0.01 * i, web=1.125 * i)
+            make_system(preset, "main", name, benign=4.9 - 0.01 * i, web=1.125 * i)
             for i, name in enumerate(("ppo", "ppo-kg", "ppo-kg-pt", "llm-kg", "dl"))
         ]
         systems += [
-            make_system(label, "figure 3", name) for name in ("ppo", "lambda 1.0", "lambda 0.1")
+            make_system(preset, "figure 3", name) for name in ("ppo", "lambda 1.0", "lambda 0.1")
         ]
     systems.append(make_system("paper", "ablation", "embedding of signatures", web=2.0))
     systems.append(make_system("kirl", "ablation", "lambda stays 1", web=0.5))

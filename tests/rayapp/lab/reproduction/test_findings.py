@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import pandas as pd
 import pytest
 
-from rayapp.lab.reproduction.findings import (
-    Finding,
-    findings,
-    lowest_lead,
-    time_to_level,
-    verdict,
-)
+from rayapp.lab.reproduction.findings import CLAIMS, findings, flows_to_level
 from rayapp.lab.reproduction.results import Results, SystemResult
 
 MakeSystem = Callable[..., SystemResult]
@@ -22,67 +18,61 @@ FAST = [-4.0, 0.0, 4.0, *[4.5] * 17]
 SLOW = [-4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0, *[4.9] * 11]
 
 
-def finding(results: Results, number: int) -> Finding:
-    return findings(results, "paper")[number - 1]
-
-
-@pytest.mark.parametrize(
-    ("parts", "told"),
-    [
-        ([True, True], "yes"),
-        ([False, False], "no"),
-        ([True, False], "partly"),
-        ([True, False, None], "partly"),
-        ([True, None], "cannot be told"),
-        ([False, None], "cannot be told"),
-        ([None], "cannot be told"),
-    ],
-)
-def test_parts_make_a_verdict(parts: list[bool | None], told: str) -> None:
-    assert verdict(parts) == told
+def finding(results: Results, words: str) -> dict[str, Any]:
+    """The row of the finding that has these words."""
+    table = findings(results, "paper")
+    (row,) = table[table["finding"].str.contains(words, regex=False)].to_dict("records")
+    return row
 
 
 def test_what_was_not_trained_cannot_be_told(
     make_system: MakeSystem, make_results: MakeResults
 ) -> None:
-    found = findings(make_results(make_system(name="ppo")), "paper")
+    table = findings(make_results(make_system(name="ppo")), "paper")
 
-    assert len(found) == 7
-    assert {one.appears for one in found} == {"cannot be told"}
-    assert "λ = 1" in found[0].figures
+    assert len(table) == len(CLAIMS)
+    assert set(table["agrees"]) == {"cannot be told"}
+    assert set(table["ours"]) == {"not trained"}
 
 
 @pytest.mark.parametrize(
-    ("infused", "plain", "told"),
-    [(FAST, SLOW, "yes"), (SLOW, FAST, "no"), (SLOW, SLOW, "no"), ([*FAST, 4.9], FAST, "no")],
+    ("infused", "plain", "faster", "lower"),
+    [
+        (FAST, SLOW, "yes", "yes"),
+        (SLOW, FAST, "no", "no"),
+        (SLOW, SLOW, "no", "no"),
+        ([-4.0, *[4.9] * 19], SLOW, "yes", "no"),
+    ],
 )
 def test_high_lambda_is_faster_and_ends_lower(
     infused: list[float],
     plain: list[float],
-    told: str,
+    faster: str,
+    lower: str,
     make_system: MakeSystem,
     make_results: MakeResults,
 ) -> None:
     results = make_results(
-        make_system(part="figure 3", name="lambda 1.0", curve=infused),
-        make_system(part="figure 3", name="ppo", curve=plain),
+        make_system(experiment="figure 3", name="lambda 1.0", curve=infused),
+        make_system(experiment="figure 3", name="ppo", curve=plain),
     )
 
-    assert finding(results, 1).appears == told
+    assert finding(results, "after fewer flows")["agrees"] == faster
+    assert finding(results, "λ = 1 ends")["agrees"] == lower
 
 
-def test_high_lambda_can_be_faster_without_ending_lower(
-    make_system: MakeSystem, make_results: MakeResults
-) -> None:
+def test_both_figures_are_told(make_system: MakeSystem, make_results: MakeResults) -> None:
     results = make_results(
-        make_system(part="figure 3", name="lambda 1.0", curve=[-4.0, 4.9, *[4.9] * 18]),
-        make_system(part="figure 3", name="ppo", curve=SLOW),
+        make_system(experiment="figure 3", name="lambda 1.0", curve=[-4.0, *[4.9] * 19]),
+        make_system(experiment="figure 3", name="ppo", curve=SLOW),
+        make_system(name="ppo-kg-pt", benign=4.99),
+        make_system(name="ppo-kg", benign=-0.11),
     )
 
-    found = finding(results, 1)
-
-    assert found.appears == "partly"
-    assert "after 2,000 flows, PPO after 10,000" in found.figures
+    assert finding(results, "after fewer flows")["ours"] == "2,000 / 10,000"
+    cloned = finding(results, "more on Benign")
+    assert (cloned["paper"], cloned["ours"]) == ("4.99 / -0.11", "4.990 / -0.110")
+    assert cloned["difference"] == pytest.approx(5.1)
 
 
 @pytest.mark.parametrize(("end", "told"), [(4.9, "yes"), (4.95, "yes"), (4.8, "no")])
@@ -90,26 +80,27 @@ def test_low_lambda_ends_as_high(
     end: float, told: str, make_system: MakeSystem, make_results: MakeResults
 ) -> None:
     results = make_results(
-        make_system(part="figure 3", name="lambda 0.1", curve=[-4.0] + [end] * 19),
-        make_system(part="figure 3", name="ppo", curve=SLOW),
+        make_system(experiment="figure 3", name="lambda 0.1", curve=[-4.0] + [end] * 19),
+        make_system(experiment="figure 3", name="ppo", curve=SLOW),
     )
 
-    assert finding(results, 2).appears == told
+    assert finding(results, "λ = 0.1 ends")["agrees"] == told
 
 
 @pytest.mark.parametrize(
-    ("infused", "plain", "told"),
+    ("infused", "plain", "behind", "higher"),
     [
-        ([0.0] * 10 + [4.9] * 10, [4.0] * 20, "yes"),
-        ([4.5] * 20, [4.0] * 20, "partly"),
-        ([4.0] * 20, [4.0] * 20, "no"),
-        ([3.0] * 20, [4.0] * 20, "no"),
+        ([0.0] * 10 + [4.9] * 10, [4.0] * 20, "yes", "yes"),
+        ([4.5] * 20, [4.0] * 20, "no", "yes"),
+        ([4.0] * 20, [4.0] * 20, "no", "no"),
+        ([3.0] * 20, [4.0] * 20, "yes", "no"),
     ],
 )
-def test_annealing_overtakes(
+def test_annealing_starts_lower_and_overtakes(
     infused: list[float],
     plain: list[float],
-    told: str,
+    behind: str,
+    higher: str,
     make_system: MakeSystem,
     make_results: MakeResults,
 ) -> None:
@@ -117,7 +108,8 @@ def test_annealing_overtakes(
         make_system(name="ppo-kg", curve=infused), make_system(name="ppo", curve=plain)
     )
 
-    assert finding(results, 3).appears == told
+    assert finding(results, "first tenth")["agrees"] == behind
+    assert finding(results, "PPO-KG ends its training")["agrees"] == higher
 
 
 def test_curves_of_few_updates_are_not_read(
@@ -127,10 +119,10 @@ def test_curves_of_few_updates_are_not_read(
         make_system(name="ppo-kg", curve=[0.0, 4.9]), make_system(name="ppo", curve=[4.0, 4.0])
     )
 
-    found = finding(results, 3)
+    row = finding(results, "PPO-KG ends its training")
 
-    assert found.appears == "cannot be told"
-    assert "fewer than 6 updates" in found.figures
+    assert pd.isna(row["ours"])
+    assert row["agrees"] == "cannot be told"
 
 
 @pytest.mark.parametrize(
@@ -143,75 +135,87 @@ def test_cloning_fixes_benign(
         make_system(name="ppo-kg-pt", benign=cloned), make_system(name="ppo-kg", benign=infused)
     )
 
-    assert finding(results, 4).appears == told
+    assert finding(results, "more on Benign")["agrees"] == told
+    assert finding(results, "PPO-KG-PT earns more per test flow")["agrees"] == told
 
 
-@pytest.mark.parametrize(
-    ("plain", "right", "wrong"),
-    [((0.5, 0.9), "yes", "yes"), ((0.999, 0.1), "no", "no"), ((0.95, 0.5), "partly", "partly")],
-)
-def test_infused_systems_against_ppo(
-    plain: tuple[float, float],
-    right: str,
-    wrong: str,
-    make_system: MakeSystem,
-    make_results: MakeResults,
+def test_infused_systems_are_held_against_ppo_one_by_one(
+    make_system: MakeSystem, make_results: MakeResults
 ) -> None:
     results = make_results(
-        make_system(name="ppo", right=plain[0], wrong=plain[1]),
+        make_system(name="ppo", right=0.95, wrong=0.5),
         make_system(name="ppo-kg", right=0.9, wrong=0.6),
         make_system(name="ppo-kg-pt", right=0.99, wrong=0.2),
-        make_system(name="llm-kg", right=0.98, wrong=0.2),
+        make_system(name="llm-kg", right=0.9505, wrong=0.496),
     )
 
-    assert (finding(results, 5).appears, finding(results, 6).appears) == (right, wrong)
+    told = {
+        (how, name): finding(results, f"Where detection is {how}, {name} takes")["agrees"]
+        for how in ("right", "wrong")
+        for name in ("PPO-KG", "PPO-KG-PT", "LLM-KG")
+    }
+
+    # The last system's figures differ by less than counts.
+    assert told == {
+        ("right", "PPO-KG"): "no",
+        ("right", "PPO-KG-PT"): "yes",
+        ("right", "LLM-KG"): "no",
+        ("wrong", "PPO-KG"): "no",
+        ("wrong", "PPO-KG-PT"): "yes",
+        ("wrong", "LLM-KG"): "no",
+    }
 
 
 def test_no_misdetected_flows_cannot_tell(
     make_system: MakeSystem, make_results: MakeResults
 ) -> None:
-    names = ("ppo", "ppo-kg", "ppo-kg-pt", "llm-kg")
-    results = make_results(*(make_system(name=name, wrong=None) for name in names))
+    results = make_results(*(make_system(name=name, wrong=None) for name in ("ppo", "ppo-kg")))
 
-    assert finding(results, 6).appears == "cannot be told"
+    assert finding(results, "wrong, PPO-KG takes")["agrees"] == "cannot be told"
 
 
-@pytest.mark.parametrize(
-    ("right", "wrong", "told"), [(0.5, 0.1, "yes"), (0.5, 0.9, "partly"), (0.99, 0.9, "no")]
-)
-def test_supervised_is_worst(
-    right: float, wrong: float, told: str, make_system: MakeSystem, make_results: MakeResults
+@pytest.mark.parametrize(("share", "told"), [(0.1, "yes"), (0.9, "no")])
+def test_supervised_is_held_against_the_lowest_of_the_others(
+    share: float, told: str, make_system: MakeSystem, make_results: MakeResults
 ) -> None:
-    others = (make_system(name=name) for name in ("ppo", "ppo-kg", "ppo-kg-pt", "llm-kg"))
-    results = make_results(make_system(name="dl", right=right, wrong=wrong), *others)
+    shares = {"ppo": 0.5, "ppo-kg": 0.9, "ppo-kg-pt": 0.2, "llm-kg": 0.6}
+    others = (make_system(name=name, wrong=one) for name, one in shares.items())
 
-    assert finding(results, 7).appears == told
+    row = finding(make_results(make_system(name="dl", wrong=share), *others), "wrong, DL")
+
+    assert row["agrees"] == told
+    assert row["ours"] == f"{share:.1%} / 20.0%"
 
 
 def test_trials_that_disagree_cannot_tell(
     make_system: MakeSystem, make_results: MakeResults
 ) -> None:
     up, down = (
-        make_system(part="figure 3", name="lambda 0.1", curve=[end] * 20) for end in (4.5, 3.5)
+        make_system(experiment="figure 3", name="lambda 0.1", curve=[end] * 20)
+        for end in (4.5, 3.5)
     )
     torn = SystemResult("paper", "figure 3", "lambda 0.1", (up.trials[0], down.trials[1]))
-    plain = make_system(part="figure 3", name="ppo", curve=[4.2] * 20)
+    plain = make_system(experiment="figure 3", name="ppo", curve=[4.2] * 20)
 
-    found = finding(make_results(torn, plain), 2)
+    row = finding(make_results(torn, plain), "λ = 0.1 ends")
 
-    assert found.appears == "cannot be told"
-    assert "−0.200" in found.figures
+    assert row["agrees"] == "cannot be told"
+    assert row["low"] < 0 < row["high"]
+
+
+def test_one_trial_has_no_interval(make_system: MakeSystem, make_results: MakeResults) -> None:
+    results = make_results(
+        make_system(name="ppo-kg", seeds=1), make_system(name="ppo", seeds=1, benign=-5)
+    )
+
+    row = finding(results, "PPO-KG earns more per test flow than PPO")
+
+    assert row["agrees"] == "yes"
+    assert row["low"] is row["high"] is None
 
 
 def test_speed_is_measured_at_a_level_that_both_reach(make_system: MakeSystem) -> None:
-    found = time_to_level(make_system(curve=FAST), make_system(curve=SLOW))
+    fast, slow = make_system(curve=FAST).trials[0], make_system(curve=SLOW).trials[0]
 
-    assert found is not None
     # 95 % of the way from -4 to 4.5, the lower end, is 4.075.
-    assert (found.one, found.other) == (4_000, 10_000)
-
-
-def test_the_lowest_lead_is_that_of_the_worst_tenth(make_system: MakeSystem) -> None:
-    one, other = make_system(curve=[3.0] * 2 + [5.0] * 18), make_system(curve=[4.0] * 20)
-
-    assert lowest_lead(one, other) == pytest.approx(-1.0)
+    assert flows_to_level(fast, [slow]) == (4_000, 10_000)

@@ -14,8 +14,9 @@ import pytest
 from envs import InputError, Scenario
 from envs.score import Score
 from rayapp.lab.reproduction.costs import Costs
+from rayapp.lab.reproduction.findings import CLAIMS
 from rayapp.lab.reproduction.page import commands, write_page
-from rayapp.lab.reproduction.plan import ABLATIONS, OPEN_CHOICES, PAPER
+from rayapp.lab.reproduction.plan import ABLATIONS, OPEN_CHOICES, PAPER_SETTINGS
 from rayapp.lab.reproduction.results import Results, SystemResult
 
 MakeSystem = Callable[..., SystemResult]
@@ -55,7 +56,7 @@ def test_no_two_elements_share_an_id_and_links_lead_somewhere(page: str) -> None
 
 
 def test_every_plot_is_on_the_page_and_beside_it(page: str, out: Path) -> None:
-    # Twice Figs. 3 and 4, and Fig. 5, under both labels.
+    # Twice Figs. 3 and 4, and Fig. 5, under both presets.
     assert len(re.findall(r'<svg role="img" aria-label="[^"]{20,}"', page)) == 10
     drawn = sorted((out / "figures").glob("*.png"))
     assert len(drawn) == 10
@@ -65,13 +66,14 @@ def test_every_plot_is_on_the_page_and_beside_it(page: str, out: Path) -> None:
 def test_every_table_and_plot_has_its_numbers_beside_it(out: Path) -> None:
     names = {file.stem for file in (out / "data").iterdir()}
 
-    both = ("table_4", "figure_3", "figure_4", "figure_5")
-    alone = {"table_5", "bounds", "convergence", "graph_size", "cost", "findings"}
-    labelled = {f"{name}_{label}" for name in both for label in ("paper", "kirl")}
+    both = ("findings", "table_4", "figure_3", "figure_4", "figure_5", "ablation")
+    alone = {"table_5", "bounds", "convergence", "graph_size", "cost", "others"}
     # A closer view has the numbers of the whole one: one file serves both.
-    assert names == labelled | alone | {"ablation_paper", "ablation_kirl", "others"}
-    with (out / "data" / "findings.csv").open(encoding="utf-8", newline="") as file:
-        assert len(list(csv.DictReader(file))) == 14
+    assert names == {f"{name}_{preset}" for name in both for preset in ("paper", "kirl")} | alone
+    with (out / "data" / "findings_kirl.csv").open(encoding="utf-8", newline="") as file:
+        assert len(list(csv.DictReader(file))) == len(CLAIMS)
+    tabulated = {file.stem for file in (out / "data").glob("*.tex")}
+    assert tabulated == {name for name in names if not name.startswith("figure")}
 
 
 def test_nothing_temporary_is_left(out: Path) -> None:
@@ -85,8 +87,8 @@ def test_page_says_what_the_flows_are_and_how_short_the_trainings(page: str) -> 
 
     assert "Synthetic flows: generated" in said
     assert "Quick run" in said
-    assert "300 rows were read" in said
-    assert "trained 2 times, with 2 seeds on 1 split" in said
+    assert "300 rows read" in said
+    assert "Trainings per system 2, on 1 split of the flows" in said
 
 
 def test_a_full_run_has_no_quick_badge(everything: Results, costs: Costs, tmp_path: Path) -> None:
@@ -100,10 +102,13 @@ def test_page_holds_systems_findings_choices_and_settings(page: str) -> None:
 
     for name in ("PPO", "PPO-KG", "PPO-KG-PT", "LLM-KG", "DL", "linucb", "lambda stays 1"):
         assert name in said
-    assert len(re.findall(r'class="verdict (?:yes|no|partly|cannot-be-told)"', page)) == 14
+    for claim in CLAIMS:
+        assert claim.text in said
+    # What was found comes before everything else.
+    assert said.index(CLAIMS[-1].text) < said.index("Reward by class")
     for name, _ in OPEN_CHOICES:
         assert name in said
-    for assignment in PAPER:
+    for assignment in PAPER_SETTINGS:
         assert assignment.partition("=")[0] in said
     assert "1,306" in said
     assert "1,382" in said
@@ -136,21 +141,22 @@ def test_several_splits_and_another_advisor_are_in_the_command(
 def test_one_label_alone_makes_a_page(
     make_system: MakeSystem, make_results: MakeResults, costs: Costs, tmp_path: Path
 ) -> None:
-    results = make_results(make_system(label="kirl", name="ppo", seeds=1))
+    results = make_results(make_system(preset="kirl", name="ppo", seeds=1))
 
     said = plain(write_page(tmp_path, results, costs, quick=True).read_text(encoding="utf-8"))
 
-    assert "With kirl settings" in said
-    assert "With paper settings" not in said
-    assert "What each ingredient is worth" not in said
-    assert "trained once, with 1 seed on 1 split" in said
+    assert "Trained with kirl settings" in said
+    assert "Trained with paper settings" not in said
+    assert "one ingredient changed" not in said
+    assert "Trainings per system 1, on 1 split" in said
+    assert "the band spans" not in said
 
 
 def test_names_are_escaped(
     make_system: MakeSystem, make_results: MakeResults, costs: Costs, tmp_path: Path
 ) -> None:
     odd = "<script>alert(1)</script>&\"'"
-    system = make_system(label="kirl", name="ppo-kg")
+    system = make_system(preset="kirl", name="ppo-kg")
     trials = []
     for trial in system.trials:
         score = replace(trial.card.score, per_class={odd: 1.0})
@@ -159,8 +165,8 @@ def test_names_are_escaped(
         trials.append(replace(trial, card=card))
     results = make_results(
         replace(system, trials=tuple(trials)),
-        make_system(label="kirl", part="ablation", name=odd),
-        make_system(label="kirl", part="figure 3", name=odd),
+        make_system(preset="kirl", experiment="ablation", name=odd),
+        make_system(preset="kirl", experiment="figure 3", name=odd),
     )
 
     page = write_page(tmp_path, results, replace(costs, advisor=odd, kind=odd), quick=True)

@@ -13,7 +13,7 @@ from rayapp.lab.reproduction.plan import (
     FULL,
     MECHANISMS,
     OTHERS,
-    PAPER,
+    PAPER_SETTINGS,
     QUICK,
     SYSTEMS,
     Scale,
@@ -25,15 +25,15 @@ FLOWS = 1_979_513
 """Training flows of the whole data set."""
 
 
-def of(trials: list[Trial], label: str, part: str, name: str) -> Trial:
-    (found,) = [t for t in trials if (t.label, t.part, t.name) == (label, part, name)]
+def of(trials: list[Trial], preset: str, experiment: str, name: str) -> Trial:
+    (found,) = [t for t in trials if (t.preset, t.experiment, t.name) == (preset, experiment, name)]
     return found
 
 
 def test_both_labels_train_all_systems_and_change_one_thing_at_a_time() -> None:
     trials = plan(("paper", "kirl"), seeds=3, training_flows=FLOWS)
 
-    parts = Counter((trial.label, trial.part) for trial in trials)
+    parts = Counter((trial.preset, trial.experiment) for trial in trials)
     assert parts == {
         ("paper", "main"): 15,
         ("paper", "figure 3"): 9,
@@ -70,17 +70,20 @@ def test_paper_settings_are_the_papers() -> None:
 def test_every_setting_of_the_paper_exists() -> None:
     known = config.known(algorithms.find("ppo-kg-pt"))
 
-    assert {assignment.split("=")[0] for assignment in PAPER} <= known
-    assert config.load(None, PAPER, {"algo": "ppo-kg-pt"}).learning.flows_per_iteration == 4096
+    assert {assignment.split("=")[0] for assignment in PAPER_SETTINGS} <= known
+    assert (
+        config.load(None, PAPER_SETTINGS, {"algo": "ppo-kg-pt"}).learning.flows_per_iteration
+        == 4096
+    )
 
 
 def test_every_change_changes_something() -> None:
     trials = plan(("paper", "kirl"), seeds=1, training_flows=FLOWS)
 
-    for label, changes in CHANGES.items():
-        base = of(trials, label, "main", "ppo-kg").settings
+    for preset, changes in CHANGES.items():
+        base = of(trials, preset, "main", "ppo-kg").settings
         for name, _ in changes:
-            changed = of(trials, label, "ablation", name).settings
+            changed = of(trials, preset, "ablation", name).settings
             assert changed != base
             assert changed.flows == base.flows
 
@@ -96,7 +99,7 @@ def test_others_are_run_in_kirl_settings() -> None:
     # Any system will do: what is run beside the paper's is not the plan's to choose.
     trials = plan(("paper", "kirl"), seeds=1, training_flows=FLOWS, others=("dl",))
 
-    assert [t.label for t in trials if t.part == "others"] == ["kirl"]
+    assert [t.preset for t in trials if t.experiment == "others"] == ["kirl"]
 
 
 def test_thompson_sampling_is_tried_with_both_posteriors() -> None:

@@ -38,10 +38,10 @@ def endless() -> Trial:
 def test_trials_run_and_are_gathered(
     ray_local: ModuleType, scenario: Scenario, tmp_path: Path
 ) -> None:
-    placed = trials.place([tiny("ppo"), tiny("ppo-kg")], scenario, tmp_path)
+    placed = trials.begin_trials([tiny("ppo"), tiny("ppo-kg")], scenario, tmp_path)
     told: list[tuple[int, int, str]] = []
 
-    trials.run(placed, lambda *progress: told.append(progress))
+    trials.train_all(placed, lambda *progress: told.append(progress))
 
     assert all(one.folder.manifest().state == "complete" for one in placed)
     assert told[-1] == (2_400, 2_400, "")
@@ -62,7 +62,7 @@ def test_trials_run_and_are_gathered(
 
     # A second command finds everything done, and trains nothing.
     before = [one.folder.progress_file.stat().st_mtime_ns for one in placed]
-    trials.run(trials.place([tiny("ppo"), tiny("ppo-kg")], scenario, tmp_path))
+    trials.train_all(trials.begin_trials([tiny("ppo"), tiny("ppo-kg")], scenario, tmp_path))
     assert [one.folder.progress_file.stat().st_mtime_ns for one in placed] == before
 
 
@@ -81,7 +81,7 @@ def test_trials_share_a_language_model_and_its_answers(
 
     monkeypatch.setattr(RemoteAdvisor, "stop", read_and_stop)
 
-    trials.run(trials.place(twins, scenario, tmp_path), parallel=1)
+    trials.train_all(trials.begin_trials(twins, scenario, tmp_path), parallel=1)
 
     (load,) = loads
     # The second met the same flows in the same order, so it brought no new question.
@@ -94,8 +94,9 @@ def test_no_more_trials_than_processors_are_under_way(
     several = [replace(tiny("ppo-kg", flows=4_000), name=f"ppo-kg {n}") for n in range(5)]
     told: list[str] = []
 
-    trials.run(
-        trials.place(several, scenario, tmp_path), lambda done, total, names: told.append(names)
+    trials.train_all(
+        trials.begin_trials(several, scenario, tmp_path),
+        lambda done, total, names: told.append(names),
     )
 
     processors = int(ray_local.cluster_resources()["CPU"])
@@ -106,8 +107,8 @@ def test_no_more_trials_than_processors_are_under_way(
 def test_an_interrupted_trial_goes_on(
     ray_local: ModuleType, scenario: Scenario, tmp_path: Path
 ) -> None:
-    (placed,) = trials.place([tiny("ppo")], scenario, tmp_path)
-    (whole,) = trials.place([tiny("ppo")], scenario, tmp_path / "whole")
+    (placed,) = trials.begin_trials([tiny("ppo")], scenario, tmp_path)
+    (whole,) = trials.begin_trials([tiny("ppo")], scenario, tmp_path / "whole")
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -117,7 +118,7 @@ def test_an_interrupted_trial_goes_on(
     # The first iteration is logged but in no checkpoint: it is done again, not counted twice.
     assert placed.flows() == 400
 
-    trials.run([placed, whole])
+    trials.train_all([placed, whole])
 
     assert placed.flows() == 1_200
     assert [line.flows for line in placed.folder.progress()] == [400, 800, 1_200]
@@ -126,14 +127,14 @@ def test_an_interrupted_trial_goes_on(
 
 
 def test_other_settings_in_the_same_place_are_refused(scenario: Scenario, tmp_path: Path) -> None:
-    trials.place([tiny("ppo")], scenario, tmp_path)
+    trials.begin_trials([tiny("ppo")], scenario, tmp_path)
 
     with pytest.raises(InputError, match="begun with other settings"):
-        trials.place([tiny("ppo", flows=2_000)], scenario, tmp_path)
+        trials.begin_trials([tiny("ppo", flows=2_000)], scenario, tmp_path)
 
 
 def test_a_trial_that_has_not_begun_has_no_flows(scenario: Scenario, tmp_path: Path) -> None:
-    (placed,) = trials.place([tiny("ppo")], scenario, tmp_path)
+    (placed,) = trials.begin_trials([tiny("ppo")], scenario, tmp_path)
 
     assert placed.flows() == 0
     assert isinstance(placed.folder, RunFolder)
@@ -142,27 +143,27 @@ def test_a_trial_that_has_not_begun_has_no_flows(scenario: Scenario, tmp_path: P
 def test_a_trial_that_fails_says_where(
     ray_local: ModuleType, scenario: Scenario, tmp_path: Path
 ) -> None:
-    (bad,) = trials.place([tiny("ppo")], scenario, tmp_path)
+    (bad,) = trials.begin_trials([tiny("ppo")], scenario, tmp_path)
     flows = bad.folder.scenario_folder / "train.parquet"
     # The run's files are links to the scenario's own.
     flows.unlink()
     flows.write_bytes(b"damaged")
 
     with pytest.raises(InputError, match=r"train\.parquet"):
-        trials.run([bad])
+        trials.train_all([bad])
 
 
 @pytest.mark.parametrize("end", [KeyboardInterrupt(), InputError("another trial failed")])
 def test_whatever_ends_a_reproduction_trials_write_their_checkpoints(
     ray_local: ModuleType, scenario: Scenario, tmp_path: Path, end: BaseException
 ) -> None:
-    (placed,) = trials.place([endless()], scenario, tmp_path)
+    (placed,) = trials.begin_trials([endless()], scenario, tmp_path)
 
     def end_midway(done: int, total: int, names: str) -> None:
         if done:
             raise end
 
     with pytest.raises(type(end)):
-        trials.run([placed], end_midway)
+        trials.train_all([placed], end_midway)
 
     assert 0 < placed.folder.manifest().flows == placed.flows() < 100_000_000

@@ -41,10 +41,10 @@ def test_an_interrupted_sweep_goes_on_and_leaves_settings_that_train_takes(
             signal.raise_signal(signal.SIGTERM)
 
     with pytest.raises(KeyboardInterrupt):
-        tuning.run(scenario, out, request, interrupt_once)
+        tuning.tune(scenario, out, request, interrupt_once)
     assert not (out / "best.yaml").exists()
     before = len(told)
-    outcome = tuning.run(scenario, out, request, interrupt_once)
+    outcome = tuning.tune(scenario, out, request, interrupt_once)
 
     assert len(outcome.tried) == request.number() == 3
     assert all(one.state == "complete" and one.flows == FLOWS for one in outcome.tried)
@@ -71,7 +71,7 @@ def test_a_learning_rate_that_learns_nothing_is_stopped_after_a_quarter(
 ) -> None:
     request = small(["learning.learning_rate=[1.0e-9]"], "grid", parallel=1)
 
-    tried = sweep.run(sweep.Prepared.of(scenario, request), tmp_path, request)
+    tried = sweep.run_trials(sweep.Prepared.of(scenario, request), tmp_path, request)
 
     # The settings as given were through before, and spared anyway.
     given, bad = sorted(tried, key=lambda one: len(one.point))
@@ -93,7 +93,7 @@ def test_a_model_searches_the_ranges_and_the_best_complete_trial_leads(
     ]
     request = small(over, "model", 5, parallel=1)
 
-    outcome = tuning.run(scenario, tmp_path / "sweep", request)
+    outcome = tuning.tune(scenario, tmp_path / "sweep", request)
 
     points = [one.point for one in outcome.tried]
     assert len(points) == 5
@@ -107,13 +107,15 @@ def test_a_model_searches_the_ranges_and_the_best_complete_trial_leads(
     assert outcome.leader.history[-1][1] == max(score for _, score in ends)
 
 
-def test_a_model_that_proposes_can_be_put_away_and_goes_on(tmp_path: Path) -> None:
-    request = small(["kl.start=0.1..3 log", "kl.schedule=[constant, linear]"], "model")
-    searcher, later = (sweep._learning_searcher(request) for _ in range(2))
+@pytest.mark.parametrize("search", ["random", "model"])
+def test_a_sampler_can_be_saved_and_restored(tmp_path: Path, search: str) -> None:
+    request = small(["kl.start=0.1..3 log", "kl.schedule=[constant, linear]"], search)
+    searcher, later, again = (sweep.searcher(request) for _ in range(3))
 
     assert searcher.suggest("first") == {"point": {}}
     second = searcher.suggest("second")["point"]
     assert 0.1 <= second["kl.start"] <= 3
+    assert [again.suggest(name) for name in ("first", "second")][1]["point"] == second
     searcher.save(str(tmp_path / "state"))
     later.restore(str(tmp_path / "state"))
 
