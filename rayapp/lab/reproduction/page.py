@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from envs.files import replacing
 from kg_actor import draw
 from rayapp import config
-from rayapp.config import TrainingSettings, flat
+from rayapp.config import flat
 from rayapp.lab.recipes import prepare_command
 from rayapp.lab.reproduction import figures, plan, remarks, summary, tables
 from rayapp.lab.reproduction.costs import Costs
@@ -229,8 +229,11 @@ def _findings_data(held: dict[Label, list[Finding]]) -> Data:
 
 def _settings(results: Results) -> list[tuple[str, list[str], bool]]:
     """Every setting with its value per label, and whether they differ from kirl's default."""
-    standard = flat(TrainingSettings().model_dump(mode="json"))
-    paper = flat(config.load(None, plan.PAPER, {}).model_dump(mode="json"))
+    # Of all systems this one has the most settings.
+    standard, paper = (
+        flat(config.load(None, given, {"algo": "ppo-kg-pt"}).model_dump(mode="json"))
+        for given in ((), plan.PAPER)
+    )
     values = {"paper": paper, "kirl": standard}
     # These differ from system to system, and the command has them.
     per_trial = {"algo", "flows", "passes", "seed", "runners", "advice.advisor", "advice.wait"}
