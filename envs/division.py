@@ -1,7 +1,7 @@
-"""Which flows train, which test, and on which the detector is fitted.
+"""Divides flows into those that train, those that test, and those that the detector is fitted on.
 
-Decided from the flows' classes alone, so that it takes no features and a few bytes per flow:
-flows that are read in batches are divided exactly as flows in memory.
+The division depends on the flows' classes alone. So flows that are read in batches, a few bytes
+of each kept, are divided exactly as flows in memory.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Wishes:
-    """How flows are to be divided.
+    """How to divide flows.
 
     Attributes:
         seed: of split, sample, tree and folds.
         honest: share of the training flows that the detector is not fitted on; the agent
             meets these alone (:mod:`envs.honesty`).
         cross_fit: number of folds by which the agent can meet all training flows honestly,
-            0 for none; of no use, and left out, with ``honest``.
+            0 for none; ignored with ``honest``, which makes it useless.
         sample: most flows that the detector is fitted on, ``None`` for all.
     """
 
@@ -48,11 +48,11 @@ class Wishes:
 
     @property
     def folds(self) -> int:
-        """Folds of cross-fitting, 0 where it is left out."""
+        """Number of folds of cross-fitting; 0 with ``honest``, which makes it useless."""
         return self.cross_fit if self.honest is None else 0
 
     def check(self) -> None:
-        """Raises :class:`InputError` for what cannot be wished."""
+        """Raises :class:`InputError` for a number out of its range."""
         if self.honest is not None and not 0 < self.honest < 1:
             raise InputError(f"--honest is {self.honest:g}", expected="a share between 0 and 1")
         if self.cross_fit != 0 and not 2 <= self.cross_fit <= MOST_FOLDS:

@@ -73,7 +73,7 @@ class Scenario:
             honest: share of the training flows that the detector is not fitted on; the agent
                 meets these alone (:mod:`envs.honesty`).
             cross_fit: number of folds by which the agent can meet all training flows
-                honestly, 0 for none; of no use, and left out, with ``honest``.
+                honestly, 0 for none; ignored with ``honest``, which makes it useless.
             sample: most flows to fit the detector on, drawn by class; ``None`` for all.
             stage: entered around each part of the work with its name.
 

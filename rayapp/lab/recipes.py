@@ -16,6 +16,8 @@ def prepare_command(scenario: Scenario, out: str = "scenario") -> str:
         words += ["--synthetic", str(origin.get("rows", scenario.manifest["source"]["rows_read"]))]
     for file in origin.get("files", []):
         words += ["--data", str(file)]
+    if scenario.catalogue.name not in {"", "paper"}:
+        words += ["--catalogue", f"{scenario.catalogue.name}.yaml"]
     split = scenario.manifest["split"]
     if split["honest"] is not None:
         words += ["--honest", str(split["honest"])]

@@ -1,7 +1,7 @@
 """How much memory a command takes with all the processes that it has started.
 
-Ray's workers share the object store's pages, so resident sizes cannot be added up. Linux
-tells each process's proportional share of such pages; those can be.
+Ray's workers share the object store's pages, so their resident sizes cannot be added up. Linux
+reports each process's proportional share of shared pages; these shares can be added up.
 """
 
 from __future__ import annotations
@@ -18,23 +18,21 @@ from pathlib import Path
 _PROC = Path("/proc")
 
 _SECONDS = 0.2
-"""Between two looks, at least."""
+"""Least time between two measurements."""
 
 _BUSY = 0.02
-"""Share of a processor that looking may take: a look at a dozen large processes is not free."""
+"""Largest share of a processor that measuring takes; a dozen large processes are not free."""
 
 
 class TreeMemory:
     """Peak memory of this process and its descendants while the block runs.
 
-    This process's own peak is what the system keeps, so none is missed while it is too busy
-    to look; the others are looked at every fifth of a second, or less often where that would
-    take more than a fiftieth of a processor, and once more when the block ends. The two peaks are
-    added, which may be more than there was at any one time, and pages of the object store that
-    this process holds count twice.
+    The operating system keeps this process's own peak. Its descendants are measured every fifth
+    of a second (less often where that would take more than a fiftieth of a processor) and once
+    more when the block ends. The two peaks are added, so the sum may be more than was in use at
+    any one time; pages of the object store that this process holds count twice.
 
-    Where there is no ``/proc`` (macOS), the other processes are not seen, and :attr:`whole`
-    says so.
+    Where there is no ``/proc`` (macOS), descendants are not measured and :attr:`whole` is false.
     """
 
     def __init__(self) -> None:
@@ -73,8 +71,8 @@ class TreeMemory:
 def own_peak() -> int:
     """Largest resident memory of this process so far, in bytes.
 
-    On Linux that of the program, which begins anew with it. What ``getrusage`` tells goes back
-    to before: a process inherits the peak of the one that started it.
+    On Linux this is the peak since the program began. ``getrusage`` would include what a process
+    inherits: the peak of the process that started it.
     """
     with contextlib.suppress(OSError):
         for line in (_PROC / "self" / "status").read_text().splitlines():
@@ -86,7 +84,7 @@ def own_peak() -> int:
 
 
 def descendants(process: int) -> list[int]:
-    """Process numbers of all that a process has started, and they in turn."""
+    """Process numbers of a process's children, their children, and so on."""
     children: dict[int, list[int]] = {}
     for number, parent in _parents():
         children.setdefault(parent, []).append(number)
@@ -109,7 +107,7 @@ def _parents() -> Iterator[tuple[int, int]]:
 
 
 def share(process: int) -> int:
-    """A process's share of all memory that it has mapped, in bytes."""
+    """A process's proportional share of the memory that it has mapped, in bytes."""
     with contextlib.suppress(OSError):
         for line in (_PROC / str(process) / "smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
