@@ -14,10 +14,11 @@ from rayapp.__main__ import app
 
 VERBS = """
 add ask change check choose compare compute count create cut decide describe divide draw end
-evaluate export fetch find fit generate give hold import judge keep kill leave let limit list load look make
-mark match measure merge name pass prepare print profile prove put race read record refuse repeat
-replace report reproduce restore run save score search see send set share show simulate skip split
-start step stop stream take teach tell time train tune use vary wait walk withdraw write
+evaluate export fetch find fit generate give hold import judge keep kill leave let limit list
+load look make mark match measure merge name pass prepare print profile prove put race read
+record refuse repeat replace report reproduce restore run save score search see send set share
+show simulate skip split start step stop stream take teach tell time train tune use vary wait
+walk withdraw write
 """
 """Verbs that a sentence of a help text begins with; a new one is added here."""
 
