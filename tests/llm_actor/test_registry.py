@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from envs import PAPER, InputError
+from envs import Catalogue, InputError
 from llm_actor import Prompts, registry
 from llm_actor.selection import AdvisorSpec, build
+
+PAPER = Catalogue.named("paper")
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "advisor.py"
 
