@@ -95,10 +95,12 @@ class _Reporter(tune.Callback):
         if progress is None:
             return
         results = [trial.last_result or {} for trial in trials]
-        best = max(result[column] for result in results if column in result)
+        # Ray keeps a trial's first result only after this call.
+        scores = [result[column] for result in results if column in result]
+        best = f"best now {max(scores):.4f}, " if scores else ""
         running = sum(trial.status == "RUNNING" for trial in trials)
         flows = sum(result.get("flows", 0) for result in results)
-        progress(flows, total, f"best now {best:.4f}, {running} at a time")
+        progress(flows, total, f"{best}{running} at a time")
 
 
 def run_trials(
