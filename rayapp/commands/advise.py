@@ -128,8 +128,8 @@ class Advice:
 
 
 def advise(
-    run: Annotated[str, typer.Option(help=f"Where the graph is: {graphs.EXPECTED}.")],
-    signature: Annotated[int, typer.Option(help="Number of the signature to ask about.")],
+    run: Annotated[str, typer.Option(help=f"Take the graph of {graphs.EXPECTED}.")],
+    signature: Annotated[int, typer.Option(help="Ask about the signature of this number.")],
     advisor: Annotated[
         str | None,
         typer.Option(

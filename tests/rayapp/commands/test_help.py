@@ -13,12 +13,12 @@ import typer.main
 from rayapp.__main__ import app
 
 VERBS = """
-add ask change check choose compare compute count create cut decide describe divide draw end
-evaluate export fetch find fit generate give hold import judge keep kill leave let limit list
-load look make mark match measure merge name pass prepare print profile prove put race read
-record refuse repeat replace report reproduce restore run save score search see send set share
-show simulate skip split start step stop stream take teach tell time train tune use vary wait
-walk withdraw write
+add ask attribute change check choose compare compute count create cut decide describe divide
+draw end evaluate explain export fetch find fit generate give grow hold import judge keep kill
+leave let limit list load look make mark match measure merge name pass prepare print profile
+prove put query race read record refuse repeat replace report reproduce restore run save score
+search see send set share show simulate skip split start step stop stream take teach tell time
+train try tune use vary wait walk weigh withdraw write
 """
 """Verbs that a sentence of a help text begins with; a new one is added here."""
 
@@ -43,7 +43,9 @@ def problems(text: str | None) -> list[str]:
     """What is wrong with a help text."""
     plain = " ".join((text or "").split())
     beginnings = {
-        sentence.split()[0].lower() for sentence in re.split(r"[.;:] +", plain) if sentence
+        sentence.split()[0].lower().rstrip(",")
+        for sentence in re.split(r"[.;:] +", plain)
+        if sentence
     }
     found = []
     if not plain[:1].isupper():
