@@ -35,7 +35,7 @@ _LETTERS = {TYPE: (12, 3), ACTION: (32, 2), SIGNATURE: (7, 1)}  # per line, and 
 _REWARDS = LinearSegmentedColormap.from_list("rewards", ["#d55e00", "#9a9a9a", "#1f78b4"])
 _FADED = 0.38
 """Opacity of what the filter of section III-C leaves out."""
-_DPI, _FONT, _KEY_HEIGHT, _LINE_HEIGHT, _SHARES = 100, 8.5, 108, 17, 3
+_DPI, _FONT, _KEY_HEIGHT, _LINE_HEIGHT, _SHARES = 100, 8.5, 108, 17, 2
 
 
 class Picture:
@@ -72,18 +72,17 @@ class Picture:
         view = self._part.view
         for name, data in view.nodes(data=True):
             self._node(name, data["kind"], data["label"])
-        # Tall labels have the fewest places to go, so they choose first.
+        for source, target, data in edges_of(view, PREDICTS):
+            label = f"B {data['confidence']:.3f}"
+            said = f"confidence {data['confidence']:.4f}, {data['seen']:,} flows"
+            spots = self._along(source, target, (0.28, 0.34, 0.22))
+            self._edge(source, target, said, label, spots, color=_LINE[SIGNATURE])
         met, bulge = confusions_of(view), 0.0
         for source, target in sorted(met, key=lambda ends: math.dist(*self._ends(*ends))):
             # Arcs on the left of the types, longer ones outside of shorter ones.
             long = math.dist(*self._ends(source, target))
             bulge = min(max(bulge + 14, 26 + 0.1 * long), 160)
             self._confused(source, target, met[source, target], bulge)
-        for source, target, data in edges_of(view, PREDICTS):
-            label = f"B {data['confidence']:.3f}"
-            said = f"confidence {data['confidence']:.4f}, {data['seen']:,} flows"
-            spots = self._along(source, target, (0.34, 0.4, 0.28, 0.46, 0.52, 0.58))
-            self._edge(source, target, said, label, spots, color=_LINE[SIGNATURE])
         for source, target, data in edges_of(view, EARNED):
             self._earned(source, target, data)
 
@@ -110,7 +109,7 @@ class Picture:
         self, source: str, target: str, edges: list[dict[str, Any]], bulge: float
     ) -> None:
         bend = 2 * bulge / (self._place[source][1] - self._place[target][1])
-        stops = [0.5, *(0.5 + 0.04 * i * sign for i in range(1, 10) for sign in (1, -1))]
+        stops = sorted((i / 40 for i in range(4, 37)), key=lambda stop: abs(stop - 0.5))
         spots = self._along(source, target, stops, bend)
         shares = [f"sig {edge['signature']}: {percent(edge['share'])}" for edge in edges]
         few = shares[:_SHARES]
@@ -121,7 +120,7 @@ class Picture:
             target,
             f"share of flows really of the other type, {', '.join(shares)}",
             "\n".join(few),
-            [(x - aside, y) for aside in (0, 16, 32, 48) for x, y in spots],
+            [(x - aside, y) for aside in range(0, 97, 8) for x, y in spots],
             connectionstyle=f"arc3,rad={bend}",
             **_CONFUSED_LINE,
             linewidth=_thickness(sum(edge["count"] for edge in edges)),
@@ -171,7 +170,7 @@ class Picture:
         spots: list[Point],
         **look: Any,  # noqa: ANN401 (matplotlib's own)
     ) -> None:
-        """Draws an arrow, and its label at the spot where it covers the least of the others."""
+        """Draws an arrow, and its label where it covers the least of the others."""
         nodes = [self._part.view.nodes[name] for name in (source, target)]
         gid = f"{self.ids[source]}-{self.ids[target]}"
         title = f"{nodes[0]['label']} → {nodes[1]['label']}: {said}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import networkx as nx
@@ -144,7 +144,7 @@ def _around_type(graph: KnowledgeGraph, traffic: str) -> Sketch:
         view = view.subgraph([centre, *view.successors(centre)]).copy()
     which = f", {_ORDER}" if len(chosen) < len(own) else ""
     caption = f"Around {traffic}: {len(chosen):,} of the {len(own):,} signatures that predict it"
-    return _trimmed(graph, view, chosen, f"{caption}{which}.", centre=centre)
+    return _trimmed(graph, view, chosen, f"{caption}{which}.", centre)
 
 
 def _around_signature(graph: KnowledgeGraph, signature: int) -> Sketch:
@@ -164,23 +164,14 @@ def _around_signature(graph: KnowledgeGraph, signature: int) -> Sketch:
             "makes good; the filter of section III-C leaves them out of the prompt."
         )
     nodes = [f"action:{name}" for name in graph.catalogue.action_names]
-    return _trimmed(
-        graph,
-        to_networkx(graph, [signature]),
-        [signature],
-        caption,
-        centre=f"type:{known.predicted}",
-        refuted=refuted,
-        expected=dict(zip(nodes, expected.reward[signature], strict=True)) if known.seen else {},
-    )
+    rewards = dict(zip(nodes, expected.reward[signature], strict=True)) if known.seen else {}
+    view, centre = to_networkx(graph, [signature]), f"type:{known.predicted}"
+    part = _trimmed(graph, view, [signature], caption, centre)
+    return replace(part, refuted=refuted, expected=rewards)
 
 
 def _trimmed(
-    graph: KnowledgeGraph,
-    view: View[str],
-    signatures: list[int],
-    caption: str,
-    **about: Any,  # noqa: ANN401 (the other attributes of Sketch)
+    graph: KnowledgeGraph, view: View[str], signatures: list[int], caption: str, centre: str = ""
 ) -> Sketch:
     """A sketch without actions beyond a type's best few, or of a negative record."""
     rank: Counter[str] = Counter()
@@ -188,8 +179,8 @@ def _trimmed(
         # The view has a type's actions best first, and networkx keeps that order.
         rank[source] += 1
         late = rank[source] > (_ACTIONS if data["mean_reward"] > 0 else 1)
-        if late and source != about.get("centre"):
+        if late and source != centre:
             view.remove_edge(source, target)
     view.remove_nodes_from([name for name in nodes_of(view, ACTION) if not view.degree(name)])
     bounds = graph.catalogue.lowest_reward, graph.catalogue.highest_reward
-    return Sketch(view, caption, bounds, tuple(signatures), **about)
+    return Sketch(view, caption, bounds, tuple(signatures), centre or None)

@@ -139,7 +139,9 @@ def show(
             note=found.note,
             title=f"Knowledge graph of {source}",
             rules=found.rules,
-            command=shlex.join(["kirl", "graph", "show", source]),
+            command=shlex.join(
+                ["kirl", "graph", "show", source, *(["--address", address] if address else [])]
+            ),
         )
     console.out.print(f"Drawn to {out}", soft_wrap=True)
 
