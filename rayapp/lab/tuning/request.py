@@ -50,10 +50,12 @@ class Request:
         return self.over or space.usual_space(self.search, self.settings)
 
     def points(self) -> list[Point] | None:
-        """A grid's points, the settings as given first; ``None`` if a sampler proposes them."""
-        if self.search != "grid":
+        """All trials' points, the settings as given first; ``None`` if a model chooses them."""
+        if self.search == "model":
             return None
-        return [{}, *space.grid(self.ranges(), self.settings)]
+        if self.search == "grid":
+            return [{}, *space.grid(self.ranges(), self.settings)]
+        return [{}, *space.drawn(self.ranges(), self.seed, self.trials - 1)]
 
     def number(self) -> int:
         """Trials in all."""

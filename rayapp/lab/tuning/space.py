@@ -197,3 +197,13 @@ def grid(space: Space, settings: TrainingSettings) -> list[Point]:
     values = itertools.product(*(one.choices for one in space.values()))
     points = [dict(zip(space, each, strict=True)) for each in values]
     return [point for point in points if with_point(settings, point) != settings]
+
+
+def drawn(space: Space, seed: int, count: int) -> list[Point]:
+    """Random points, the same for the same seed."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    trials = [study.ask() for _ in range(count)]
+    return [{name: one.suggested(name, trial) for name, one in space.items()} for trial in trials]

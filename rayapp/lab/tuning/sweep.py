@@ -222,16 +222,15 @@ class _Proposals:
 
 
 def searcher(request: Request) -> Any:  # noqa: ANN401
-    """Optuna's random sampler or TPE (Bergstra et al. 2011); the settings as given come first."""
+    """Optuna's TPE (Bergstra et al. 2011), through Ray Tune; the settings as given come first."""
     import optuna
     from ray.tune.search.optuna import OptunaSearch
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed=request.seed)
-    if request.search == "model":
-        # A third of the trials explores before the model is asked.
-        exploring = max(2, request.trials // 3)
-        sampler = optuna.samplers.TPESampler(seed=request.seed, n_startup_trials=exploring)
+    # A third of the trials explores before the model is asked.
+    sampler = optuna.samplers.TPESampler(
+        seed=request.seed, n_startup_trials=max(2, request.trials // 3)
+    )
     return OptunaSearch(
         _Proposals(request.ranges()), metric=COLUMNS[request.metric], mode="max", sampler=sampler
     )

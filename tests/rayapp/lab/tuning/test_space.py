@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import optuna
 import pytest
 
 from envs import InputError
@@ -57,16 +56,18 @@ def test_unreadable_assignments_are_refused(assignment: str) -> None:
         read_space(None, [assignment])
 
 
-def test_a_sampler_proposes_values_of_the_ranges() -> None:
-    ranges = read_space(None, ["a=[[1, 2], null]", "b=1..3", "c=0.01..100.0 log"])
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+def test_drawn_points_lie_in_their_ranges_and_are_repeatable() -> None:
+    ranges = read_space(None, ["a=[[1, 2], null]", "b=1..3", "c=0.01..100.0 log", "d=0.0..1.0"])
 
-    for _ in range(30):
-        trial = study.ask()
-        point = {name: one.suggested(name, trial) for name, one in ranges.items()}
-        assert point["a"] in ((1, 2), None)
-        assert point["b"] in (1, 2, 3)
-        assert 0.01 <= point["c"] <= 100
+    points = space.drawn(ranges, 0, 300)
+
+    assert points[:5] == space.drawn(ranges, 0, 5)
+    assert {point["a"] for point in points} == {(1, 2), None}
+    assert {point["b"] for point in points} == {1, 2, 3}
+    assert all(0.01 <= point["c"] <= 100 for point in points)
+    # Half of an interval of orders of magnitude lies below its geometric middle.
+    assert 100 < sum(point["c"] < 1 for point in points) < 200
+    assert all(0 <= point["d"] <= 1 for point in points)
 
 
 def test_a_grid_has_every_combination_but_the_settings_as_given() -> None:
