@@ -10,7 +10,7 @@ separable almost without error.
 The behaviours were calibrated on 83,439 genuine flows. Only statistics are kept: quantiles,
 correlations, and frequent values with their shares. They were written by ::
 
-    python -m envs.datasets.synthetic.calibration SAMPLE.csv.gz --out statistics.json
+    python -m rayapp.lab.calibration SAMPLE.csv.gz --out statistics.json
 
 Source of the data set: Sharafaldin, Habibi Lashkari, Ghorbani, ICISSP 2018.
 """
@@ -91,7 +91,7 @@ class Behaviour:
 
 
 def behaviour_from_json(data: Mapping[str, Any]) -> Behaviour:
-    """A behaviour as ``envs.datasets.synthetic.calibration`` wrote it.
+    """A behaviour as ``rayapp.lab.calibration`` wrote it.
 
     Quantiles are stored as per-10,000 probabilities and plain values, correlations as
     per-mille, lower triangle row by row.

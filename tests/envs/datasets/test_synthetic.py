@@ -14,11 +14,12 @@ from sklearn.tree import DecisionTreeClassifier
 from envs.catalogue import Catalogue, TrafficClass
 from envs.datasets.cicflowmeter import SCHEMA
 from envs.datasets.cicids2017 import PUBLISHED_COUNTS
-from envs.datasets.synthetic import calibration, generator
+from envs.datasets.synthetic import generator
 from envs.datasets.synthetic.arithmetic import columns_of
 from envs.datasets.synthetic.generator import LEAST_PER_CLASS, apportion
 from envs.errors import InputError
 from envs.flows import Flows
+from rayapp.lab import calibration
 
 PAPER = Catalogue.named("paper")
 FEATURES = SCHEMA.names

@@ -1,6 +1,6 @@
 """Writes the statistics that :mod:`~envs.datasets.synthetic.behaviours` draws from.
 
-    python -m envs.datasets.synthetic.calibration SAMPLE.csv.gz --out statistics.json
+    python -m rayapp.lab.calibration SAMPLE.csv.gz --out statistics.json
 
 It reads a file in the published format (cp1252, 78 columns and a label), turns each flow into
 the base quantities ``arithmetic.FIELDS``, groups each label's flows into behaviours with
@@ -317,7 +317,7 @@ def calibrate(path: Path) -> dict[str, Any]:
             found.append(describe(label, float(np.mean(rows)), _rows(own, rows)))
     return {
         "about": "Statistics of genuine CICIDS2017 flows; written by "
-        "python -m envs.datasets.synthetic.calibration.",
+        "python -m rayapp.lab.calibration.",
         "flows": len(labels),
         "behaviours": found,
     }
@@ -325,9 +325,7 @@ def calibrate(path: Path) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the sample named on the command line and write its statistics."""
-    parser = argparse.ArgumentParser(
-        prog="python -m envs.datasets.synthetic.calibration", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="python -m rayapp.lab.calibration", description=__doc__)
     parser.add_argument("csv", type=Path, help="genuine flows in the published format")
     parser.add_argument("--out", type=Path, required=True, help="the JSON file to write")
     options = parser.parse_args(arguments)
