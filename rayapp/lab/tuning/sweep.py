@@ -124,7 +124,8 @@ def run_trials(
     _PROGRESS.reset(token)
     if interruption.came:
         raise KeyboardInterrupt
-    tried = [_tried(result, request) for result in results]
+    # A restored sweep has its trials in another order, which must not decide between equals.
+    tried = sorted((_tried(result, request) for result in results), key=lambda one: repr(one.point))
     given = next((one for one in tried if not one.point), None)
     if given is None or given.state == "failed":
         raise InputError(
