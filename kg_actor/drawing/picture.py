@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import BoxStyle, FancyArrowPatch
 from matplotlib.path import Path
 from matplotlib.text import Text
-from matplotlib.transforms import Affine2D, Bbox
+from matplotlib.transforms import Affine2D
 
 from envs.errors import printable
 from kg_actor.drawing.layout import SIZE, WIDTH, Point, places
@@ -52,7 +52,7 @@ class Picture:
     def __init__(self, part: Sketch, caption: str = "") -> None:
         self.ids = {name: f"n{i}" for i, name in enumerate(part.view)}
         self.titles: dict[str, str] = {}
-        self._part, self._place, self._taken = part, places(part), list[Bbox]()
+        self._part, self._place, self._taken = part, places(part), list[tuple[Point, Point]]()
         self._share = Normalize(*part.rewards, clip=True)
         lines = textwrap.wrap(printable(caption), 140)
         low = min(y for _, y in self._place.values()) - SIZE[TYPE][1] / 2 - 16
@@ -103,7 +103,7 @@ class Picture:
             bbox={"boxstyle": _outline(kind, font), "alpha": _FADED if faded else None} | look,
         )
         self.titles[gid] = f"{KIND_NAMES[kind]} {label}"
-        self._taken.append(_box(self._place[name], SIZE[kind]))
+        self._taken.append((self._place[name], SIZE[kind]))
 
     def _confused(
         self, source: str, target: str, edges: list[dict[str, Any]], bulge: float
@@ -185,9 +185,9 @@ class Picture:
         text.set_alpha(0.6 if look.get("alpha") else None)
         extent = text.get_window_extent()
         size = extent.width + 6, extent.height + 4
-        best = min(spots, key=lambda at: _covered(_box(at, size), self._taken))
+        best = min(spots, key=lambda at: _covered(at, size, self._taken))
         text.set_position(best)
-        self._taken.append(_box(best, size))
+        self._taken.append((best, size))
 
 
 def _write(axes: Axes, at: Point, text: str, **style: Any) -> Text:  # noqa: ANN401
@@ -214,13 +214,13 @@ def _outline(kind: str, font: float) -> Callable[..., Path]:
     return around
 
 
-def _box(at: Point, size: tuple[float, float]) -> Bbox:
-    return Bbox.from_bounds(at[0] - size[0] / 2, at[1] - size[1] / 2, *size)
+def _covered(at: Point, size: Point, others: list[tuple[Point, Point]]) -> float:
+    """How much of others, each a middle and a size, something of this size would cover."""
 
+    def common(axis: int, middle: Point, other: Point) -> float:
+        return max(0.0, (size[axis] + other[axis]) / 2 - abs(at[axis] - middle[axis]))
 
-def _covered(box: Bbox, others: list[Bbox]) -> float:
-    common = (Bbox.intersection(box, other) for other in others)
-    return sum(float(each.width * each.height) for each in common if each)
+    return sum(common(0, *each) * common(1, *each) for each in others)
 
 
 def _thickness(flows: float) -> float:
