@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# Tests mostly wait for processes to start: two of their files at a time.
+TESTS  := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: help setup demo test chaos guard check docs clean
 help:            ## what can be made
@@ -21,7 +23,7 @@ demo: $(READY)   ## prepare synthetic flows, train ppo and ppo-kg, compare them,
 	$(BIN)/kirl demo --out demo
 
 test: $(READY)   ## run the tests
-	$(BIN)/python -m pytest
+	$(TESTS)
 
 chaos: $(READY)  ## kill processes at random during training, and count every flow (minutes)
 	$(BIN)/python -m pytest -m slow
@@ -33,7 +35,7 @@ check: $(READY)  ## lint, types, tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(TESTS)
 
 docs: $(READY)   ## build the documentation site into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -79,7 +79,7 @@ def test_a_kind_of_another_package_is_prepared_trained_and_evaluated(
     assert manifest["features"]["columns"][1] == ["bytes_in", "bytes"]  # type: ignore[index]
     told(
         *(site, "train", "--scenario", scenario, "--algo", "ppo-kg", "--passes", 20, "--out", run),
-        *("--set", "ppo.flows_per_iteration=500"),
+        *("--set", "learning.flows_per_iteration=500"),
     )
     card = told(site, "evaluate", "--run", run)
     bound = card["bounds"]["signature_oracle"]["average_reward"]  # type: ignore[index]

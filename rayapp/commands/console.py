@@ -154,7 +154,7 @@ def loaded(spec: AdvisorSpec) -> Advisor:
         built = build(spec)
     device = getattr(built, "device", "")
     reason = "this machine has no GPU" if device == "cpu" else "this machine has one"
-    if spec.device is not None:
+    if spec.device not in (None, "auto"):
         reason = f"its device is {spec.device}"
     shown = "CPU" if device == "cpu" else device
     err.print(f"{spec.name} runs on {shown}: {reason}", markup=False, soft_wrap=True)

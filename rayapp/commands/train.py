@@ -148,7 +148,7 @@ def run(
     if manifest.state == "complete" and folder.has_results():
         if mirror := Mirror.of(out):
             mirror.settle()
-        console.err.print(f"The run in {shown(out)} is complete already; nothing to do.")
+        console.say(f"The run in {shown(out)} is complete already; nothing to do.")
     else:
         _warn_of_few_updates(manifest)
         if settings.algorithm.advised:

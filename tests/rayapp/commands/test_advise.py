@@ -213,7 +213,7 @@ def test_people_get_a_table(trained: Path, wrong: int) -> None:
         (["--advisor", "endpoint"], ["model=phi"], "endpoint needs url"),
         (["--advisor", "transformers"], ["model=no such/model/at all"], "neither a folder"),
         ([], ["replicas=2"], "--set advice.replicas changes nothing here"),
-        (["--set", "ppo.epochs=4"], [], "--set ppo changes nothing here"),
+        (["--set", "learning.epochs=4"], [], "--set learning changes nothing here"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(

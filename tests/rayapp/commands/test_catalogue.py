@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from envs import Catalogue, InputError
 from rayapp.__main__ import app
+from rayapp.commands import console
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "mynet.yaml"
 
@@ -26,7 +27,7 @@ def test_the_catalogues_that_ship_are_listed() -> None:
 
 @pytest.mark.parametrize("given", ["paper", EXAMPLE])
 def test_a_catalogue_is_shown(given: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(console.out, "width", 200)
     catalogue = Catalogue.find(str(given))
     shown, told = (
         run("catalogue", "show", given),

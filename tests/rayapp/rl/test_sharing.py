@@ -25,7 +25,7 @@ def test_what_is_offered_is_taken_and_graphs_stay_apart(
         first, second = (build_small(KnowledgePPOConfig()) for _ in range(2))
     alone = build_small(KnowledgePPOConfig())
 
-    assert first._flows == second._flows == flows != alone._flows
+    assert first._sampler._flows == second._sampler._flows == flows != alone._sampler._flows
     assert first.scenario is second.scenario is scenario
     assert alone.scenario is not scenario
     first.train()
