@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 # Tests mostly wait for processes to start: two of their files at a time.
-TESTS  := $(BIN)/python -m pytest -n 2 --dist loadfile
+TESTS  := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup demo test chaos guard check docs clean
 help:            ## what can be made

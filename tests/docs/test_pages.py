@@ -201,7 +201,12 @@ def test_hooks_before_a_commit_run_what_make_check_runs() -> None:
     makefile = (REPOSITORY / "Makefile").read_text()
     check = re.search(r"^check:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
     assert check
-    lines = [line.strip().replace("$(BIN)", ".venv/bin") for line in check[1].splitlines()]
+    tests = re.search(r"^TESTS *:= (.*)$", makefile, re.MULTILINE)
+    assert tests
+    lines = [
+        line.strip().replace("$(TESTS)", tests[1]).replace("$(BIN)", ".venv/bin")
+        for line in check[1].splitlines()
+    ]
 
     assert [hook["entry"] for hook in hooks] == lines
     assert {hook["language"] for hook in hooks} == {"system"}
