@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from envs import Catalogue, InputError
-from kg_actor.lesson_bundle import bundle_lessons
 from kg_actor.lesson_checks import MAX_CELL, Found, folded, shown
 from kg_actor.lessons import MAX_WEIGHT, Lesson
 
@@ -83,6 +82,9 @@ def read_lessons(
     text = _text_of(path)
     found = Found(catalogue, provenance)
     if text.lstrip()[:1] in ("{", "["):
+        # It brings stix2, which takes a while to import.
+        from kg_actor.lesson_bundle import bundle_lessons
+
         bundle_lessons(text, where, found, (default_reward, default_weight))
     else:
         _csv_lessons(text, where, found)

@@ -9,7 +9,6 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
 from llm_actor.prompts import Prompts
 
@@ -120,6 +119,9 @@ def with_floor(scores: NDArray[np.floating], candidates: NDArray[np.bool_]) -> N
     Returns:
         Normalised log-probabilities, float32 [prompts, actions].
     """
+    # A fifth of a second to import, which --help does without.
+    from scipy.special import log_softmax
+
     left_out = np.count_nonzero(~candidates, axis=1, keepdims=True)
     inside = log_softmax(np.where(candidates, scores, -np.inf), axis=1)
     total = np.log1p(-FLOOR * left_out)
