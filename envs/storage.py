@@ -65,7 +65,7 @@ class Remote:
 
     @property
     def uri(self) -> str:
-        """As its owner names it."""
+        """The name under which its owner knows it."""
         return f"{self.scheme}://{self.root}"
 
     @property

@@ -10,7 +10,7 @@ from envs import Catalogue, InputError
 from kg_actor.lessons import Lesson
 
 MAX_LESSONS = 100_000
-"""Of a file; several hundred sources that know every edge of the paper's graph are fewer."""
+"""The most lessons that a file may have; hundreds of sources of the paper's graph have fewer."""
 
 MAX_CELL = 200
 """Characters of a name or number."""

@@ -25,10 +25,10 @@ DEFAULT_WEIGHT = 10.0
 """Flows that a feed's word counts for: enough to be tried first, soon outweighed by experience."""
 
 MAX_BYTES = 64 * 2**20
-"""Of a file; all of enterprise ATT&CK as STIX is smaller."""
+"""The most bytes that a file may have; all of enterprise ATT&CK as STIX is smaller."""
 
 MAX_ROWS = 2**20
-"""Of a CSV file, blank ones included; a spreadsheet holds no more."""
+"""The most rows that a CSV file may have, blank ones included; a spreadsheet holds no more."""
 
 MAX_LINE = 10_000
 """Characters of a line of a CSV file."""

@@ -10,7 +10,7 @@ from envs.errors import InputError
 from llm_actor.selection import AdvisorSpec
 
 SHARE = 0.001
-"""Of a custom resource, per actor."""
+"""The share of a custom resource that each actor asks for."""
 
 _RAYS_OWN = frozenset({"CPU", "GPU", "memory", "object_store_memory"})
 

@@ -32,7 +32,7 @@ class Policy(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Of the scenario it was trained on."""
+        """The fingerprint of the scenario that it was trained on."""
         ...
 
     def probabilities(self, contexts: Contexts) -> NDArray[np.float64]:

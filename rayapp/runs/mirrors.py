@@ -92,7 +92,7 @@ class Mirror:
             self.push()
 
     def try_push(self) -> None:
-        """As :meth:`push`, but a store that fails is only logged; a later push mends it.
+        """Copies like :meth:`push`, but a store that fails is only logged; a later push mends it.
 
         Raises:
             InputError: somebody else has begun to work on it.

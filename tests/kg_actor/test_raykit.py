@@ -1,4 +1,4 @@
-"""Whoever waits is told so, and what a cluster file lets a cluster grow to."""
+"""Waits are told of, and a cluster file says what the cluster may grow to."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def expected_counts(scenario: Scenario, folder: RunFolder, length: int) -> NDArr
 
 
 def counted_apart(flows: FlowSet, seed: int, length: int) -> NDArray[np.int64]:
-    """The same of any training on these flows, counted from the flow stream alone.
+    """Flows by signature and true class that a training meets, by the flow stream alone.
 
     Which flow comes when follows from the seed and its place.
     """

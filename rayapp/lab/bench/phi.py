@@ -60,7 +60,7 @@ PHI: dict[str, Any] = {
     "original_max_position_embeddings": 4_096,
     "sliding_window": 262_144,
 }
-"""Of microsoft/Phi-3.5-mini-instruct, as its configuration has them."""
+"""The sizes of microsoft/Phi-3.5-mini-instruct, out of its configuration."""
 
 TOKENS_PER_PROMPT = 430
 """What Phi's tokenizer would make of the benchmark's prompts, roughly.

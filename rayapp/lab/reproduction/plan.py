@@ -35,7 +35,7 @@ PAPER_SETTINGS: tuple[str, ...] = (
     "learning.gradient_clip=0.5",
     f"cloning.epochs={paper.CLONING_EPOCHS}",
 )
-"""As ``--set`` takes them, on top of the defaults; each system takes those that it has."""
+"""Settings as ``--set`` takes them, on top of the defaults; a system takes those that it has."""
 
 OPEN_CHOICES: tuple[tuple[str, str], ...] = (
     ("flows per update", "4,096; the paper speaks of a fixed number of flows per cycle"),

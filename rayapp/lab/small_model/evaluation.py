@@ -13,7 +13,7 @@ from rayapp.lab.small_model.simulation import Neighbourhoods, simulate
 from rayapp.lab.small_model.vocabulary import Vocabulary
 
 SEED = 987_654_321
-"""Of the names and neighbourhoods held out; trainings use other ones."""
+"""The seed of the names and neighbourhoods held out; trainings use other ones."""
 
 SHAPES = ((1, 5), (1, 15), (2, 5), (2, 10), (2, 15), (3, 8), (3, 15), (4, 15), (5, 15), (8, 15),
           (3, 20))  # fmt: skip

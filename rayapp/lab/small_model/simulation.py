@@ -14,7 +14,7 @@ from torch import Tensor
 from rayapp.lab.small_model.vocabulary import UNTRIED
 
 TEMPERATURE = 0.25
-"""Of the target distribution, in reward units; the graph reader's."""
+"""The temperature of the target distribution, in reward units; the graph reader's."""
 
 ADVISED = 1.0
 """Reward that an untried action promises where no record speaks but ATT&CK does."""

@@ -69,7 +69,7 @@ PROMISE = 1.0
 """Weight of the promised rewards' squared error, with rewards in units of :data:`UNIT`."""
 
 UNIT = 2.5
-"""Of rewards, where they are regressed."""
+"""The unit of rewards, where they are regressed."""
 
 NEXT_TOKEN = 0.1
 """Weight of the answer's next-token loss."""
