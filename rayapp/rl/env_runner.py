@@ -24,18 +24,7 @@ from envs import FlowSet, InteractionTable, ThreatMitigationVectorEnv
 from rayapp.rl import rllib_private
 from rayapp.rl.acting import action_probabilities
 from rayapp.rl.memory import Knowledge
-from rayapp.rl.stepping import Slice, action_noise, pick_actions, slices
-
-__all__ = [
-    "Assignment",
-    "Fragment",
-    "InteractionRunner",
-    "Slice",
-    "action_noise",
-    "pick_actions",
-    "reference_probabilities",
-    "slices",
-]
+from rayapp.rl.stepping import Slice, action_noise, pick_actions
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from kg_actor import GraphCounts, Lesson, records_of, snapshot
 from llm_actor import GraphReader, Prompts, compose
 from llm_actor.selection import AdvisorSpec
 from rayapp.rl.algorithm import Experience
-from rayapp.rl.env_runner import slices
 from rayapp.rl.ppo import KnowledgePPO, KnowledgePPOConfig
 from rayapp.rl.saved_policy import SavedPolicy
 from rayapp.rl.schedules import Schedule
+from rayapp.rl.stepping import slices
 
 PAPER = Catalogue.named("paper")
 

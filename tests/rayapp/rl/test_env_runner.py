@@ -10,17 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envs import BetaPrior, Counters, InteractionTable, Scenario
-from rayapp.rl.env_runner import (
-    Assignment,
-    Fragment,
-    InteractionRunner,
-    Slice,
-    action_noise,
-    pick_actions,
-    slices,
-)
+from rayapp.rl.env_runner import Assignment, Fragment, InteractionRunner
 from rayapp.rl.memory import Knowledge
 from rayapp.rl.ppo import KnowledgePPOConfig
+from rayapp.rl.stepping import Slice, action_noise, pick_actions, slices
 from tests.rayapp.rl.conftest import BuildSmall
 
 

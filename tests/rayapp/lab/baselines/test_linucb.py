@@ -8,7 +8,7 @@ from envs import FlowSet
 from rayapp.lab.baselines.linucb import LinUCB
 from rayapp.lab.baselines.ridge import RewardModel
 from rayapp.lab.baselines.trainee import Decided
-from rayapp.rl.env_runner import Slice, action_noise
+from rayapp.rl.stepping import Slice, action_noise
 
 
 def bandit(flow_set: FlowSet, alpha: float = 5.0) -> LinUCB:

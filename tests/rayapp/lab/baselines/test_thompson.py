@@ -11,7 +11,7 @@ from envs import BetaPrior, Catalogue, FlowSet
 from rayapp.lab.baselines.ridge import RewardModel
 from rayapp.lab.baselines.thompson import ClassThompson, RewardThompson
 from rayapp.lab.baselines.trainee import Decided
-from rayapp.rl.env_runner import Slice
+from rayapp.rl.stepping import Slice
 
 PAPER = Catalogue.named("paper")
 
