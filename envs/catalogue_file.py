@@ -19,6 +19,9 @@ What stands in a file (``envs/catalogues/paper.yaml`` is one)::
       - name: Scan
         labels: [scan, sweep]       # labels of the data set that are this class
         rewards: {Block address: 3, Do nothing: -2}    # in place of a ranking
+        also: [Port Scan]           # further labels that mean the class; these decide nothing
+        technique: T1046            # of MITRE ATT&CK; one id, or a list
+        about: Ports are tried.     # one sentence
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ from envs.catalogue_terms import (
     MOST_CLASSES,
     MOST_REWARD,
     OPENC2_ACTIONS,
+    TECHNIQUE,
     Scope,
 )
 from envs.errors import InputError
@@ -64,6 +68,11 @@ def _openc2(text: str) -> str:
     return text
 
 
+def _listed(given: Any) -> Any:  # noqa: ANN401 (before validation)
+    return [given] if isinstance(given, str) else given
+
+
+_Technique = Annotated[str, Field(pattern=f"^{TECHNIQUE.pattern}$")]
 _Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_name)]
 _Reward = Annotated[int, Field(ge=-MOST_REWARD, le=MOST_REWARD)]
 _A_REWARD = f"a whole number from {-MOST_REWARD} to {MOST_REWARD}"
@@ -102,6 +111,13 @@ class _Class(_Model):
     )
     rewards: dict[str, _Reward] | None = Field(
         None, min_length=1, description=f"mitigations, each with {_A_REWARD}"
+    )
+    also: list[_Name] = Field([], description="a list of further labels that mean the class")
+    technique: Annotated[list[_Technique], BeforeValidator(_listed)] = Field(
+        [], description="the id of an ATT&CK technique, such as T1046 or T1110.001, or a list"
+    )
+    about: Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_name)] | None = (
+        Field(None, description="one sentence of at most 300 printable characters")
     )
 
 
@@ -235,7 +251,7 @@ class _Reader:
                 "a ranking, or rewards per mitigation",
                 "Give one of the two",
             )
-        data: dict[str, Any] = {"name": entry.name, "labels": entry.labels}
+        data = entry.model_dump(exclude={"ranking", "rewards"})
         if entry.rewards is not None:
             return data | {"rewards": self._explicit(entry.rewards, (*at, "rewards"))}
         return data | {"ranking": self._ranked(entry.ranking or [], (*at, "ranking"))}

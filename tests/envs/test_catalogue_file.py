@@ -153,7 +153,7 @@ def test_files_that_are_no_catalogue(tmp_path: Path, content: bytes, said: str) 
 
 
 def test_a_name_that_nothing_has_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no catalogue 'papper'.*Expected paper, or a YAML file"):
+    with pytest.raises(InputError, match=r"no catalogue 'papper'.*paper.*, or a YAML file"):
         Catalogue.find("papper")
     with pytest.raises(InputError, match="cannot be read"):
         Catalogue.find(str(tmp_path / "gone.yaml"))

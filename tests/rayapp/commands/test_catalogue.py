@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from envs import Catalogue, InputError
+from envs.catalogue import shipped
 from rayapp.__main__ import app
 from rayapp.commands import console
 
@@ -22,7 +23,7 @@ def run(*arguments: object) -> str:
 def test_the_catalogues_that_ship_are_listed() -> None:
     assert "paper: 8 classes, 15 actions, rewards from -5 to 5" in run("catalogue", "list")
     listed = json.loads(run("catalogue", "list", "--json"))["catalogues"]
-    assert [one["name"] for one in listed] == ["paper"]
+    assert [one["name"] for one in listed] == list(shipped())
 
 
 @pytest.mark.parametrize("given", ["paper", EXAMPLE])
