@@ -28,7 +28,7 @@ class Alert:
 
     Attributes:
         rule: id of the rule that fired.
-        message: what the rule says; empty if nothing beyond its id.
+        message: what the IDS says; empty if nothing beyond the id.
         category: what the IDS calls the rule's kind of attack; empty if nothing.
         id: the IDS's own (flow_id, uid), or else one made from the alert's content.
         time: as the log has it; empty if it does not say.
@@ -70,8 +70,6 @@ def suricata_alert(record: Record) -> Alert:
 def zeek_alert(record: Record) -> Alert:
     """The notice of a record of notice.log.
 
-    A notice's message names the addresses at hand, so it is none of the rule.
-
     Raises:
         ValueError: the record holds none.
     """
@@ -81,7 +79,7 @@ def zeek_alert(record: Record) -> Alert:
     started = "id.orig_h" in record
     made = Alert(
         rule=note,
-        message="",
+        message=_text(record.get("msg")),
         category=note,
         id=_text(record.get("uid")),
         time=_text(record.get("ts")),

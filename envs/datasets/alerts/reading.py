@@ -76,7 +76,8 @@ class Alerts:
         messages: dict[str, Counter[str]] = defaultdict(Counter)
         categories: dict[str, Counter[str]] = defaultdict(Counter)
         for alert in self.alerts:
-            messages[alert.rule][alert.message] += 1
+            # What Zeek says names the addresses at hand: it is none of the rule.
+            messages[alert.rule]["" if self.kind == ZEEK else alert.message] += 1
             categories[alert.rule][alert.category] += 1
         return [
             FiredRule(
@@ -161,9 +162,7 @@ def _read_one(path: Path, columns: Columns | None) -> tuple[Alerts, str]:
     return found, account.digest
 
 
-def _told(
-    record: Record, columns: Columns | None
-) -> tuple[str, Callable[[Record], Alert] | None]:
+def _told(record: Record, columns: Columns | None) -> tuple[str, Callable[[Record], Alert] | None]:
     """The kind that a record shows, and what makes an alert of it, if it is one."""
     if columns is not None:
         return TABLE, lambda row: table_alert(row, columns)
@@ -219,9 +218,7 @@ def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
         except (OSError, ValueError) as error:
             raise InputError(f"cannot be read ({error})", where=where) from error
         if not exists:
-            raise InputError(
-                "there is no such file or folder", where=where, expected=_EXPECTED
-            )
+            raise InputError("there is no such file or folder", where=where, expected=_EXPECTED)
         if not folder and not path.is_file():
             raise InputError("neither a file nor a folder", where=where, expected=_EXPECTED)
         if not inside:

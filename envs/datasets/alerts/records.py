@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 from envs.datasets.labels import decode_text
 from envs.errors import InputError, quoted
@@ -95,7 +95,7 @@ def _reading(where: str) -> Iterator[None]:
 class _Lines:
     """The lines of a file, bounded; a first line can be looked at before it is taken."""
 
-    def __init__(self, file: IO[bytes], where: str) -> None:
+    def __init__(self, file: BinaryIO | gzip.GzipFile, where: str) -> None:
         self._file, self.where, self.number = file, where, 0
         self.hash = hashlib.sha256()
         self._next = self._line().removeprefix(b"\xef\xbb\xbf")
@@ -223,7 +223,7 @@ def _zeek(lines: _Lines, account: Account) -> Iterator[tuple[int, Record]]:
     for line in lines:
         text = decode_text(line).rstrip("\r\n")
         if text.startswith("#"):
-            key, _, rest = text.partition(" ") if text.startswith("#sep") else _split(text, separator)
+            key, _, rest = text.partition(" " if text.startswith("#separator") else separator)
             if key == "#separator":
                 separator = _unescaped(rest.strip()) or separator
             elif key == "#unset_field":
@@ -235,20 +235,31 @@ def _zeek(lines: _Lines, account: Account) -> Iterator[tuple[int, Record]]:
             continue
         cells = text.split(separator)
         if not names or len(cells) != len(names):
+            cells = _up_to_notice(text, names)
+        if not cells:
             account.damaged += bool(text)
             continue
         yield (
             lines.number,
             {
                 name: "" if cell == empty else _unescaped(cell)
-                for name, cell in zip(names, cells, strict=True)
+                for name, cell in zip(names, cells, strict=False)
                 if cell != unset
             },
         )
 
 
-def _split(text: str, separator: str) -> tuple[str, str, str]:
-    return text.partition(separator)
+_NOTICE = re.compile(r"[A-Za-z]\w*::\w+")
+
+
+def _up_to_notice(text: str, names: list[str]) -> list[str]:
+    """The cells of a notice up to its name, where tabs became spaces on the way.
+
+    The message behind the name holds spaces of its own, so what follows cannot be told apart.
+    """
+    before = names.index("note") + 1 if "note" in names else 0
+    cells = text.split(maxsplit=before)[:before]
+    return cells if len(cells) == before and before and _NOTICE.fullmatch(cells[-1]) else []
 
 
 def _unescaped(text: str) -> str:
