@@ -33,8 +33,8 @@ from envs.files import link_or_copy, replacing
 from envs.flows import FeatureSchema, Flows, is_synthetic
 from envs.matching import MatchedFlows, match_honestly
 from envs.scenario_files import Tables
-from envs.signatures import SignatureTable
-from envs.state import Contexts, FlowSet
+from envs.signatures import BetaPrior, SignatureTable
+from envs.state import Contexts, Counters, FlowSet
 
 SPLITS = ("train", "test")
 
@@ -246,6 +246,19 @@ class Scenario:
         """
         kind = scenario_files.detector_kind(self.manifest)
         return kind.load(self.path / kind.file)
+
+    def verdicts(self, prior: BetaPrior | None = None) -> Counters | None:
+        """N and C of every rule by all verdicts, in training and test part; B follows by eq. 1.
+
+        ``None`` for a scenario that was not made from alerts. Training meets verdicts over and
+        over, and a graph counts all it meets; here each of them counts once.
+        """
+        if not self.of_alerts:
+            return None
+        counters = Counters.zeros(len(self.signatures), prior)
+        for signature, actual in (self.train, self.test):
+            counters.add(signature, self.signatures.predicted[signature] == actual)
+        return counters
 
     def flow_set(self, name: str = "train", *, matching: Matching = "fitted") -> FlowSet:
         """One split as the environment takes it.

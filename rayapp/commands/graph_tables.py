@@ -8,7 +8,13 @@ from typing import Any
 from rich.table import Table
 
 from kg_actor.diff import GraphDiff
-from kg_actor.queries import ConfidencePoint, ErrorProne, GraphStats, TopActions
+from kg_actor.queries import (
+    ConfidencePoint,
+    ErrorProne,
+    ErrorProneRule,
+    GraphStats,
+    TopActions,
+)
 from kg_actor.records import ActionRecord, Neighbourhood, TypeNeighbourhood
 
 
@@ -104,13 +110,28 @@ def top(answers: tuple[TopActions, ...]) -> Table:
 
 
 def error_prone(answers: tuple[ErrorProne, ...]) -> Table:
-    """The signatures with the most misdetected flows."""
+    """The signatures with the most misdetected flows; of an IDS, by rule and with verdicts."""
     table = Table(title="Signatures with the most misdetected flows")
-    for name in ("signature", "predicts", "flows", "wrong", "confidence", "mostly were"):
-        table.add_column(name)
+    rules = any(isinstance(one, ErrorProneRule) for one in answers)
+    for name in ("signature", *(("rule", "verdicts", "right") if rules else ())):
+        table.add_column(name, overflow="fold")
+    for name in ("predicts", "flows", "wrong", "confidence", "mostly were"):
+        if not (rules and name in {"flows", "wrong"}):
+            table.add_column(name)
     for one in answers:
-        numbers = (f"{one.seen:,}", f"{one.wrong:,}", f"{one.confidence:.4f}")
-        table.add_row(str(one.signature), one.predicted, *numbers, one.actual)
+        if isinstance(one, ErrorProneRule):
+            counts = (f"{one.verdicts:,}", f"{one.right:,}")
+            confidence = f"{one.verdict_confidence:.4f}"
+            row = (one.rule, *counts, one.predicted, confidence, one.actual)
+        else:
+            row = (
+                one.predicted,
+                f"{one.seen:,}",
+                f"{one.wrong:,}",
+                f"{one.confidence:.4f}",
+                one.actual,
+            )
+        table.add_row(str(one.signature), *row)
     return table
 
 

@@ -67,7 +67,7 @@ def prepare(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Map labels, here categories or ids of rules, to classes by this YAML or CSV file.",
+            help="Map categories or ids of rules to classes by this YAML or CSV file.",
         ),
     ] = None,
     schema: Annotated[

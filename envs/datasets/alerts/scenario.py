@@ -132,11 +132,10 @@ def rule_records(scenario: Scenario) -> list[RuleRecord]:
     Of rules that were wrong equally often, the one with fewer verdicts comes first, then the one
     with the lower number.
     """
-    signature = np.concatenate([scenario.train[0], scenario.test[0]])
-    actual = np.concatenate([scenario.train[1], scenario.test[1]])
-    table = scenario.signatures
-    seen = np.bincount(signature, minlength=len(table))
-    right = np.bincount(signature[table.predicted[signature] == actual], minlength=len(table))
+    table, counted = scenario.signatures, scenario.verdicts()
+    if counted is None:
+        raise ValueError("the scenario was not made from alerts")
+    seen, right = counted.seen, counted.correct
     names = scenario.catalogue.class_names
     return [
         RuleRecord(
