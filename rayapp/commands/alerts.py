@@ -118,6 +118,17 @@ def prepare_alerts(
     )
 
 
+def check_no_alerts(given: Mapping[str, object]) -> None:
+    """Raises :class:`InputError` for options that mean nothing without alerts."""
+    named = [option for option, value in given.items() if value]
+    if named:
+        raise InputError(
+            f"{' and '.join(named)} without --alerts",
+            expected="--alerts PATH, whose alerts the file is about",
+            mend="Add --alerts, or leave it out",
+        )
+
+
 def told_alerts(paths: Sequence[Path], schema: Path | None) -> Alerts:
     """Reads alerts, and says what was read and what was not."""
     with console.working("Reading alerts"):

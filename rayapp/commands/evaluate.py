@@ -10,7 +10,7 @@ import typer
 from numpy.typing import NDArray
 from rich.table import Table
 
-from envs import FlowSet, Scenario
+from envs import FlowSet, InputError, Scenario
 from envs.datasets import registry
 from envs.datasets.labels import Labelling
 from envs.datasets.source import Reading

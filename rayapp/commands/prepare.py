@@ -18,7 +18,12 @@ from envs.division import FOLDS, Wishes
 from envs.storage import locate
 from rayapp.cluster import job
 from rayapp.commands import console, places
-from rayapp.commands.alerts import AlertsToPrepare, prepare_alerts, show_detection
+from rayapp.commands.alerts import (
+    AlertsToPrepare,
+    check_no_alerts,
+    prepare_alerts,
+    show_detection,
+)
 from rayapp.preparation.memory import TreeMemory, own_peak
 
 SAMPLE = 2_000_000
@@ -167,6 +172,7 @@ def prepare(
         )
         return
     _check(data, synthetic_rows)
+    check_no_alerts({"--verdicts": verdicts, "--labels": labels, "--schema": schema})
     place = locate(out)
     if isinstance(place, Path):
         job.check_kept(place)

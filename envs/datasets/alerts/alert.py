@@ -151,7 +151,7 @@ def _text(value: Any) -> str:  # noqa: ANN401 (of a file)
         return ""
     if isinstance(value, int) and value.bit_length() > _BITS:
         return ""
-    return " ".join(printable(str(value)[:MOST_TEXT]).split())
+    return printable(" ".join(str(value)[:MOST_TEXT].split()))
 
 
 def _number(value: Any) -> str:  # noqa: ANN401 (of a file)

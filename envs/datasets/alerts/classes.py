@@ -2,7 +2,7 @@
 
 Looked up in this order: what ``--labels`` says of the rule's id, its message or its category; the
 catalogue's own names, labels and further labels; and the names that Suricata and Zeek ship with
-(``classes.yaml``). Names are compared with case, dashes and spacing set aside.
+(``classes.yaml``). Names are compared by their letters and digits, ids as they stand.
 """
 
 from __future__ import annotations
@@ -19,13 +19,11 @@ from envs import plain_yaml
 from envs.catalogue import Catalogue
 from envs.datasets.alerts.reading import FiredRule
 from envs.datasets.alerts.records import Account, read_records
-from envs.datasets.labels import label_key
+from envs.datasets.labels import DROP, LEFT_OUT, UNKNOWN, Labelling
 from envs.errors import InputError, quoted
+from envs.spelling import label_key
 
 SHIPPED = Path(__file__).with_name("classes.yaml")
-
-DROP = "drop"
-"""In place of a class: the alerts are left out."""
 
 _SHOWN = 12
 
@@ -51,39 +49,6 @@ class Labels:
 
     file: str
     classes: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class ClassNames:
-    """A catalogue's classes by all their names."""
-
-    catalogue: Catalogue
-    by_key: Mapping[str, int]
-
-    @classmethod
-    def of(cls, catalogue: Catalogue) -> ClassNames:
-        """All names of a catalogue's classes; where two share a further label, the first has it."""
-        by_key: dict[str, int] = {}
-        for kind in ("names", "labels", "also"):
-            for number, traffic in enumerate(catalogue.classes):
-                known = (traffic.name,) if kind == "names" else getattr(traffic, kind)
-                for name in known:
-                    by_key.setdefault(label_key(name), number)
-        return cls(catalogue, by_key)
-
-    def index(self, name: str) -> int | None:
-        """The class of that name, if there is one."""
-        return self.by_key.get(label_key(name)) if name else None
-
-    def suggestion(self, name: str) -> str | None:
-        """The class whose name is nearest, if one is near."""
-        near = difflib.get_close_matches(label_key(name[:200]), self.by_key, n=1, cutoff=0.75)
-        return self.catalogue.class_names[self.by_key[near[0]]] if near else None
-
-    @property
-    def listed(self) -> str:
-        """All classes, for messages."""
-        return ", ".join(self.catalogue.class_names)
 
 
 def read_labels(path: Path) -> Labels:
@@ -132,73 +97,77 @@ def _of_csv(path: Path) -> dict[str, str]:
     return classes
 
 
-def predicted_classes(
-    rules: Iterable[FiredRule], catalogue: Catalogue, labels: Labels | None = None
-) -> dict[str, int | None]:
+def labelling_of(catalogue: Catalogue, labels: Labels | None = None) -> Labelling:
+    """What labels mean; an attack that a rule's category calls attempted is one.
+
+    Raises:
+        InputError: the user's labels name a class that the catalogue does not have.
+    """
+    if labels is None:
+        return Labelling(catalogue, attempted="attack")
+    try:
+        return Labelling(catalogue, labels.classes, "attack")
+    except InputError as error:
+        raise InputError(
+            error.what, where=labels.file, expected=error.expected, mend=error.mend
+        ) from error
+
+
+def predicted_classes(rules: Iterable[FiredRule], labelling: Labelling) -> dict[str, int | None]:
     """The class that each rule predicts.
 
     Args:
         rules: that fired.
-        catalogue: the classes.
-        labels: what the user says; it counts before all else.
+        labelling: what labels mean; what the user says counts before all else.
 
     Returns:
         Class index by the rule's id; ``None`` for a rule whose alerts are to be left out.
 
     Raises:
         UnmappedError: rules whose class nobody says, listed once with counts.
-        InputError: the labels name a class that the catalogue does not have.
     """
-    names = ClassNames.of(catalogue)
-    said = told(labels, names)
     found: dict[str, int | None] = {}
     unmapped: Counter[str] = Counter()
     about: dict[str, str] = {}
     for fired in rules:
-        rule, category = fired.rule, fired.category
-        own = (rule.id, rule.id.removeprefix("1:"), rule.message, category)
-        key = next((label_key(name) for name in own if name and label_key(name) in said), None)
-        known = said[key] if key is not None else _known(names, rule.id, category)
-        if key is None and known is None:
-            label = category or rule.id
+        index = _class_of(fired, labelling)
+        if index == UNKNOWN:
+            label = fired.category or fired.rule.id
             unmapped[label] += fired.seen
-            about[label] = "" if category else rule.message
+            about[label] = "" if fired.category else fired.rule.message
         else:
-            found[rule.id] = known
+            found[fired.rule.id] = None if index == LEFT_OUT else index
     if unmapped:
-        raise _unmapped(unmapped, about, names)
+        raise _unmapped(unmapped, about, labelling)
     return found
 
 
-def told(labels: Labels | None, names: ClassNames) -> dict[str, int | None]:
-    """What the user's labels say: class index, or ``None`` for :data:`DROP`, by label's key.
-
-    Raises:
-        InputError: they name a class that the catalogue does not have.
-    """
-    said: dict[str, int | None] = {}
-    for label, name in labels.classes.items() if labels else ():
-        index = names.index(name)
-        if index is None and label_key(name) != DROP:
-            near = names.suggestion(name)
-            raise InputError(
-                f"there is no class {quoted(name)}, given for {quoted(label)}",
-                where=labels.file if labels else None,
-                expected=f"one of {names.listed}, or {DROP}",
-                mend=f"Did you mean {near!r}?" if near else "Correct the class",
-            )
-        said[label_key(label)] = index
-    return said
+def _class_of(fired: FiredRule, labelling: Labelling) -> int:
+    """Class index, or what :meth:`Labelling.resolve` gives for no class."""
+    rule, said = fired.rule, labelling.classes
+    # As they stand first: by letters and digits alone, the rule 1:23 would be 123.
+    named = (rule.id, short_id(rule.id), rule.message, fired.category)
+    own = next((said[name] for name in named if name in said), None)
+    if own is not None:
+        return labelling.catalogue.class_index(own) if own != DROP else LEFT_OUT
+    for text in (fired.category, rule.id):
+        if any(character.isalpha() for character in text):
+            for name in (text, _shipped().get(label_key(text), "")):
+                index = labelling.resolve(name)[0]
+                if index >= 0 or index == LEFT_OUT:
+                    return index
+    return UNKNOWN
 
 
-def _known(names: ClassNames, *texts: str) -> int | None:
-    for text in texts:
-        index = names.index(text)
-        if index is None:
-            index = names.index(_shipped().get(label_key(text), ""))
-        if index is not None:
-            return index
-    return None
+def short_id(rule: str) -> str:
+    """A rule's id as people write it: without Suricata's usual gid, 1."""
+    return rule.removeprefix("1:")
+
+
+def suggestion(name: str, catalogue: Catalogue) -> str | None:
+    """The class whose name is nearest, if one is near."""
+    near = difflib.get_close_matches(name[:200], catalogue.class_names, n=1)
+    return near[0] if near else None
 
 
 @cache
@@ -208,18 +177,21 @@ def _shipped() -> dict[str, str]:
     return {label_key(name): traffic for traffic, listed in classes.items() for name in listed}
 
 
-def _unmapped(unmapped: Counter[str], about: Mapping[str, str], names: ClassNames) -> UnmappedError:
+def _unmapped(
+    unmapped: Counter[str], about: Mapping[str, str], labelling: Labelling
+) -> UnmappedError:
     ordered = unmapped.most_common()
     shown = ", ".join(f"{quoted(label, 80)} ({count:,})" for label, count in ordered[:_SHOWN])
     rest = f" and {len(ordered) - _SHOWN} more" if len(ordered) > _SHOWN else ""
     error = UnmappedError(
         f"nobody says what {len(ordered):,} label(s) mean, with so many alerts: {shown}{rest}",
-        expected=f"for each of them one of {names.listed}; or {DROP}, to leave its alerts out",
+        expected=f"for each of them one of {', '.join(labelling.catalogue.class_names)}; or "
+        f"{DROP}, to leave its alerts out",
         mend="Write a line 'label: class' for each to a file, and give it with --labels",
     )
     lines = []
     for label, count in ordered:
-        near, message = names.suggestion(label), about[label]
+        near, message = suggestion(label, labelling.catalogue), about[label]
         lines.append(
             f"{json.dumps(label, ensure_ascii=False)}: {near or '...'}  # {count:,} alerts"
             + (f", {message}" if message else "")

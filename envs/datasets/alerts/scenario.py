@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from envs import scenario_files
 from envs.catalogue import Catalogue
-from envs.datasets.alerts.classes import ClassNames, Labels, predicted_classes, told
+from envs.datasets.alerts.classes import Labels, labelling_of, predicted_classes
 from envs.datasets.alerts.reading import Alerts
 from envs.datasets.alerts.verdicts import NO_VERDICT, Verdicts, read_verdicts
 from envs.detector import RuleDetector
@@ -83,15 +83,15 @@ def scenario_of_alerts(
             ``out`` holds anything but a scenario.
     """
     scenario_files.check_replaceable(out)
-    names = ClassNames.of(catalogue)
-    predicted = predicted_classes(alerts.rules, catalogue, labels)
-    said = read_verdicts(verdicts, names, told(labels, names))
+    labelling = labelling_of(catalogue, labels)
+    predicted = predicted_classes(alerts.rules, labelling)
+    said = read_verdicts(verdicts, labelling)
     kept = [alert for alert in alerts.alerts if predicted[alert.rule] is not None]
     if not kept:
         raise InputError(
             f"the labels leave out all {len(alerts):,} alerts", mend="Give some of them a class"
         )
-    verdict = said.on(kept, names)
+    verdict = said.on(kept)
     fired = [one for one in alerts.rules if predicted[one.rule.id] is not None]
     detector = RuleDetector((one.rule for one in fired), alerts.columns)
     judged = np.flatnonzero(verdict != NO_VERDICT)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -27,10 +27,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.catalogue import Catalogue
 from envs.datasets.alerts.alert import Alert, moment
-from envs.datasets.alerts.classes import ClassNames
+from envs.datasets.alerts.classes import short_id, suggestion
 from envs.datasets.alerts.records import Account, Record, read_records, shown
-from envs.datasets.labels import label_key
+from envs.datasets.labels import UNKNOWN, Labelling
 from envs.errors import InputError, printable, quoted
 from envs.files import replacing
 
@@ -70,23 +71,25 @@ class Verdicts:
 
     Attributes:
         file: its name.
+        catalogue: the classes.
         classes: class index by what the verdict names.
         line: where in the file each stands.
         empty: lines without a class.
     """
 
     file: str
+    catalogue: Catalogue
     classes: dict[Key, int] = field(default_factory=dict)
     line: dict[Key, int] = field(default_factory=dict)
     empty: int = 0
 
-    def add(self, key: Key, index: int, line: int, names: ClassNames) -> None:
+    def add(self, key: Key, index: int, line: int) -> None:
         """Takes one more; raises :class:`InputError` if another one contradicts it."""
         if self.classes.setdefault(key, index) != index:
-            raise self._contradiction(key, key, index, line, names)
+            raise self._contradiction(key, index, line)
         self.line.setdefault(key, line)
 
-    def on(self, alerts: Sequence[Alert], names: ClassNames) -> NDArray[np.int8]:
+    def on(self, alerts: Sequence[Alert]) -> NDArray[np.int8]:
         """The true class of each alert, int8 [alerts]; :data:`NO_VERDICT` where nobody said.
 
         Raises:
@@ -98,7 +101,7 @@ class Verdicts:
         timed = any(time for _, time, _ in kinds)
         for number, alert in enumerate(alerts):
             full = (alert.id, moment(alert.time) if timed else "", alert.rule)
-            short = alert.rule.removeprefix("1:")
+            short = short_id(alert.rule)
             for kind in kinds:
                 own = [part if said else None for part, said in zip(full, kind, strict=True)]
                 key = Key(*own)
@@ -111,17 +114,10 @@ class Verdicts:
             raise self._on_none(alerts)
         return actual
 
-    def _contradiction(
-        self, one: Key, other: Key, index: int, line: int, names: ClassNames
-    ) -> InputError:
-        classes = names.catalogue.class_names
-        named = ", ".join(
-            f"{what} {quoted(part)}"
-            for what, part in zip(Key._fields, other, strict=True)
-            if part is not None
-        )
+    def _contradiction(self, key: Key, index: int, line: int) -> InputError:
+        classes = self.catalogue.class_names
         return InputError(
-            f"two verdicts on {named}: {classes[self.classes[one]]} in line {self.line[one]}, "
+            f"two verdicts on {_told(key)}: {classes[self.classes[key]]} in line {self.line[key]}, "
             f"{classes[index]} in line {line}",
             where=self.file,
             expected="one verdict for each alert",
@@ -145,7 +141,7 @@ class Verdicts:
         ids, rules, times = set[str | None](), set[str | None](), set[str | None]()
         for alert in alerts:
             ids.add(alert.id)
-            rules |= {alert.rule, alert.rule.removeprefix("1:")}
+            rules |= {alert.rule, short_id(alert.rule)}
             times.add(moment(alert.time))
         known = (ids | {None}, times | {None}, rules | {None})
         return sum(
@@ -159,36 +155,30 @@ def _told(key: Key) -> str:
     return ", ".join(f"{what} {quoted(part)}" for what, part in parts if part is not None)
 
 
-def read_verdicts(path: Path, names: ClassNames, labels: Mapping[str, int | None]) -> Verdicts:
+def read_verdicts(path: Path, labelling: Labelling) -> Verdicts:
     """Reads a file of verdicts.
 
     Args:
         path: of the file.
-        names: the classes that verdicts may name.
-        labels: what the user's labels say beside (:func:`envs.datasets.alerts.classes.told`).
+        labelling: the classes that verdicts may name.
 
     Raises:
         InputError: it cannot be read, lacks a column, names classes that are not there, holds no
             verdict, or contradicts itself.
     """
-    account, verdicts = Account(), Verdicts(shown(path))
+    account, verdicts = Account(), Verdicts(shown(path), labelling.catalogue)
     unknown: Counter[str] = Counter()
     for line, record in read_records(path, account):
         columns = {key: _column(record, options) for key, options in _NAMES.items()}
         if columns["class"] is None or not (columns["id"] or columns["rule"]):
             raise _no_column(verdicts.file, line, record)
         cells = {key: _cell(record, name) for key, name in columns.items()}
-        if not cells["class"]:
-            verdicts.empty += 1
-            continue
-        index = names.index(cells["class"])
-        if index is None and label_key(cells["class"]) in labels:
-            index = labels[label_key(cells["class"])]
-            if index is None:
-                verdicts.empty += 1
-                continue
-        if index is None:
+        index, _ = labelling.resolve(cells["class"])
+        if index == UNKNOWN:
             unknown[cells["class"]] += 1
+            continue
+        if index < 0:
+            verdicts.empty += 1
             continue
         if not cells["id"] and not cells["rule"]:
             raise InputError(
@@ -198,9 +188,9 @@ def read_verdicts(path: Path, names: ClassNames, labels: Mapping[str, int | None
                 mend="Add it, or remove the line",
             )
         time = moment(cells["time"]) if cells["time"] else None
-        verdicts.add(Key(cells["id"] or None, time, cells["rule"] or None), index, line, names)
+        verdicts.add(Key(cells["id"] or None, time, cells["rule"] or None), index, line)
     if unknown:
-        raise _unknown(verdicts.file, unknown, names)
+        raise _unknown(verdicts.file, unknown, labelling.catalogue)
     if account.damaged:
         raise InputError(
             f"{account.damaged:,} lines are damaged",
@@ -212,7 +202,8 @@ def read_verdicts(path: Path, names: ClassNames, labels: Mapping[str, int | None
         raise InputError(
             f"holds no verdict: the class of all {verdicts.empty:,} lines is empty",
             where=verdicts.file,
-            expected=f"in the column class, what each alert really was: one of {names.listed}",
+            expected="in the column class, what each alert really was: one of "
+            + ", ".join(labelling.catalogue.class_names),
             mend="Fill it in",
         )
     return verdicts
@@ -241,16 +232,16 @@ def _no_column(file: str, line: int, record: Record) -> InputError:
     )
 
 
-def _unknown(file: str, unknown: Counter[str], names: ClassNames) -> InputError:
+def _unknown(file: str, unknown: Counter[str], catalogue: Catalogue) -> InputError:
     shown_ones = []
     for name, count in unknown.most_common(_SHOWN):
-        near = names.suggestion(name)
+        near = suggestion(name, catalogue)
         shown_ones.append(f"{quoted(name)} ({count:,}" + (f"; {near}?)" if near else ")"))
     more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
     return InputError(
         f"verdicts name classes that the catalogue does not have: {', '.join(shown_ones)}{more}",
         where=file,
-        expected=f"one of {names.listed}",
+        expected="one of " + ", ".join(catalogue.class_names),
         mend="Correct them, or map them with --labels",
     )
 
