@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import gzip
-import io
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from envs.errors import InputError, quoted
 
@@ -42,8 +41,8 @@ class Content:
         # Told by content: captures are renamed, and tcpdump -z packs them under any name.
         packed = raw.read(len(_GZIP)) == _GZIP
         raw.seek(0)
-        file = gzip.GzipFile(fileobj=raw) if packed else raw
-        self._file = io.BufferedReader(cast(io.RawIOBase, file), _CHUNK)
+        # GzipFile gives all that it can of a file that is cut off; a buffer over it would not.
+        self._file = gzip.GzipFile(fileobj=raw) if packed else raw
 
     @property
     def consumed(self) -> int:
@@ -97,7 +96,7 @@ def opened(path: Path) -> Iterator[Content]:
     """
     where = shown_path(path)
     try:
-        raw = path.open("rb")
+        raw = path.open("rb", buffering=_CHUNK)
     except OSError as error:
         raise unreadable(where, error) from error
     with raw:

@@ -8,7 +8,7 @@ from collections import deque
 from typing import BinaryIO
 
 from envs.captures import pcap
-from envs.captures.content import Content, CutOffError, opened
+from envs.captures.content import CutOffError, opened
 from envs.captures.files import CaptureFile
 from envs.captures.packets import COOKED, COOKED_2, Packet, damaged
 from envs.captures.reading import packets_of
@@ -70,43 +70,42 @@ class Feeding:
         return following.link == link and following.time >= self._newest
 
     def _feed_one(self, capture: CaptureFile, meter: BinaryIO, stopped: threading.Event) -> None:
-        self._tally.files.append(capture.path.name)
+        tally = self._tally
+        tally.files.append(capture.path.name)
+        buffer = bytearray()
         with opened(capture.path) as content:
             try:
-                self._copy(content, capture.link, meter, stopped)
+                for packet in packets_of(content):
+                    if packet.link != capture.link:
+                        raise _mixed(content.where)
+                    buffer += self._counted(packet, content.where)
+                    if len(buffer) >= _BUFFER:
+                        if stopped.is_set():
+                            return
+                        meter.write(buffer)
+                        buffer.clear()
+                        self._tell(content.consumed)
             except CutOffError:
-                self._tally.cut_off.append(capture.path.name)
+                tally.cut_off.append(capture.path.name)
+        meter.write(buffer)
         self._done += capture.size
         self._tell(0)
 
-    def _copy(self, content: Content, link: int, meter: BinaryIO, stopped: threading.Event) -> None:
-        tally, buffer, count = self._tally, bytearray(), 0
+    def _counted(self, packet: Packet, where: str) -> bytes:
+        """A packet as the meter reads it, counted."""
+        tally = self._tally
+        if packet.time >= self._newest:
+            self._newest = packet.time
+        elif packet.time < self._newest - _SECOND:
+            tally.late += 1
+        if len(packet.content) < packet.length:
+            tally.cut += 1
+            tally.shortest = min(tally.shortest, len(packet.content))
+        tally.packets += 1
         try:
-            for packet in packets_of(content):
-                if packet.link != link:
-                    raise _mixed(content.where)
-                if packet.time >= self._newest:
-                    self._newest = packet.time
-                elif packet.time < self._newest - _SECOND:
-                    tally.late += 1
-                if len(packet.content) < packet.length:
-                    tally.cut += 1
-                    tally.shortest = min(tally.shortest, len(packet.content))
-                try:
-                    buffer += record(packet)
-                except struct.error as error:
-                    what = "the next one's time is not between 1970 and 2106"
-                    raise damaged(content.where, what, count) from error
-                count += 1
-                if len(buffer) >= _BUFFER:
-                    if stopped.is_set():
-                        return
-                    meter.write(buffer)
-                    buffer.clear()
-                    self._tell(content.consumed)
-        finally:
-            tally.packets += count
-        meter.write(buffer)
+            return record(packet)
+        except struct.error as error:
+            raise damaged(where, "a packet's time is not between 1970 and 2106") from error
 
     def _tell(self, consumed: int) -> None:
         if self._progress is not None:

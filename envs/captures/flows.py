@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import signal
 import subprocess
 import sys
 import tempfile
@@ -194,9 +195,9 @@ def _ended(code: int, said: IO[bytes], tally: MeterTally) -> InputError:
     said.seek(0, 2)
     said.seek(max(said.tell() - 2000, 0))
     lines = said.read().decode(errors="replace").strip().splitlines() or [""]
+    ended = f"was ended by {signal.Signals(-code).name}" if code < 0 else quoted(lines[-1], 200)
     return InputError(
-        f"NFStream ended with exit code {code} after {tally.packets:,} packets "
-        f"({quoted(lines[-1], 200)})",
+        f"NFStream failed within the first {tally.packets:,} packets ({ended})",
         where=where,
         mend="Cut the capture (editcap -c 100000 OLD NEW) to find the packets that it fails on",
     )

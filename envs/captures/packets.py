@@ -45,16 +45,18 @@ class Packet(NamedTuple):
     content: bytes
 
 
-def damaged(where: str, what: str, whole: int = 0) -> InputError:
+def damaged(where: str, what: str, whole: int | None = None) -> InputError:
     """The error for a capture that makes no sense from some place on.
 
     Args:
         where: the file.
         what: what is wrong, as a clause.
-        whole: packets before that place.
+        whole: packets before that place, where they are worth keeping.
     """
     return InputError(
-        f"the capture is damaged after {whole:,} packets: {what}",
+        "the capture is damaged"
+        + (f" after {whole:,} packets" if whole is not None else "")
+        + f": {what}",
         where=where,
         expected=f"packets of at most {LARGEST:,} bytes that follow each other",
         mend="Copy it again from where it came from"
