@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from envs.errors import InputError, quoted
+from envs.datasets.tables.rows import shown_path
+from envs.errors import InputError
 
 _CHUNK = 2**20
 _GZIP = b"\x1f\x8b"
@@ -17,11 +18,6 @@ _GZIP = b"\x1f\x8b"
 
 class CutOffError(Exception):
     """A file ends within a record."""
-
-
-def shown_path(path: Path) -> str:
-    """A path as its owner gave it, safe to print."""
-    return quoted(str(path), limit=500)[1:-1]
 
 
 class Content:

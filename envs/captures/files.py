@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from envs.captures.content import CutOffError, opened, shown_path, unreadable
+from envs.captures.content import CutOffError, opened, unreadable
 from envs.captures.reading import is_capture, packets_of
 from envs.captures.tally import MeterTally
+from envs.datasets.tables.rows import shown_path
 from envs.errors import InputError
 
 _EXPECTED = "packet captures (pcap or pcapng, plain or gzip), or folders that hold such"

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from envs import InputError
 from envs.files import check_writable
 from rayapp.commands import console
+
+if TYPE_CHECKING:
+    from envs.captures import MeterTally
 
 
 def flows(
@@ -35,16 +41,10 @@ def flows(
     NFStream measures them (the extra named capture installs it); columns and units are its own.
     kirl prepare and kirl decide read the file as data of the kind nfstream.
     """
-    # It imports Arrow, which other commands do without.
-    from envs.captures import write_flows
-
     _check(out, overwrite=overwrite)
     begun = time.perf_counter()
-    with console.Reporter("Measuring flows", "bytes") as reporter:
-        tally = write_flows(captures, out, reporter)
+    tally = _measure(captures, out)
     seconds = time.perf_counter() - begun
-    for note in tally.notes():
-        console.say(f"Note: {note}")
     if as_json:
         console.print_json(tally.to_json() | {"out": str(out), "seconds": round(seconds, 3)})
     else:
@@ -54,6 +54,31 @@ def flows(
             f"({tally.packets / seconds:,.0f} packets/s)",
             soft_wrap=True,
         )
+
+
+@contextlib.contextmanager
+def measured(captures: Sequence[Path]) -> Iterator[Path]:
+    """A file with the flows of captures, which goes when the block ends; shows progress.
+
+    Raises:
+        InputError: the captures cannot be read.
+    """
+    with tempfile.TemporaryDirectory(prefix="kirl-") as folder:
+        name = captures[0].name if len(captures) == 1 else "captures"
+        out = Path(folder) / f"{name or 'captures'}.parquet"
+        _measure(captures, out)
+        yield out
+
+
+def _measure(captures: Sequence[Path], out: Path) -> MeterTally:
+    # It imports Arrow, which other commands do without.
+    from envs.captures import write_flows
+
+    with console.Reporter("Measuring flows", "bytes") as reporter:
+        tally = write_flows(captures, out, reporter)
+    for note in tally.notes():
+        console.say(f"Note: {note}")
+    return tally
 
 
 def _check(out: Path, *, overwrite: bool) -> None:

@@ -19,6 +19,7 @@ from envs.division import FOLDS, Wishes
 from envs.storage import locate
 from rayapp.cluster import job
 from rayapp.commands import console, places
+from rayapp.commands.flows import measured
 from rayapp.preparation.memory import TreeMemory, own_peak
 
 SAMPLE = 2_000_000
@@ -37,6 +38,7 @@ EXAMPLE = "Example: kirl prepare --data MachineLearningCVE/ --out scenario"
 
 
 def prepare(
+    context: typer.Context,
     out: Annotated[
         str, typer.Option(metavar=places.METAVAR, help="Write the scenario to this folder.")
     ],
@@ -45,6 +47,14 @@ def prepare(
         typer.Option(
             help="Read flows from a CSV, .csv.gz or Parquet file, or from a folder of such files. "
             "Repeat it for several."
+        ),
+    ] = None,
+    pcap: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="CAPTURE",
+            help="Measure the flows of a packet capture, or of a folder of captures, instead. "
+            "kirl flows keeps them for later. Repeat it for several.",
         ),
     ] = None,
     synthetic_rows: Annotated[
@@ -118,13 +128,23 @@ def prepare(
     """Split flows 70/30, fit the detector, and write signatures and splits as a scenario."""
     wishes = Wishes(seed, honest, cross_fit, sample)
     wishes.check()
-    _check(data, synthetic_rows)
+    _check(data, pcap, synthetic_rows)
+    if pcap and engine is Engine.ray:
+        raise InputError(
+            "captures are measured on this machine alone",
+            expected="--engine memory, or flows that all machines see",
+            mend="Write them first: kirl flows CAPTURE --out flows.parquet; then give --data "
+            "flows.parquet",
+        )
     place = locate(out)
     if isinstance(place, Path):
         job.check_kept(place)
     places.check_vacant(place, overwrite=overwrite)
     begun = time.perf_counter()
     classes = Catalogue.find(catalogue)
+    if pcap:
+        # They go when the command ends.
+        data = [context.with_resource(measured(pcap))]
     if data:
         source = registry.opened(data, Reading.labelled(classes), dataset)
     else:
@@ -232,10 +252,19 @@ def show(scenario: Scenario, place: str | None = None) -> None:
     )
 
 
-def _check(data: list[Path] | None, rows: int | None) -> None:
-    if bool(data) == (rows is not None):
+def _check(data: list[Path] | None, pcap: list[Path] | None, rows: int | None) -> None:
+    given = [
+        name
+        for name, is_given in (
+            ("--data", bool(data)),
+            ("--pcap", bool(pcap)),
+            ("--synthetic", rows is not None),
+        )
+        if is_given
+    ]
+    if len(given) != 1:
         raise InputError(
-            "nothing to prepare" if not data else "both --data and --synthetic are given",
-            expected="--data PATH or --synthetic ROWS",
+            f"{' and '.join(given)} are given" if given else "nothing to prepare",
+            expected="one of --data PATH, --pcap CAPTURE and --synthetic ROWS",
             mend=EXAMPLE,
         )
