@@ -15,6 +15,7 @@ from rayapp.commands.advise import advise
 from rayapp.commands.datasets import datasets
 from rayapp.commands.demo import demo
 from rayapp.commands.evaluate import evaluate_run
+from rayapp.commands.flows import flows
 from rayapp.commands.online import online
 from rayapp.commands.prepare import prepare
 from rayapp.commands.reproduce import reproduce
@@ -36,6 +37,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("demo", demo, "kirl demo --out demo"),
     ("prepare", prepare, "kirl prepare --data MachineLearningCVE/ --out scenario"),
     ("datasets", datasets, "kirl datasets cicids2017"),
+    ("flows", flows, "kirl flows capture.pcapng --out flows.parquet"),
     ("train", train, "kirl train --scenario scenario --algo ppo-kg --flows 4000000 --out run"),
     ("evaluate", evaluate_run, "kirl evaluate --run run --json"),
     ("tune", tune, "kirl tune --scenario scenario --out tuning --search model --trials 12"),

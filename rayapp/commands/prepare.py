@@ -24,6 +24,7 @@ from rayapp.commands.alerts import (
     prepare_alerts,
     show_detection,
 )
+from rayapp.commands.flows import measured
 from rayapp.preparation.memory import TreeMemory, own_peak
 
 SAMPLE = 2_000_000
@@ -42,6 +43,7 @@ EXAMPLE = "Example: kirl prepare --data MachineLearningCVE/ --out scenario"
 
 
 def prepare(
+    context: typer.Context,
     out: Annotated[
         str, typer.Option(metavar=places.METAVAR, help="Write the scenario to this folder.")
     ],
@@ -81,6 +83,14 @@ def prepare(
             metavar="FILE",
             help="Name the columns of a table in this YAML file; for alerts signature and class, "
             "and optionally id, time and message.",
+        ),
+    ] = None,
+    pcap: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="CAPTURE",
+            help="Measure the flows of a packet capture, or of a folder of captures, instead. "
+            "kirl flows keeps them for later. Repeat it for several.",
         ),
     ] = None,
     synthetic_rows: Annotated[
@@ -171,14 +181,24 @@ def prepare(
             as_json=as_json,
         )
         return
-    _check(data, synthetic_rows)
     check_no_alerts({"--verdicts": verdicts, "--labels": labels, "--schema": schema})
+    _check(data, pcap, synthetic_rows)
+    if pcap and engine is Engine.ray:
+        raise InputError(
+            "captures are measured on this machine alone",
+            expected="--engine memory, or flows that all machines see",
+            mend="Write them first: kirl flows CAPTURE --out flows.parquet; then give --data "
+            "flows.parquet",
+        )
     place = locate(out)
     if isinstance(place, Path):
         job.check_kept(place)
     places.check_vacant(place, overwrite=overwrite)
     begun = time.perf_counter()
     classes = Catalogue.find(catalogue or "paper")
+    if pcap:
+        # They go when the command ends.
+        data = [context.with_resource(measured(pcap))]
     if data:
         source = registry.opened(data, Reading.labelled(classes), dataset)
     else:
@@ -279,10 +299,19 @@ def show(scenario: Scenario, place: str | None = None) -> None:
     )
 
 
-def _check(data: list[Path] | None, rows: int | None) -> None:
-    if bool(data) == (rows is not None):
+def _check(data: list[Path] | None, pcap: list[Path] | None, rows: int | None) -> None:
+    given = [
+        name
+        for name, is_given in (
+            ("--data", bool(data)),
+            ("--pcap", bool(pcap)),
+            ("--synthetic", rows is not None),
+        )
+        if is_given
+    ]
+    if len(given) != 1:
         raise InputError(
-            "nothing to prepare" if not data else "both --data and --synthetic are given",
-            expected="--data PATH, --alerts PATH or --synthetic ROWS",
+            f"{' and '.join(given)} are given" if given else "nothing to prepare",
+            expected="one of --data PATH, --alerts PATH, --pcap CAPTURE and --synthetic ROWS",
             mend=EXAMPLE,
         )
