@@ -18,6 +18,7 @@ from rayapp.commands.evaluate import evaluate_run
 from rayapp.commands.online import online
 from rayapp.commands.prepare import prepare
 from rayapp.commands.reproduce import reproduce
+from rayapp.commands.schema import schema
 from rayapp.commands.settings import settings
 from rayapp.commands.train import train
 from rayapp.commands.tune import tune
@@ -36,6 +37,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("demo", demo, "kirl demo --out demo"),
     ("prepare", prepare, "kirl prepare --data MachineLearningCVE/ --out scenario"),
     ("datasets", datasets, "kirl datasets cicids2017"),
+    ("schema", schema, "kirl schema flows.csv --out my-network.yaml"),
     ("train", train, "kirl train --scenario scenario --algo ppo-kg --flows 4000000 --out run"),
     ("evaluate", evaluate_run, "kirl evaluate --run run --json"),
     ("tune", tune, "kirl tune --scenario scenario --out tuning --search model --trials 12"),
