@@ -117,10 +117,7 @@ def draft(one: Sample, catalogue: Catalogue, named: str, progress: Progress | No
         ignore,
         categories,
         numeric,
-        {
-            text: (count, _class(text, catalogue))
-            for text, count in labels.most_common(_MOST_LABELS)
-        },
+        guessed,
     )
 
 
@@ -198,7 +195,7 @@ def written(draft: Draft, classes: Sequence[str]) -> str:
     lines = [
         "# A first draft by kirl schema. What is marked GUESS was guessed: check it.",
         f"name: {_scalar(draft.name)}",
-        "made_by: ''                # GUESS: what computed the features, in a few words",
+        f"made_by: {_scalar(draft.name)}  # GUESS: what computed the features, in a few words",
         f"catalogue: {_scalar(draft.catalogue)}",
     ]
     if draft.label is None:

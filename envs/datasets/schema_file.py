@@ -30,7 +30,7 @@ from envs import plain_yaml
 from envs.datasets.labels import is_missing
 from envs.datasets.source import Reading, Tally
 from envs.datasets.tables import form
-from envs.datasets.tables.files import find_files
+from envs.datasets.tables.files import find_files, looks_like_a_table
 from envs.datasets.tables.form import KEYS, TableFormat, column_key
 from envs.datasets.tables.rows import is_number, shown_path
 from envs.datasets.tables.sample import Sample, sample
@@ -131,14 +131,19 @@ class SchemaSource(TableSource):
 
     def __init__(self, schema: TableSchema, paths: Sequence[Path], reading: Reading) -> None:
         self._described = schema
-        samples = [sample(path) for path, _ in find_files(paths)]
-        super().__init__(form_of(schema, samples), paths, reading)
+        super().__init__(form_of(schema, _samples(paths)), paths, reading)
 
     def provenance(self, tally: Tally) -> Provenance:
         """Names the files, counts the rows, and keeps the schema."""
         made = super().provenance(tally)
         described = self._described.model_dump(mode="json", exclude_defaults=True)
         return replace(made, origin=made.origin | {DESCRIBED: described})
+
+
+def _samples(paths: Sequence[Path]) -> list[Sample]:
+    """The beginnings of the files, without those of folders that are no tables."""
+    found = find_files(paths)
+    return [sample(path) for path, named in found if named or looks_like_a_table(path)]
 
 
 def described(origin: Mapping[str, Any]) -> TableSchema | None:
@@ -240,8 +245,7 @@ def _check_named(schema: TableSchema, named: Mapping[str, str], samples: Sequenc
         raise InputError(
             f"no file has the column{'s' if len(gone) > 1 else ''} {told}",
             where=", ".join(shown_path(one.path) for one in samples[:3]),
-            expected="of the columns "
-            + ", ".join(quoted(one) for one in list(named.values())[:20]),
+            expected="of the columns " + ", ".join(quoted(name) for name in columns[:20]),
             mend="Correct the schema file",
         )
 
