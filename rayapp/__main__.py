@@ -19,6 +19,7 @@ from rayapp.commands.flows import flows
 from rayapp.commands.online import online
 from rayapp.commands.prepare import prepare
 from rayapp.commands.reproduce import reproduce
+from rayapp.commands.schema import schema
 from rayapp.commands.settings import settings
 from rayapp.commands.train import train
 from rayapp.commands.tune import tune
@@ -38,6 +39,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("prepare", prepare, "kirl prepare --data MachineLearningCVE/ --out scenario"),
     ("datasets", datasets, "kirl datasets cicids2017"),
     ("flows", flows, "kirl flows capture.pcapng --out flows.parquet"),
+    ("schema", schema, "kirl schema flows.csv --out my-network.yaml"),
     ("train", train, "kirl train --scenario scenario --algo ppo-kg --flows 4000000 --out run"),
     ("evaluate", evaluate_run, "kirl evaluate --run run --json"),
     ("tune", tune, "kirl tune --scenario scenario --out tuning --search model --trials 12"),

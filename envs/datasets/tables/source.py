@@ -195,7 +195,7 @@ def _words(
     for one in samples:
         layout = locate(replace(form, factors=None), one, asked, Reading(None))
         there = [f.name for f, at in zip(fields, layout.features, strict=True) if at.position >= 0]
-        for block in _blocks(Stretch(one.path), one.dialect, layout.columns, layout.wanted):
+        for block in blocks_of(one, layout):
             for name, column in zip(there, block.texts, strict=False):
                 for word, count in zip(column.words, column.counts(), strict=True):
                     counts[name][word.strip()] += count
@@ -249,6 +249,15 @@ def stretches(one: Sample, size: int) -> list[Stretch]:
     stops: list[int | None] = [*starts[1:], None]
     sizes = [whole * (i + 1) // len(starts) - whole * i // len(starts) for i in range(len(starts))]
     return [Stretch(path, *one) for one in zip(starts, stops, sizes, strict=True)]
+
+
+def blocks_of(one: Sample, layout: Layout) -> Iterator[Block]:
+    """All blocks of a file.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    yield from _blocks(Stretch(one.path), one.dialect, layout.columns, layout.wanted)
 
 
 def _blocks(
