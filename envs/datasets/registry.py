@@ -28,6 +28,11 @@ GROUP = "kirl.datasets"
 _SHIPPED = {
     "cicids2017": "envs.datasets.cicids2017:CICIDS2017",
     "nfstream": "envs.datasets.nfstream:NFSTREAM",
+    "unsw-nb15": "envs.datasets.unsw:UNSW_NB15",
+    "netflow": "envs.datasets.netflow:NETFLOW",
+    "zeek-conn": "envs.datasets.zeek:ZEEK_CONN",
+    "suricata-flow": "envs.datasets.suricata:SURICATA_FLOW",
+    "argus": "envs.datasets.argus:ARGUS",
     "synthetic": "envs.datasets.synthetic.entry:SYNTHETIC",
 }
 

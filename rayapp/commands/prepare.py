@@ -105,13 +105,6 @@ def prepare(
             "recognised from the files.",
         ),
     ] = None,
-    schema: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Read tables of your own that this YAML file describes. kirl schema drafts one.",
-        ),
-    ] = None,
     catalogue: Annotated[
         str | None,
         typer.Option(

@@ -22,12 +22,12 @@ from envs.datasets.source import (
     Tally,
 )
 from envs.datasets.tables.form import TableFormat
-from envs.datasets.tables.layout import Layout
-from envs.datasets.tables.rows import Block, Words, to_float32, truncated
+from envs.datasets.tables.layout import Feature, Layout
+from envs.datasets.tables.rows import Block, Words, to_float32, truncated, word_in
 from envs.errors import InputError
 
-_NOT_THERE = -1.0
-"""A word that the scenario does not know, and a feature that a record leaves out."""
+_UNKNOWN_WORD = -1.0
+"""Stands for a word that the scenario does not know."""
 
 
 class Cleaner:
@@ -83,14 +83,14 @@ class Cleaner:
 
     @cached_property
     def _words(self) -> dict[str, Sequence[int]]:
-        """Places among a block's words: of categories, labels and keys."""
+        """Places among a block's words: of features, labels and keys."""
         layout = self._layout
-        categories = sum(1 for f in layout.features if f.codes is not None and f.position >= 0)
+        features = sum(1 for feature in layout.features if feature.text)
         labels = sum(1 for position in layout.labels if position >= 0)
         return {
-            "categories": range(categories),
-            "labels": range(categories, categories + labels),
-            "keys": range(categories + labels, categories + labels + len(layout.keys)),
+            "features": range(features),
+            "labels": range(features, features + labels),
+            "keys": range(features + labels, features + labels + len(layout.keys)),
         }
 
     def _features(self, block: Block) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -99,23 +99,17 @@ class Cleaner:
         features = np.empty((block.size, len(layout.features)), np.float32)
         empty = np.ones(block.size, bool)
         numbers = iter(block.numbers)
-        words = iter(self._words["categories"])
+        words = iter(self._words["features"])
         for place, feature in enumerate(layout.features):
-            if feature.position < 0:
-                features[:, place] = _NOT_THERE if feature.missing is None else feature.missing
-            elif feature.codes is not None:
+            if feature.text:
                 column = block.texts[next(words)]
-                features[:, place] = _coded(column, feature.codes)
-                empty &= np.array([not word.strip() for word in column.words])[column.codes]
+                cells = [word_in(word, layout.missing_words) for word in column.words]
+                empty &= np.array([not cell for cell in cells], bool)[column.codes]
+                number = _numbers_of(cells, feature)[column.codes]
             else:
                 number = next(numbers)
-                gone = np.isnan(number)
-                empty &= gone
-                if feature.factor != 1.0:
-                    number = number * feature.factor
-                if feature.missing is not None:
-                    number = np.where(gone, feature.missing, number)
-                features[:, place] = to_float32(number)
+                empty &= np.isnan(number)
+            features[:, place] = to_float32(_mended(number, feature))
         return features, empty
 
     def _actual(self, block: Block) -> tuple[NDArray[np.int16], Words]:
@@ -142,7 +136,8 @@ class Cleaner:
         positions = self._layout.labels
         columns = [block.texts[place] for place in self._words["labels"]]
         if len(positions) == 1:
-            return columns[0]
+            only = columns[0]
+            return Words(only.codes, [self._form.label_of((word,)) for word in only.words])
         code = np.zeros(block.size, np.int64)
         for column in columns:
             code = code * max(1, len(column.words)) + column.codes
@@ -189,10 +184,21 @@ class Cleaner:
             tally.unknown = _counted(spelled, unknown)
 
 
-def _coded(words: Words, codes: dict[str, int]) -> NDArray[np.float32]:
-    by_word = [codes.get(word.strip(), _NOT_THERE) for word in words.words]
-    found: NDArray[np.float32] = np.array(by_word, np.float32)[words.codes]
-    return found
+def _mended(number: NDArray[np.float64], feature: Feature) -> NDArray[np.float64]:
+    """A column in the feature's unit, with what missing cells stand for."""
+    if feature.factor != 1.0:
+        number = number * feature.factor
+    if feature.missing is None:
+        return number
+    return np.where(np.isnan(number), feature.missing, number)
+
+
+def _numbers_of(cells: list[str], feature: Feature) -> NDArray[np.float64]:
+    """The number that stands for each word."""
+    if feature.value_of is not None:
+        return np.array([feature.value_of(c) if c else np.nan for c in cells], np.float64)
+    codes = feature.codes or {}
+    return np.array([codes.get(cell, _UNKNOWN_WORD) for cell in cells], np.float64)
 
 
 def _counted(words: Words, rows: NDArray[np.bool_]) -> Counter[str]:

@@ -36,7 +36,7 @@ class Wanted:
         numbers: columns read as numbers.
         texts: columns read as words.
         names: of the columns read as numbers, for messages.
-        missing_words: what stands for 'no number', beside :data:`MISSING_WORDS`.
+        missing_words: what stands for nothing, beside :data:`MISSING_WORDS`.
         select: position and value: other rows are no rows of this table.
     """
 
@@ -92,6 +92,12 @@ class Block:
 def shown_path(path: Path) -> str:
     """A path as its owner gave it, safe to print."""
     return quoted(str(path), limit=500)[1:-1]
+
+
+def word_in(cell: str, missing_words: tuple[str, ...] = ()) -> str:
+    """The word in a cell, ``""`` where it says nothing."""
+    word = cell.strip()
+    return "" if word in missing_words else word
 
 
 def is_number(cell: str, missing_words: tuple[str, ...] = ()) -> bool:

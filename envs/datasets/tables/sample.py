@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -123,6 +123,17 @@ class Sample:
         if self.names or len(form.headless) != self.dialect.width:
             return self
         return Sample(self.path, self.dialect, form.headless, self.rows)
+
+
+    def with_columns(self, names: Sequence[str]) -> Sample:
+        """The same with further columns, which the first rows leave empty."""
+        more = ("",) * len(names)
+        return replace(
+            self,
+            dialect=replace(self.dialect, width=self.dialect.width + len(more)),
+            names=(*self.names, *names),
+            rows=tuple((*row, *more) for row in self.rows),
+        )
 
 
 def _number(cell: str) -> float:

@@ -33,11 +33,11 @@ from envs.datasets.tables.files import (
     size_of,
 )
 from envs.datasets.tables.form import Field, TableFormat, column_key
-from envs.datasets.tables.layout import Layout, absent, has_label, locate, present
+from envs.datasets.tables.layout import Layout, absent, completed, has_label, locate, present
 from envs.datasets.tables.opening import opened
 from envs.datasets.tables.parquet_files import group_starts, read_parquet
 from envs.datasets.tables.records import read_records
-from envs.datasets.tables.rows import Block, Wanted, shown_path
+from envs.datasets.tables.rows import Block, Wanted, shown_path, word_in
 from envs.datasets.tables.sample import Dialect, Sample, sample
 from envs.datasets.tables.text_files import read_text
 from envs.errors import InputError, quoted
@@ -163,7 +163,7 @@ def _usable(
         elif not named and _lacks_label(form, one, reading):
             unused.append(f"{shown_path(path)} is not read: it has no label column")
         else:
-            samples.append(one)
+            samples.append(completed(form, one))
     if not samples:
         raise InputError(
             f"there is no table of {form.title} in the folder",
@@ -194,11 +194,10 @@ def _words(
     asked = FeatureSchema(form.made_by, tuple(Column(f.name, f.unit, ()) for f in fields))
     for one in samples:
         layout = locate(replace(form, factors=None), one, asked, Reading(None))
-        there = [f.name for f, at in zip(fields, layout.features, strict=True) if at.position >= 0]
         for block in blocks_of(one, layout):
-            for name, column in zip(there, block.texts, strict=False):
+            for name, column in zip(counts, block.texts, strict=True):
                 for word, count in zip(column.words, column.counts(), strict=True):
-                    counts[name][word.strip()] += count
+                    counts[name][word_in(word, form.missing_words)] += count
     return {name: _most_frequent(found) for name, found in counts.items()}
 
 
