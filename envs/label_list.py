@@ -77,6 +77,8 @@ def _rows(path: Path) -> dict[str, str] | None:
         raise InputError(
             f"cannot be read ({error.strerror})", where=str(path), mend="Check the path"
         ) from error
+    if len(content) > plain_yaml.MOST_BYTES:
+        return None
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -87,7 +89,7 @@ def _rows(path: Path) -> dict[str, str] | None:
         rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
     except csv.Error:
         return None
-    if len(content) > plain_yaml.MOST_BYTES or any(len(row) > 2 for row in rows):
+    if any(len(row) > 2 for row in rows):
         return None
     if rows and label_key(rows[0][0]) in _HEADERS:
         del rows[0]
