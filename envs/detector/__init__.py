@@ -1,9 +1,19 @@
-"""The intrusion detector: a decision tree whose leaves are signatures."""
+"""Detectors: what says which signature a flow or an alert matches."""
 
+from envs.detector.interface import UNKNOWN, Detector
+from envs.detector.rules import Rule, RuleDetector
 from envs.detector.tree import (
-    Detector,
+    TreeDetector,
     detection_report,
     report_to_json,
 )
 
-__all__ = ["Detector", "detection_report", "report_to_json"]
+__all__ = [
+    "UNKNOWN",
+    "Detector",
+    "Rule",
+    "RuleDetector",
+    "TreeDetector",
+    "detection_report",
+    "report_to_json",
+]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +39,11 @@ class ClassReport:
     support: int
 
 
-class Detector:
+class TreeDetector:
     """A fitted decision tree whose leaves are the signatures."""
+
+    kind: ClassVar[str] = "tree"
+    file: ClassVar[str] = "detector.skops"
 
     def __init__(self, tree: DecisionTreeClassifier) -> None:
         self._tree = tree
@@ -49,7 +52,9 @@ class Detector:
         self._signature_of_node[leaves] = np.arange(len(leaves), dtype=np.int32)
 
     @classmethod
-    def fit(cls, features: NDArray[np.float32], actual: NDArray[np.int8], *, seed: int) -> Detector:
+    def fit(
+        cls, features: NDArray[np.float32], actual: NDArray[np.int8], *, seed: int
+    ) -> TreeDetector:
         """Fits a fully grown tree, as the paper does.
 
         Args:
@@ -112,7 +117,7 @@ class Detector:
         skops.io.dump(self._tree, path)
 
     @classmethod
-    def load(cls, path: Path) -> Detector:
+    def load(cls, path: Path) -> TreeDetector:
         """Reads what :meth:`save` wrote.
 
         Raises:

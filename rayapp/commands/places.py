@@ -10,7 +10,7 @@ from typing import Any
 
 from envs import InputError
 from envs.files import check_writable
-from envs.scenario_files import FILES, MANIFEST, check_replaceable
+from envs.scenario_files import FILES, MANIFEST, check_replaceable, files_of, read_manifest
 from envs.storage import Remote, fetch, locate, publish
 from rayapp.commands import console
 
@@ -128,4 +128,4 @@ def written(place: Path | Remote) -> Iterator[Path]:
         local = Path(folder) / place.name
         yield local
         with console.working(f"Writing {place.uri}"):
-            publish(local, place, (MANIFEST, *FILES), MANIFEST)
+            publish(local, place, (MANIFEST, *files_of(read_manifest(local))), MANIFEST)

@@ -48,7 +48,7 @@ class Decider:
 
     def __init__(
         self,
-        detector: Detector,
+        detector: Detector[NDArray[np.float32]],
         policy: SavedPolicy,
         contexts: Contexts,
         catalogue: Catalogue,

@@ -15,7 +15,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from envs.catalogue import Catalogue
 from envs.datasets.cicflowmeter import SCHEMA
-from envs.detector import Detector, detection_report, report_to_json
+from envs.detector import TreeDetector, detection_report, report_to_json
 from envs.errors import InputError
 from envs.flows import Flows
 
@@ -24,8 +24,8 @@ FEATURES = SCHEMA.names
 
 
 @pytest.fixture(scope="module")
-def detector(flows: Flows) -> Detector:
-    return Detector.fit(flows.features, flows.actual, seed=0)
+def detector(flows: Flows) -> TreeDetector:
+    return TreeDetector.fit(flows.features, flows.actual, seed=0)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def tree(flows: Flows) -> DecisionTreeClassifier:
 
 
 def test_fully_grown_tree_is_right_on_what_it_was_fitted_to(
-    detector: Detector, flows: Flows
+    detector: TreeDetector, flows: Flows
 ) -> None:
     signatures = detector.match(flows.features)
     table = detector.signatures(np.bincount(signatures), SCHEMA)
@@ -48,7 +48,7 @@ def test_signature_predicts_what_the_tree_predicts(
 ) -> None:
     rng = np.random.default_rng(1)
     unseen = rng.normal(2, 5, (500, len(FEATURES))).astype(np.float32)
-    detector = Detector(tree)
+    detector = TreeDetector(tree)
 
     table = detector.signatures(np.bincount(detector.match(flows.features)), SCHEMA)
 
@@ -56,23 +56,23 @@ def test_signature_predicts_what_the_tree_predicts(
 
 
 def test_equal_fits_have_equal_digests_and_other_ones_do_not(flows: Flows) -> None:
-    first = Detector.fit(flows.features, flows.actual, seed=3)
-    again = Detector.fit(flows.features, flows.actual, seed=3)
-    fewer = Detector.fit(flows.features[10:], flows.actual[10:], seed=3)
+    first = TreeDetector.fit(flows.features, flows.actual, seed=3)
+    again = TreeDetector.fit(flows.features, flows.actual, seed=3)
+    fewer = TreeDetector.fit(flows.features[10:], flows.actual[10:], seed=3)
 
     assert first.digest() == again.digest()
     assert first.digest() != fewer.digest()
 
 
 def test_a_saved_detector_matches_as_before(
-    detector: Detector, flows: Flows, tmp_path: Path
+    detector: TreeDetector, flows: Flows, tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(2)
     unseen = rng.normal(2, 5, (500, len(FEATURES))).astype(np.float32)
     support = np.bincount(detector.match(flows.features))
     detector.save(tmp_path / "detector.skops")
 
-    loaded = Detector.load(tmp_path / "detector.skops")
+    loaded = TreeDetector.load(tmp_path / "detector.skops")
 
     assert np.array_equal(loaded.match(unseen), detector.match(unseen))
     assert loaded.digest() == detector.digest()
@@ -81,7 +81,7 @@ def test_a_saved_detector_matches_as_before(
 
 def test_missing_file_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file") as caught:
-        Detector.load(tmp_path / "detector.skops")
+        TreeDetector.load(tmp_path / "detector.skops")
 
     assert caught.value.where == str(tmp_path / "detector.skops")
 
@@ -91,7 +91,7 @@ def test_pickle_file_is_refused_and_not_run(tmp_path: Path) -> None:
     path.write_bytes(pickle.dumps(_Touch(trace)))
 
     with pytest.raises(InputError, match="not a readable detector"):
-        Detector.load(path)
+        TreeDetector.load(path)
 
     assert not trace.exists()
 
@@ -107,14 +107,14 @@ class _Touch:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
-def test_truncated_file_is_refused(detector: Detector, tmp_path: Path, share: float) -> None:
+def test_truncated_file_is_refused(detector: TreeDetector, tmp_path: Path, share: float) -> None:
     path = tmp_path / "detector.skops"
     detector.save(path)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
 
     with pytest.raises(InputError, match="not a readable detector"):
-        Detector.load(path)
+        TreeDetector.load(path)
 
 
 def test_foreign_types_are_refused_by_name(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_foreign_types_are_refused_by_name(tmp_path: Path) -> None:
     skops.io.dump([Fraction(1, 2)], path)
 
     with pytest.raises(InputError, match=r"no detector needs: fractions\.Fraction"):
-        Detector.load(path)
+        TreeDetector.load(path)
 
 
 @pytest.mark.parametrize(
@@ -137,15 +137,15 @@ def test_harmless_types_that_are_no_fitted_tree_are_refused(
     skops.io.dump(content, path)
 
     with pytest.raises(InputError, match="not a readable detector"):
-        Detector.load(path)
+        TreeDetector.load(path)
 
 
 def test_flows_with_another_number_of_features_are_refused(tmp_path: Path) -> None:
     features = np.arange(10, dtype=np.float32).reshape(5, 2)
-    detector = Detector.fit(features, np.array([0, 1, 0, 1, 0], np.int8), seed=0)
+    detector = TreeDetector.fit(features, np.array([0, 1, 0, 1, 0], np.int8), seed=0)
     detector.save(tmp_path / "detector.skops")
 
-    loaded = Detector.load(tmp_path / "detector.skops")
+    loaded = TreeDetector.load(tmp_path / "detector.skops")
 
     assert np.array_equal(loaded.match(features), detector.match(features))
     with pytest.raises(InputError, match=r"the flows have 3 features\. Expected 2, as the"):
@@ -213,14 +213,14 @@ def test_hostile_tree_is_refused_before_it_is_walked(
     tree: DecisionTreeClassifier, tmp_path: Path, harm: Callable[[DecisionTreeClassifier], None]
 ) -> None:
     harm(tree)
-    Detector.save(_holding(tree), tmp_path / "detector.skops")
+    TreeDetector.save(_holding(tree), tmp_path / "detector.skops")
 
     with pytest.raises(InputError, match="not a readable detector"):
-        Detector.load(tmp_path / "detector.skops")
+        TreeDetector.load(tmp_path / "detector.skops")
 
 
-def _holding(tree: DecisionTreeClassifier) -> Detector:
-    detector = Detector.__new__(Detector)
+def _holding(tree: DecisionTreeClassifier) -> TreeDetector:
+    detector = TreeDetector.__new__(TreeDetector)
     detector._tree = tree
     return detector
 
