@@ -72,7 +72,7 @@ def prepare(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Read from this YAML or CSV file which class a category or the id of a rule means.",
+            help="Read from this YAML or CSV file which class a category or a rule means.",
         ),
     ] = None,
     schema: Annotated[
