@@ -243,9 +243,21 @@ class Scenario:
         A decision tree is given features, float32 [n, features]; the rules of an IDS are given
         the ids of rules. A rule that the scenario does not know matches
         :data:`envs.detector.UNKNOWN`, -1.
+
+        Raises:
+            InputError: the file is missing, damaged, or of another scenario.
         """
         kind = scenario_files.detector_kind(self.manifest)
-        return kind.load(self.path / kind.file)
+        file = self.path / kind.file
+        detector = kind.load(file)
+        if len(detector) > len(self.signatures):
+            raise InputError(
+                f"the detector has {len(detector):,} signatures",
+                where=str(file),
+                expected=f"at most the {len(self.signatures):,} of the scenario",
+                mend="Prepare the scenario again",
+            )
+        return detector
 
     def verdicts(self, prior: BetaPrior | None = None) -> Counters | None:
         """N and C of every rule by all verdicts, in training and test part; B follows by eq. 1.

@@ -6,8 +6,8 @@
 ``train.parquet``   signature (int32), actual (int8) of each training flow, and the
                     signatures it matches honestly, ``cross_fitted_0`` and so on
 ``test.parquet``    signature and actual of the test flows
-``detector.skops``  the fitted decision tree; or, of a scenario made from the alerts of an
-                    IDS, ``rules.json``, the ids and messages of its rules
+``detector.safetensors`` the fitted decision tree, as arrays; or, of a scenario made from the
+                    alerts of an IDS, ``rules.json``, the ids and messages of its rules
 =================== ==========================================================
 
 Files never change after they are written; the manifest holds their hashes and one of its own.
@@ -15,6 +15,7 @@ Files never change after they are written; the manifest holds their hashes and o
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -37,13 +38,16 @@ from envs.files import replacing, sha256, write_json
 from envs.flows import KIND, FeatureSchema
 from envs.signatures import SignatureTable
 
-FORMAT = 2
+FORMAT = 3
 
 MANIFEST = "manifest.json"
 TABLES = ("signatures.parquet", "train.parquet", "test.parquet")
 DETECTORS = {one.kind: one for one in (TreeDetector, RuleDetector)}
 FILES = (*TABLES, *(one.file for one in DETECTORS.values()))
 """All files that scenarios have beside the manifest; each has one detector."""
+
+REPLACEABLE = {MANIFEST, *FILES, "detector.skops"}
+"""Files of scenarios of this format and of those before it."""
 
 _CROSS_FITTED = "cross_fitted_"
 
@@ -155,11 +159,18 @@ def check_replaceable(out: Path) -> None:
     """Raises :class:`InputError` where writing a scenario to ``out`` would destroy other things."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    if not out.is_dir() or {entry.name for entry in out.iterdir()} - {MANIFEST, *FILES}:
+    if not out.is_dir() or {entry.name for entry in out.iterdir()} - REPLACEABLE:
         raise InputError(
             "exists and holds more than a scenario", where=str(out), mend="Choose another --out"
         )
-    read_manifest(out)
+    if not _of_earlier_format(out / MANIFEST):
+        read_manifest(out)
+
+
+def _of_earlier_format(file: Path) -> bool:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return json.loads(file.read_text(encoding="utf-8"))["format"] in range(1, FORMAT)
+    return False
 
 
 def versions() -> dict[str, str]:

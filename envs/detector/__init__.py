@@ -1,12 +1,9 @@
 """Detectors: what says which signature a flow or an alert matches."""
 
 from envs.detector.interface import UNKNOWN, Detector
+from envs.detector.report import detection_report, report_to_json
 from envs.detector.rules import Rule, RuleDetector
-from envs.detector.tree import (
-    TreeDetector,
-    detection_report,
-    report_to_json,
-)
+from envs.detector.tree import TreeDetector
 
 __all__ = [
     "UNKNOWN",

@@ -30,6 +30,10 @@ class Detector(Protocol[Met_contra]):
     kind: ClassVar[str]
     file: ClassVar[str]
 
+    def __len__(self) -> int:
+        """Number of signatures that it matches."""
+        ...
+
     def match(self, met: Met_contra) -> NDArray[np.int32]:
         """The signature that each flow or alert matches, int32 [n].
 

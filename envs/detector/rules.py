@@ -58,6 +58,10 @@ class RuleDetector:
         if len(self._number) < len(self.rules):
             raise ValueError("two rules of one id")
 
+    def __len__(self) -> int:
+        """Number of signatures."""
+        return len(self.rules)
+
     def match(self, met: Sequence[str]) -> NDArray[np.int32]:
         """The signature of each alert, given the ids of the rules that fired.
 

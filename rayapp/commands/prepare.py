@@ -74,7 +74,7 @@ def prepare(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Map categories or ids of rules to classes by this YAML or CSV file.",
+            help="Read from this YAML or CSV file which class a category or a rule means.",
         ),
     ] = None,
     schema: Annotated[

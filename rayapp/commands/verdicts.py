@@ -13,12 +13,12 @@ from envs.files import check_writable
 from rayapp.commands import console
 from rayapp.commands.alerts import told_alerts
 
-app = typer.Typer(help="Draft files of verdicts on alerts.", no_args_is_help=True)
+app = typer.Typer(help="Write files of verdicts on alerts, to be filled in.", no_args_is_help=True)
 
 
 @app.callback()
 def verdicts() -> None:
-    """Draft files of verdicts on alerts."""
+    """Write files of verdicts on alerts, to be filled in."""
 
 
 @app.command("draft", epilog="Example: kirl verdicts draft --alerts eve.json --out verdicts.csv")

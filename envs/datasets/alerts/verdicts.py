@@ -5,7 +5,8 @@ A file of verdicts is a CSV, JSON lines or a JSON list, with the columns
 ============== ==========================================================================
 ``id``         of the alert: ``flow_id`` of Suricata, ``uid`` of Zeek (both are names that the
                column may have as well), or the id that a draft gives it
-``rule``       id of the rule that fired, or ``signature``, ``signature_id``, ``note``
+``rule``       id of the rule that fired, or its message; the column may be called ``signature``,
+               ``signature_id`` or ``note`` as well
 ``time``       of the alert, as the log has it; optional
 ``class``      what it really was, or ``true_class``, ``verdict``, ``label``
 ============== ==========================================================================
@@ -41,6 +42,9 @@ _NAMES = {
     "rule": ("rule", "signature", "signature_id", "sid", "note"),
     "class": ("class", "true_class", "verdict", "label", "actual"),
 }
+
+_WHOLE = {"flow_id", "signature_id", "sid"}
+"""Whole numbers, to which tables with empty cells add a '.0'."""
 
 NO_VERDICT = -1
 
@@ -100,16 +104,11 @@ class Verdicts:
         kinds = sorted({key.telling for key in self.classes}, reverse=True)
         timed = any(time for _, time, _ in kinds)
         for number, alert in enumerate(alerts):
-            full = (alert.id, moment(alert.time) if timed else "", alert.rule)
-            short = short_id(alert.rule)
-            for kind in kinds:
-                own = [part if said else None for part, said in zip(full, kind, strict=True)]
-                key = Key(*own)
-                if key not in self.classes and key.rule is not None:
-                    key = key._replace(rule=short)
-                if key in self.classes:
-                    actual[number] = self.classes[key]
-                    break
+            time = moment(alert.time) if timed else ""
+            actual[number] = next(
+                (self.classes[key] for key in _keys(alert, time, kinds) if key in self.classes),
+                NO_VERDICT,
+            )
         if not (actual >= 0).any():
             raise self._on_none(alerts)
         return actual
@@ -141,13 +140,24 @@ class Verdicts:
         ids, rules, times = set[str | None](), set[str | None](), set[str | None]()
         for alert in alerts:
             ids.add(alert.id)
-            rules |= {alert.rule, short_id(alert.rule)}
+            rules.update(_rule_names(alert))
             times.add(moment(alert.time))
         known = (ids | {None}, times | {None}, rules | {None})
         return sum(
             any(part not in each for part, each in zip(key, known, strict=True))
             for key in self.classes
         )
+
+
+def _keys(alert: Alert, time: str, kinds: Iterable[tuple[bool, ...]]) -> Iterator[Key]:
+    """All that a verdict on an alert might name, in the order in which verdicts count."""
+    for with_id, with_time, with_rule in kinds:
+        for rule in _rule_names(alert) if with_rule else (None,):
+            yield Key(alert.id if with_id else None, time if with_time else None, rule)
+
+
+def _rule_names(alert: Alert) -> tuple[str, ...]:
+    return alert.rule, short_id(alert.rule), alert.message
 
 
 def _told(key: Key) -> str:
@@ -219,6 +229,8 @@ def _cell(record: Record, name: str | None) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
     text = printable(str(value)[:300]).strip()
+    if str(name).lower() in _WHOLE:
+        text = text.removesuffix(".0")
     return text[1:] if text.startswith(_QUOTED) else text
 
 

@@ -61,6 +61,7 @@ def test_the_verdict_that_says_most_of_an_alert_counts(tmp_path: Path) -> None:
         '{"flow_id": "flow-2", "class": "Scan"}\n',
         '[{"ID": "flow-2", "Label": "SCAN"}]',
         "signature_id,flow_id,actual\n8,flow-2,Scan\n",
+        "signature_id,flow_id,actual\n8.0,flow-2,Scan\n",
     ],
 )
 def test_forms_and_names_of_columns_that_people_have(tmp_path: Path, text: str) -> None:
@@ -73,6 +74,14 @@ def test_numbers_are_ids_as_well(tmp_path: Path) -> None:
     alert = Alert("1:7", "", "", "1374195536821504", "")
 
     assert read_verdicts(path, LABELLING).on([alert]).tolist() == [NETWORK.class_index("DoS")]
+
+
+def test_a_rule_is_named_by_its_message_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "v.csv"
+    path.write_text("signature,class\nET SCAN inbound,Scan\n")
+    alerts = [Alert("1:7", "ET SCAN inbound", "", "1", ""), Alert("1:8", "ET P2P", "", "1", "")]
+
+    assert read_verdicts(path, LABELLING).on(alerts).tolist() == [NETWORK.class_index("Scan"), -1]
 
 
 def test_a_verdict_given_twice_counts_once(tmp_path: Path) -> None:
