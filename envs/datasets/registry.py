@@ -27,6 +27,11 @@ GROUP = "kirl.datasets"
 
 _SHIPPED = {
     "cicids2017": "envs.datasets.cicids2017:CICIDS2017",
+    "cicids2017-corrected": "envs.datasets.cicids2017_corrected:CORRECTED",
+    "cse-cic-ids2018": "envs.datasets.cse_cic_ids2018:CSE_CIC_IDS2018",
+    "cicddos2019": "envs.datasets.cicddos2019:CICDDOS2019",
+    "cicflowmeter": "envs.datasets.cicflowmeter_java:CICFLOWMETER",
+    "cicflowmeter-python": "envs.datasets.cicflowmeter_python:CICFLOWMETER_PYTHON",
     "synthetic": "envs.datasets.synthetic.entry:SYNTHETIC",
 }
 

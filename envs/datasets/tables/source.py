@@ -24,6 +24,7 @@ from envs.datasets.source import (
     check_any_left,
     in_order,
 )
+from envs.datasets.label_files import check_labels
 from envs.datasets.tables.cleaning import Cleaner
 from envs.datasets.tables.files import (
     find_files,
@@ -71,14 +72,30 @@ def table_data_set(
         catalogue=form.catalogue,
         open=lambda paths, reading: TableSource(form, paths, reading),
         fits=lambda one: fits(form, one),
+        known=lambda one: known(form, one),
     )
 
 
-def fits(form: TableFormat, one: Sample) -> bool:
-    """Whether a file has the columns that tell this kind from others."""
+def fits(form: TableFormat, one: Sample) -> int:
+    """How many columns tell that a file is of this kind, 0 if it is of another one."""
     one = one.headed(form)
     telling = form.telling or (tuple(f.name for f in form.fields),)
-    return any(all(column_key(name) in one.positions for name in names) for names in telling)
+    told = max(
+        (
+            len(names)
+            for names in telling
+            if all(column_key(name) in one.positions for name in names)
+        ),
+        default=0,
+    )
+    return told if told and (form.agrees is None or form.agrees(one)) else 0
+
+
+def known(form: TableFormat, one: Sample) -> tuple[int, list[str]]:
+    """How many of a kind's features a file has, and the names of the others."""
+    one = one.headed(form)
+    missing = [f.name for f in form.fields if not any(key in one.positions for key in f.keys)]
+    return len(form.fields) - len(missing), missing
 
 
 class TableSource(FlowSource):
@@ -133,7 +150,7 @@ class TableSource(FlowSource):
         """Names the files and counts the rows."""
         names = names_of(self._files)
         if self._reading.labelling is not None:
-            self._reading.labelling.check_known(tally.unknown, ", ".join(names[:3]))
+            check_labels(tally, self._reading.labelling, self._form.label)
         check_any_left(tally, names)
         dropped = {NON_FINITE: 0, EMPTY: 0} | {k: v for k, v in tally.dropped.items() if v}
         return Provenance(
@@ -296,8 +313,10 @@ class TablePart:
             InputError: which names the file as its owner did.
         """
         stretch = replace(self.stretch, path=self.folder / self.stretch.path)
-        where, name = shown_path(stretch.path), quoted(stretch.path.name, 500)[1:-1]
-        cleaner = Cleaner(self.form, self.layout, self.reading, where, name)
+        name = quoted(stretch.path.name, 500)[1:-1]
+        cleaner = Cleaner(
+            self.form, self.layout, self.reading, shown_path(self.stretch.path), name
+        )
         try:
             layout = self.layout
             for block in _blocks(stretch, self.dialect, layout.columns, layout.wanted):
@@ -305,7 +324,7 @@ class TablePart:
         except InputError as error:
             told = error.where
             if told and not self.stretch.path.is_absolute():
-                told = told.replace(where, shown_path(self.stretch.path))
+                told = told.replace(shown_path(stretch.path), shown_path(self.stretch.path))
             raise InputError(
                 error.what, where=told, expected=error.expected, mend=error.mend
             ) from error
