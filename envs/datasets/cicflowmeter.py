@@ -21,8 +21,16 @@ FIELDS = (
     Field("Flow Duration", "us"),
     Field("Total Fwd Packets", "packets", ("Total Fwd Packet", "Tot Fwd Pkts")),
     Field("Total Backward Packets", "packets", ("Total Bwd packets", "Tot Bwd Pkts")),
-    Field("Total Length of Fwd Packets", "bytes", ("Total Length of Fwd Packet", "TotLen Fwd Pkts", "Fwd Packets Length Total")),
-    Field("Total Length of Bwd Packets", "bytes", ("Total Length of Bwd Packet", "TotLen Bwd Pkts", "Bwd Packets Length Total")),
+    Field(
+        "Total Length of Fwd Packets",
+        "bytes",
+        ("Total Length of Fwd Packet", "TotLen Fwd Pkts", "Fwd Packets Length Total"),
+    ),
+    Field(
+        "Total Length of Bwd Packets",
+        "bytes",
+        ("Total Length of Bwd Packet", "TotLen Bwd Pkts", "Bwd Packets Length Total"),
+    ),
     Field("Fwd Packet Length Max", "bytes", ("Fwd Pkt Len Max",)),
     Field("Fwd Packet Length Min", "bytes", ("Fwd Pkt Len Min",)),
     Field("Fwd Packet Length Mean", "bytes", ("Fwd Pkt Len Mean",)),
@@ -73,18 +81,30 @@ FIELDS = (
     Field("Avg Fwd Segment Size", "bytes", ("Fwd Segment Size Avg", "Fwd Seg Size Avg")),
     Field("Avg Bwd Segment Size", "bytes", ("Bwd Segment Size Avg", "Bwd Seg Size Avg")),
     Field("Fwd Header Length.1", "bytes"),
-    Field("Fwd Avg Bytes/Bulk", "bytes", ("Fwd Bytes/Bulk Avg", "Fwd Byts/b Avg", "Fwd Bytes/b Avg")),
+    Field(
+        "Fwd Avg Bytes/Bulk", "bytes", ("Fwd Bytes/Bulk Avg", "Fwd Byts/b Avg", "Fwd Bytes/b Avg")
+    ),
     Field("Fwd Avg Packets/Bulk", "packets", ("Fwd Packet/Bulk Avg", "Fwd Pkts/b Avg")),
     Field("Fwd Avg Bulk Rate", "bytes/s", ("Fwd Bulk Rate Avg", "Fwd Blk Rate Avg")),
-    Field("Bwd Avg Bytes/Bulk", "bytes", ("Bwd Bytes/Bulk Avg", "Bwd Byts/b Avg", "Bwd Bytes/b Avg")),
+    Field(
+        "Bwd Avg Bytes/Bulk", "bytes", ("Bwd Bytes/Bulk Avg", "Bwd Byts/b Avg", "Bwd Bytes/b Avg")
+    ),
     Field("Bwd Avg Packets/Bulk", "packets", ("Bwd Packet/Bulk Avg", "Bwd Pkts/b Avg")),
     Field("Bwd Avg Bulk Rate", "bytes/s", ("Bwd Bulk Rate Avg", "Bwd Blk Rate Avg")),
     Field("Subflow Fwd Packets", "packets", ("Subflow Fwd Pkts",)),
     Field("Subflow Fwd Bytes", "bytes", ("Subflow Fwd Byts",)),
     Field("Subflow Bwd Packets", "packets", ("Subflow Bwd Pkts",)),
     Field("Subflow Bwd Bytes", "bytes", ("Subflow Bwd Byts",)),
-    Field("Init_Win_bytes_forward", "bytes", ("FWD Init Win Bytes", "Init Fwd Win Byts", "Init Fwd Win Bytes")),
-    Field("Init_Win_bytes_backward", "bytes", ("Bwd Init Win Bytes", "Init Bwd Win Byts", "Init Bwd Win Bytes")),
+    Field(
+        "Init_Win_bytes_forward",
+        "bytes",
+        ("FWD Init Win Bytes", "Init Fwd Win Byts", "Init Fwd Win Bytes"),
+    ),
+    Field(
+        "Init_Win_bytes_backward",
+        "bytes",
+        ("Bwd Init Win Bytes", "Init Bwd Win Byts", "Init Bwd Win Bytes"),
+    ),
     Field("act_data_pkt_fwd", "packets", ("Fwd Act Data Pkts", "Fwd Act Data Packets")),
     Field("min_seg_size_forward", "bytes", ("Fwd Seg Size Min",)),
     Field("Active Mean", "us"),

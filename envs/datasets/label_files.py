@@ -123,10 +123,9 @@ def _of_yaml(path: Path) -> Iterator[Entry]:
             expected="lines 'label: class', or CSV with the columns label and class",
             mend="Write one line per label",
         )
-    for label, name in document.value.items():
+    for label, value in document.value.items():
         where = f"{path}, line {document.line((label,))}"
-        if name is None:
-            name = UNDECIDED
+        name = UNDECIDED if value is None else value
         if isinstance(name, bool) or not isinstance(name, str | int):
             raise InputError(
                 f"the label {quoted(label)} has no class's name beside it",
@@ -196,7 +195,7 @@ def check_labels(tally: Tally, labelling: Labelling, column: str) -> None:
     """
     if tally.unknown:
         raise _unknown(tally, labelling, column)
-    if labelling.attempted is not None and not tally.attempted:
+    if labelling.insists and not tally.attempted:
         raise InputError(
             f"--attempted {labelling.attempted} has no effect: no label ends in 'Attempted'",
             expected="flows such as those of the corrected CICIDS2017, with labels such as "
@@ -211,13 +210,14 @@ def _unknown(tally: Tally, labelling: Labelling, column: str) -> InputError:
     more = len(listed) - _TOLD
     name = labelling.catalogue.name
     file, row = tally.first[listed[0][0]]
-    knowing = [f"--catalogue {one}" for one in _knowing(tally, name)]
+    knowing = [f"--catalogue {one}" for one in _knowing(tally, name)] if len(listed) > 1 else []
+    another = f"Use a catalogue that knows them all: {' or '.join(knowing)}. Or s"
     return InputError(
         f"{'these labels mean' if len(listed) > 1 else 'this label means'} no class of the "
         f"catalogue {name}: {told}" + (f" and {more:,} more" if more > 0 else ""),
         where=f"{file}, row {row}" + (f", column '{column}'" if column else ""),
         expected="labels that mean one of " + ", ".join(labelling.catalogue.class_names),
-        mend=(f"Use a catalogue that knows them all: {' or '.join(knowing)}. Or s" if knowing else "S")
+        mend=(another if knowing else "S")
         + "ay what they mean: save the lines below as labels.yaml, write a class in place of "
         f"each {UNDECIDED}, and add --labels labels.yaml",
         below="\n".join(_draft(listed, tally.first, labelling)),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from envs.catalogue import Catalogue
 from envs.errors import InputError, quoted
@@ -56,6 +56,7 @@ class Labelling:
         classes: class name, or :data:`DROP`, by label; beside and before the catalogue's own.
         attempted: what labels that end in 'Attempted' count as: the attack did not succeed.
             ``None`` is 'benign', as the authors of these labels have it.
+        insists: whether :attr:`attempted` was asked for, so that it must have an effect.
 
     Raises:
         InputError: two labels of the catalogue cannot be told apart, or a label is given a class
@@ -65,6 +66,7 @@ class Labelling:
     catalogue: Catalogue
     classes: Mapping[str, str] = field(default_factory=dict)
     attempted: Attempted | None = None
+    insists: bool = False
 
     def __post_init__(self) -> None:
         known = self.catalogue.class_names
@@ -122,6 +124,12 @@ class Labelling:
             return self._tried(text, key.removesuffix(_ATTEMPTED))
         return UNKNOWN, text
 
+    def said(self) -> dict[str, Any]:
+        """What was said beside the catalogue, JSON-able."""
+        classes = {"labels": dict(self.classes)} if self.classes else {}
+        attempted = {"attempted": self.attempted} if self.attempted else {}
+        return classes | attempted
+
     def is_attempted(self, text: str) -> bool:
         """Whether :attr:`attempted` decides what a label means."""
         key = label_key(text)
@@ -133,7 +141,6 @@ class Labelling:
         if self.attempted != "attack" and self.catalogue.benign_class is not None:
             return self.catalogue.benign, text
         return self._by_key.get(attack, (UNKNOWN, text))[0], text
-
 
 
 def labels_of(catalogue: Catalogue) -> Iterator[tuple[int, str]]:

@@ -122,7 +122,8 @@ class Sample:
         """The same with the names that a kind gives to the columns of a file without header."""
         if self.names or len(form.headless) != self.dialect.width:
             return self
-        return Sample(self.path, self.dialect, form.headless, self.rows)
+        named = Sample(self.path, self.dialect, form.headless, self.rows)
+        return named if form.agrees is None or form.agrees(named) else self
 
 
 def _number(cell: str) -> float:
@@ -272,7 +273,13 @@ def _first_lines(file: Opened) -> list[str]:
 def _check_widths(lines: Sequence[str], dialect: Dialect, where: str) -> None:
     """Raises InputError if the header has another number of names than every row has cells."""
     widths = {text.count(dialect.separator) + 1 for text in lines if text.strip(", \t;")}
-    if len(widths) != 1 or dialect.width in widths or any('"' in text for text in lines):
+    # One row alone may be cut off.
+    if (
+        len(lines) < 2
+        or len(widths) != 1
+        or dialect.width in widths
+        or any('"' in text for text in lines)
+    ):
         return
     (width,) = widths
     first = lines[0].split(dialect.separator)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from envs.datasets.kind import DataSet
+from envs.datasets.label_files import check_labels
 from envs.datasets.source import (
     EMPTY,
     NON_FINITE,
@@ -24,7 +25,6 @@ from envs.datasets.source import (
     check_any_left,
     in_order,
 )
-from envs.datasets.label_files import check_labels
 from envs.datasets.tables.cleaning import Cleaner
 from envs.datasets.tables.files import (
     find_files,
@@ -46,6 +46,11 @@ from envs.flows import Column, FeatureSchema, Provenance
 
 PART_BYTES = 64 * 2**20
 """Bytes of files that are read in one go; a published row of CICIDS2017 in CSV has about 500."""
+
+_NO_LABEL = "it has no label column"
+
+_REMARKS = 20
+"""Files of a folder that are not read and are named."""
 
 MOST_WORDS = 512
 """Words of one column that become numbers of their own: the most frequent ones."""
@@ -129,7 +134,7 @@ class TableSource(FlowSource):
         fields = present(form, samples)
         self.schema = reading.schema or _schema(form, fields, samples)
         self._absent = absent(form, fields) if reading.schema is None else []
-        self.remarks = (*unused, *self._remarks())
+        self.remarks = (*_shortened(unused), *self._remarks())
         self.parts = [
             TablePart(stretch, Path.cwd(), form, one.dialect, layout, reading)
             for one in samples
@@ -159,6 +164,7 @@ class TableSource(FlowSource):
             rows_read=tally.rows,
             dropped=dropped,
             labels=in_order(tally.labels, self.catalogue) if tally.labels else {},
+            reading={} if self._reading.labelling is None else self._reading.labelling.said(),
         )
 
 
@@ -178,17 +184,25 @@ def _usable(
         if not named and not fits(form, one):
             unused.append(f"{shown_path(path)} is not read: it is no table of {form.title}")
         elif not named and _lacks_label(form, one, reading):
-            unused.append(f"{shown_path(path)} is not read: it has no label column")
+            unused.append(f"{shown_path(path)} is not read: {_NO_LABEL}")
         else:
             samples.append(one)
     if not samples:
         raise InputError(
             f"there is no table of {form.title} in the folder",
             where=", ".join(shown_path(path) for path in paths[:3]),
-            expected=f"files with the features of {form.made_by}",
+            expected=f"files with the features of {form.made_by}"
+            + (", with a label" if any(_NO_LABEL in why for why in unused) else ""),
             mend=form.advice,
+            below="\n".join(unused[:_REMARKS]),
         )
     return samples, unused
+
+
+def _shortened(unused: Sequence[str]) -> Iterator[str]:
+    yield from unused[:_REMARKS]
+    if len(unused) > _REMARKS:
+        yield f"{len(unused) - _REMARKS:,} more files are not read"
 
 
 def _lacks_label(form: TableFormat, one: Sample, reading: Reading) -> bool:
@@ -314,9 +328,7 @@ class TablePart:
         """
         stretch = replace(self.stretch, path=self.folder / self.stretch.path)
         name = quoted(stretch.path.name, 500)[1:-1]
-        cleaner = Cleaner(
-            self.form, self.layout, self.reading, shown_path(self.stretch.path), name
-        )
+        cleaner = Cleaner(self.form, self.layout, self.reading, shown_path(self.stretch.path), name)
         try:
             layout = self.layout
             for block in _blocks(stretch, self.dialect, layout.columns, layout.wanted):

@@ -345,9 +345,7 @@ def _lines(piece: bytes) -> Iterator[tuple[int, bytes]]:
     return ((offset, line) for offset, line in enumerate(piece.splitlines()) if line)
 
 
-def _rows(
-    piece: bytes, sheet: _Sheet, *, headers: bool = False
-) -> Iterator[tuple[int, bytes]]:
+def _rows(piece: bytes, sheet: _Sheet, *, headers: bool = False) -> Iterator[tuple[int, bytes]]:
     """Offset and text of the lines that become rows.
 
     Lines of nothing but separators do if their width fits; comments do not, and header lines only
