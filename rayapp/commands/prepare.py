@@ -15,7 +15,7 @@ from rich.table import Table
 from envs import Catalogue, Flows, InputError, Scenario
 from envs.datasets import registry
 from envs.datasets.label_files import is_mapping, read_labels
-from envs.datasets.labels import Labelling
+from envs.datasets.labels import Attempted, Labelling
 from envs.datasets.source import FlowSource, Reading
 from envs.division import FOLDS, Wishes
 from envs.storage import locate
@@ -33,14 +33,6 @@ class Engine(StrEnum):
 
     memory = "memory"
     ray = "ray"
-
-
-class Attempted(StrEnum):
-    """What an attack that was tried without effect counts as."""
-
-    benign = "benign"
-    attack = "attack"
-    drop = "drop"
 
 
 EXAMPLE = "Example: kirl prepare --data MachineLearningCVE/ --out scenario"
@@ -155,9 +147,7 @@ def prepare(
         kind = registry.recognised(data) if dataset is None else registry.named(dataset)
         classes = Catalogue.find(catalogue or kind.catalogue)
         meaning = read_labels(labels or [], classes)
-        labelling = Labelling(
-            classes, meaning, attempted and attempted.value, insists=attempted is not None
-        )
+        labelling = Labelling(classes, meaning, attempted, insists=attempted is not None)
         source = registry.opened(data, Reading(labelling), kind.name)
         for remark in source.remarks:
             console.say(f"{remark}.")

@@ -41,11 +41,10 @@ def recognise(paths: Sequence[Path], kinds: Sequence[DataSet]) -> DataSet:
     shared = set(by_name).intersection(*(one.kinds for one in fitting))
     found = _narrowed(fitting, [by_name[name] for name in by_name if name in shared])
     if not found:
-        told = {}
+        told: dict[str, str] = {}
         for one in fitting:
-            best = _narrowed([one], [by_name[name] for name in one.kinds])
-            names = " or ".join(kind.name for kind in best)
-            told.setdefault(names, f"{shown_path(one.sample.path)} is {names}")
+            best = " or ".join(kind.name for kind in _narrowed([one], _of(one, by_name)))
+            told.setdefault(best, f"{shown_path(one.sample.path)} is {best}")
         raise InputError(
             "the files are of several kinds: " + ", ".join(told.values()),
             expected="files of one kind: what one program measured means something else in another",
@@ -76,7 +75,7 @@ def check_kind(paths: Sequence[Path], name: str, kinds: Sequence[DataSet]) -> No
         fitting = [one for one in fitting if one.sample.path in named]
     for one in fitting:
         if not _may_be(one, name, by_name):
-            best = _narrowed([one], [by_name[other] for other in one.kinds])
+            best = _narrowed([one], _of(one, by_name))
             raise InputError(
                 f"the file is of the kind {' or '.join(kind.name for kind in best)}, not {name}",
                 where=shown_path(one.sample.path),
@@ -85,6 +84,10 @@ def check_kind(paths: Sequence[Path], name: str, kinds: Sequence[DataSet]) -> No
                 mend="Prepare a scenario of its own from these files: kirl prepare --data "
                 f"{shown_path(one.sample.path)} --dataset {best[0].name} --out scenario",
             )
+
+
+def _of(one: Fitting, kinds: Mapping[str, DataSet]) -> list[DataSet]:
+    return [kinds[name] for name in one.kinds]
 
 
 def _may_be(one: Fitting, name: str, kinds: Mapping[str, DataSet]) -> bool:
