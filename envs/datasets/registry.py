@@ -19,7 +19,7 @@ from pathlib import Path
 from envs.catalogue import Catalogue
 from envs.datasets.kind import DataSet
 from envs.datasets.source import FlowSource, Reading
-from envs.datasets.tables.recognition import recognise
+from envs.datasets.tables.recognition import check_kind, recognise
 from envs.errors import InputError
 from envs.flows import KIND
 
@@ -33,6 +33,11 @@ _SHIPPED = {
     "zeek-conn": "envs.datasets.zeek:ZEEK_CONN",
     "suricata-flow": "envs.datasets.suricata:SURICATA_FLOW",
     "argus": "envs.datasets.argus:ARGUS",
+    "cicids2017-corrected": "envs.datasets.cicids2017_corrected:CORRECTED",
+    "cse-cic-ids2018": "envs.datasets.cse_cic_ids2018:CSE_CIC_IDS2018",
+    "cicddos2019": "envs.datasets.cicddos2019:CICDDOS2019",
+    "cicflowmeter": "envs.datasets.cicflowmeter_java:CICFLOWMETER",
+    "cicflowmeter-python": "envs.datasets.cicflowmeter_python:CICFLOWMETER_PYTHON",
     "synthetic": "envs.datasets.synthetic.entry:SYNTHETIC",
 }
 
@@ -98,8 +103,11 @@ def recognised(paths: Sequence[Path]) -> DataSet:
     Raises:
         InputError: no kind fits them, several do, or the files are of several kinds.
     """
-    readable = [one for one in all_kinds().values() if one.open is not None]
-    return readable[0] if len(readable) == 1 else recognise(paths, readable)
+    return recognise(paths, _readable())
+
+
+def _readable() -> list[DataSet]:
+    return [one for one in all_kinds().values() if one.open is not None]
 
 
 def opened(paths: Sequence[Path], reading: Reading, name: str | None = None) -> FlowSource:
@@ -111,7 +119,8 @@ def opened(paths: Sequence[Path], reading: Reading, name: str | None = None) -> 
         name: of the kind, by default the one that the files are recognised as.
 
     Raises:
-        InputError: there is nothing to read, or the kind is not read from files.
+        InputError: there is nothing to read, the files are of another kind than the one that was
+            named, or the kind is not read from files.
     """
     kind = recognised(paths) if name is None else named(name)
     if kind.open is None:
@@ -121,6 +130,8 @@ def opened(paths: Sequence[Path], reading: Reading, name: str | None = None) -> 
             + ", ".join(one.name for one in all_kinds().values() if one.open),
             mend="Leave --data or --dataset out",
         )
+    if name is not None and paths:
+        check_kind(paths, name, _readable())
     return kind.open(paths, reading)
 
 

@@ -42,7 +42,7 @@ from envs.plain_yaml import Document
 ALL_NUMERIC = "all numeric"
 
 DESCRIBED = "schema"
-"""Where a scenario's manifest keeps the schema: a key of ``source.origin``."""
+"""Where a scenario's manifest keeps the schema: a key of ``source.reading``."""
 
 UNDECIDED = "?"
 """Stands in a draft for a class that its writer could not guess."""
@@ -137,7 +137,7 @@ class SchemaSource(TableSource):
         """Names the files, counts the rows, and keeps the schema."""
         made = super().provenance(tally)
         described = self._described.model_dump(mode="json", exclude_defaults=True)
-        return replace(made, origin=made.origin | {DESCRIBED: described})
+        return replace(made, reading=made.reading | {DESCRIBED: described})
 
 
 def _samples(paths: Sequence[Path]) -> list[Sample]:
@@ -146,13 +146,13 @@ def _samples(paths: Sequence[Path]) -> list[Sample]:
     return [sample(path) for path, named in found if named or looks_like_a_table(path)]
 
 
-def described(origin: Mapping[str, Any]) -> TableSchema | None:
-    """The schema that a scenario's flows were read by, given its manifest's ``origin``.
+def described(reading: Mapping[str, Any]) -> TableSchema | None:
+    """The schema that a scenario's flows were read by, given its manifest's ``source.reading``.
 
     Raises:
         ValueError: the manifest holds no sound schema.
     """
-    return TableSchema.model_validate(origin[DESCRIBED]) if DESCRIBED in origin else None
+    return TableSchema.model_validate(reading[DESCRIBED]) if DESCRIBED in reading else None
 
 
 def _told(error: ValidationError, document: Document) -> InputError:

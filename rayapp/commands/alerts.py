@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ from typing import Any
 from rich.table import Table
 
 from envs import Catalogue, InputError, Scenario
-from envs.datasets.alerts.classes import UnmappedError, read_labels
 from envs.datasets.alerts.columns import read_columns
 from envs.datasets.alerts.reading import Alerts, read_alerts
 from envs.datasets.alerts.scenario import RuleRecord, rule_records, scenario_of_alerts
 from envs.datasets.alerts.verdicts import Verdicts
+from envs.datasets.label_files import read_labels
 from envs.storage import locate
 from rayapp.cluster import job
 from rayapp.commands import console, places
@@ -34,7 +34,7 @@ class AlertsToPrepare:
     Attributes:
         paths: files and folders of alerts.
         verdicts: file of verdicts.
-        labels: file of labels.
+        labels: files of labels.
         schema: file that names a table's columns.
         catalogue: name or file.
         seed: of the split.
@@ -42,7 +42,7 @@ class AlertsToPrepare:
 
     paths: Sequence[Path]
     verdicts: Path | None
-    labels: Path | None
+    labels: Sequence[Path]
     schema: Path | None
     catalogue: str | None
     seed: int
@@ -52,7 +52,6 @@ def prepare_alerts(
     given: AlertsToPrepare,
     out: str,
     *,
-    unfit: Mapping[str, object],
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -61,20 +60,12 @@ def prepare_alerts(
     Args:
         given: what to prepare.
         out: folder or URI to write.
-        unfit: options that have no meaning with alerts, with what was given for them.
         overwrite: whether a scenario that is there may be replaced.
         as_json: whether to print JSON.
 
     Raises:
-        InputError: an option that does not fit, no verdicts, or alerts that cannot be used.
+        InputError: no verdicts, or alerts that cannot be used.
     """
-    named = [option for option, value in unfit.items() if value]
-    if named:
-        raise InputError(
-            f"{' and '.join(named)} cannot be used with --alerts",
-            expected="alerts, whose rules are the signatures; no detector is trained",
-            mend="Leave it out",
-        )
     if given.verdicts is None:
         raise _no_verdicts(given)
     place = locate(out)
@@ -83,22 +74,17 @@ def prepare_alerts(
     places.check_vacant(place, overwrite=overwrite)
     begun = time.perf_counter()
     catalogue = Catalogue.find(given.catalogue or CATALOGUE)
-    labels = read_labels(given.labels) if given.labels else None
+    labels = read_labels(given.labels, catalogue)
     alerts = told_alerts(given.paths, given.schema)
     with places.written(place) as folder:
-        try:
-            scenario, verdicts = scenario_of_alerts(
-                alerts,
-                folder,
-                catalogue=catalogue,
-                verdicts=given.verdicts,
-                labels=labels,
-                seed=given.seed,
-            )
-        except UnmappedError as error:
-            console.say("# labels.yaml: what each label means; replace '...' by a class")
-            console.say(error.draft)
-            raise
+        scenario, verdicts = scenario_of_alerts(
+            alerts,
+            folder,
+            catalogue=catalogue,
+            verdicts=given.verdicts,
+            labels=labels,
+            seed=given.seed,
+        )
     seconds = time.perf_counter() - begun
     _tell_verdicts(scenario, alerts, verdicts)
     records = rule_records(scenario)
@@ -116,17 +102,6 @@ def prepare_alerts(
     console.out.print(
         f"{len(records):,} rules of {len(alerts):,} alerts, written to {out}", soft_wrap=True
     )
-
-
-def check_no_alerts(given: Mapping[str, object]) -> None:
-    """Raises :class:`InputError` for options that mean nothing without alerts."""
-    named = [option for option, value in given.items() if value]
-    if named:
-        raise InputError(
-            f"{' and '.join(named)} without --alerts",
-            expected="--alerts PATH, whose alerts the file is about",
-            mend="Add --alerts, or leave it out",
-        )
 
 
 def told_alerts(paths: Sequence[Path], schema: Path | None) -> Alerts:

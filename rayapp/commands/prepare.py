@@ -13,17 +13,14 @@ import typer
 
 from envs import Catalogue, Flows, InputError, Scenario
 from envs.datasets import registry
-from envs.datasets.source import FlowSource, Reading
+from envs.datasets.labels import Attempted
+from envs.datasets.source import FlowSource
 from envs.division import FOLDS, Wishes
 from envs.storage import locate
 from rayapp.cluster import job
 from rayapp.commands import console, places
-from rayapp.commands.alerts import (
-    AlertsToPrepare,
-    check_no_alerts,
-    prepare_alerts,
-    show_detection,
-)
+from rayapp.commands.alerts import AlertsToPrepare, prepare_alerts, show_detection
+from rayapp.commands.flow_choice import FlowChoice, check_effect, check_one
 from rayapp.commands.flows import measured
 from rayapp.preparation.memory import TreeMemory, own_peak
 
@@ -39,9 +36,6 @@ class Engine(StrEnum):
     ray = "ray"
 
 
-EXAMPLE = "Example: kirl prepare --data MachineLearningCVE/ --out scenario"
-
-
 def prepare(
     context: typer.Context,
     out: Annotated[
@@ -50,8 +44,8 @@ def prepare(
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Read flows from a CSV, .csv.gz or Parquet file, or from a folder of such files. "
-            "Repeat it for several."
+            help="Read flows from a table (CSV, Parquet, a Zeek log, JSON records; packed or not), "
+            "or from a folder of tables. Repeat it for several."
         ),
     ] = None,
     alerts: Annotated[
@@ -70,19 +64,13 @@ def prepare(
             "kirl verdicts draft writes one to fill in.",
         ),
     ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Read from this YAML or CSV file which class a category or a rule means.",
-        ),
-    ] = None,
     schema: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Name the columns of a table in this YAML file; for alerts signature and class, "
-            "and optionally id, time and message.",
+            help="Read tables of your own that this YAML file describes; kirl schema drafts one. "
+            "With --alerts it names the columns signature and class, and id, time and message if "
+            "there are such.",
         ),
     ] = None,
     pcap: Annotated[
@@ -110,7 +98,24 @@ def prepare(
         typer.Option(
             metavar="NAME|FILE",
             help="Take classes, mitigations and rewards from this catalogue: one that ships with "
-            "kirl, or a YAML file. The default is paper, or enterprise-network with --alerts.",
+            "kirl, or a YAML file. The default is that of the kind of data set; kirl datasets "
+            "names it.",
+        ),
+    ] = None,
+    labels: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Read from this file what labels mean: YAML lines 'label: class', or CSV with the "
+            "columns label and class. 'drop' leaves flows out. For alerts, labels are categories, "
+            "or ids of rules. Repeat it for several.",
+        ),
+    ] = None,
+    attempted: Annotated[
+        Attempted | None,
+        typer.Option(
+            help="Say what labels that end in 'Attempted' count as, which corrected data sets have "
+            "for attacks without effect. The default is benign, as their authors treat them.",
         ),
     ] = None,
     seed: Annotated[
@@ -164,25 +169,40 @@ def prepare(
     """Split flows 70/30, fit the detector, and write signatures and splits as a scenario."""
     wishes = Wishes(seed, honest, cross_fit, sample)
     wishes.check()
+    check_one(
+        {
+            "--data": data,
+            "--alerts": alerts,
+            "--pcap": pcap,
+            # 0 flows are asked for, too, and refused by what draws them.
+            "--synthetic": synthetic_rows is not None,
+        }
+    )
+    detector_options: dict[str, object] = {
+        "--honest": honest,
+        "--sample": sample,
+        "--address": address,
+        "--engine ray": engine is Engine.ray,
+    }
     if alerts:
+        check_effect(
+            "--alerts", {"--dataset": dataset, "--attempted": attempted} | detector_options
+        )
         prepare_alerts(
-            AlertsToPrepare(alerts, verdicts, labels, schema, catalogue, seed),
+            AlertsToPrepare(alerts, verdicts, labels or [], schema, catalogue, seed),
             out,
-            unfit={
-                "--data": data,
-                "--synthetic": synthetic_rows,
-                "--dataset": dataset,
-                "--honest": honest,
-                "--sample": sample,
-                "--address": address,
-                "--engine ray": engine is Engine.ray,
-            },
             overwrite=overwrite,
             as_json=as_json,
         )
         return
-    check_no_alerts({"--verdicts": verdicts, "--labels": labels, "--schema": schema})
-    _check(data, pcap, synthetic_rows)
+    check_effect("flows, which are no --alerts", {"--verdicts": verdicts})
+    if synthetic_rows is not None:
+        unfit = {"--labels": labels, "--attempted": attempted, "--schema": schema}
+        check_effect("--synthetic", unfit)
+    if schema is not None:
+        check_effect("--schema", {"--dataset": dataset})
+    if pcap:
+        check_effect("--pcap", {"--dataset": dataset, "--schema": schema})
     if pcap and engine is Engine.ray:
         raise InputError(
             "captures are measured on this machine alone",
@@ -195,14 +215,13 @@ def prepare(
         job.check_kept(place)
     places.check_vacant(place, overwrite=overwrite)
     begun = time.perf_counter()
-    classes = Catalogue.find(catalogue or "paper")
     if pcap:
         # They go when the command ends.
         data = [context.with_resource(measured(pcap))]
-    if data:
-        source = registry.opened(data, Reading.labelled(classes), dataset)
-    else:
-        source = registry.drawn(synthetic_rows or 0, seed, classes, dataset or "synthetic")
+    choice = FlowChoice(
+        data or (), synthetic_rows, dataset, schema, labels or (), attempted, catalogue, seed
+    )
+    source = choice.source()
     with places.written(place) as folder:
         if engine is Engine.memory:
             scenario, peak = _in_memory(source, folder, wishes)
@@ -297,21 +316,3 @@ def show(scenario: Scenario, place: str | None = None) -> None:
         f"{manifest['signatures']:,} signatures from {manifest['flows']['train']:,} training "
         f"flows, written to {place or scenario.path}"
     )
-
-
-def _check(data: list[Path] | None, pcap: list[Path] | None, rows: int | None) -> None:
-    given = [
-        name
-        for name, is_given in (
-            ("--data", bool(data)),
-            ("--pcap", bool(pcap)),
-            ("--synthetic", rows is not None),
-        )
-        if is_given
-    ]
-    if len(given) != 1:
-        raise InputError(
-            f"{' and '.join(given)} are given" if given else "nothing to prepare",
-            expected="one of --data PATH, --alerts PATH, --pcap CAPTURE and --synthetic ROWS",
-            mend=EXAMPLE,
-        )

@@ -6,7 +6,7 @@ counts as seen, in the signature table's support; it is never part of N or C.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from envs import scenario_files
 from envs.catalogue import Catalogue
-from envs.datasets.alerts.classes import Labels, labelling_of, predicted_classes
+from envs.datasets.alerts.classes import labelling_of, predicted_classes
 from envs.datasets.alerts.reading import Alerts
 from envs.datasets.alerts.verdicts import NO_VERDICT, Verdicts, read_verdicts
 from envs.detector import RuleDetector
@@ -62,7 +62,7 @@ def scenario_of_alerts(
     *,
     catalogue: Catalogue,
     verdicts: Path,
-    labels: Labels | None = None,
+    labels: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> tuple[Scenario, Verdicts]:
     """Writes a scenario of alerts.

@@ -75,6 +75,7 @@ class Block:
         texts: for each column read as words.
         size: n.
         blank: rows of nothing but separators that are not among the n.
+        headers: rows that repeat the header, which are not among the n.
         consumed: bytes of the file on disk that were read up to the block's end.
         rows: gives the number, as an editor shows it, of each row.
         cut_off: the block ends with the file, in a line that no line end closes.
@@ -87,6 +88,7 @@ class Block:
     consumed: int
     rows: Callable[[], Sequence[int]]
     cut_off: bool = False
+    headers: int = 0
 
 
 def shown_path(path: Path) -> str:

@@ -91,7 +91,7 @@ def test_editing_the_label_lines_is_enough(tmp_path: Path) -> None:
     assert flows.provenance.labels == {"BENIGN": 30, "PortScan": 30, "mystery": 30}
     assert set(flows.schema.names) >= {"bytes", "rate"}
     assert "row" not in flows.schema.names
-    described = schema_file.described(Scenario.load(scenario.path).manifest["source"]["origin"])
+    described = schema_file.described(Scenario.load(scenario.path).manifest["source"]["reading"])
     assert described == schema_file.read(schema)
 
 

@@ -11,15 +11,9 @@ from hypothesis import strategies as st
 
 from envs import plain_yaml
 from envs.catalogue import Catalogue
-from envs.datasets.alerts.classes import (
-    SHIPPED,
-    Labels,
-    UnmappedError,
-    labelling_of,
-    predicted_classes,
-    read_labels,
-)
+from envs.datasets.alerts.classes import SHIPPED, labelling_of, predicted_classes
 from envs.datasets.alerts.reading import FiredRule
+from envs.datasets.label_files import read_labels
 from envs.detector import Rule
 from envs.errors import InputError
 from envs.spelling import label_key
@@ -47,8 +41,7 @@ def fired(rule: str, category: str = "", message: str = "", seen: int = 1) -> Fi
 
 
 def predicted(rules: list[FiredRule], said: dict[str, str] | None = None) -> list[str | None]:
-    labels = None if said is None else Labels("labels.yaml", said)
-    found = predicted_classes(rules, labelling_of(NETWORK, labels))
+    found = predicted_classes(rules, labelling_of(NETWORK, said))
     return [
         None if (index := found[one.rule.id]) is None else NETWORK.class_names[index]
         for one in rules
@@ -121,14 +114,14 @@ def test_what_is_not_mapped_is_listed_once_with_counts_and_a_file_to_fill_in(
         fired("1:4", "Misc Attack"),
     ]
 
-    with pytest.raises(UnmappedError) as caught:
+    with pytest.raises(InputError) as caught:
         predicted(rules)
 
     assert "'1:3' (50), 'House Rules' (7)" in str(caught.value)
-    assert len(re.findall("House Rules", caught.value.draft)) == 1
+    assert len(re.findall("House Rules", caught.value.below)) == 1
     path = tmp_path / "labels.yaml"
-    path.write_text(caught.value.draft.replace(" ...", " Scan"))
-    assert predicted(rules, dict(read_labels(path).classes)) == ["Scan"] * 4
+    path.write_text(caught.value.below.replace('"?"', "Scan"))
+    assert predicted(rules, read_labels([path], NETWORK)) == ["Scan"] * 4
 
 
 @given(st.lists(st.text(min_size=1, max_size=40), min_size=1, max_size=5, unique=True))
@@ -140,38 +133,6 @@ def test_the_file_to_fill_in_is_always_readable(
     path = tmp_path_factory.getbasetemp() / "filled.yaml"
     try:
         predicted(rules)
-    except UnmappedError as error:
-        path.write_text(error.draft.replace(": ...", ": DoS"), encoding="utf-8")
-        assert len(predicted(rules, dict(read_labels(path).classes))) == len(rules)
-
-
-def test_labels_are_read_from_yaml_or_csv(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text("Misc Attack: Scan\n'1:23': drop\n")
-    (tmp_path / "a.csv").write_text("label,class\nMisc Attack,Scan\n1:23,drop\n")
-
-    read = [dict(read_labels(tmp_path / name).classes) for name in ("a.yaml", "a.csv")]
-
-    assert read[0] == read[1] == {"Misc Attack": "Scan", "1:23": "drop"}
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("a.yaml", "- Scan\n", "is no mapping"),
-        ("a.yaml", "Misc Attack:\n", "the class of 'Misc Attack' is no text"),
-        ("a.csv", "name,class\na,Scan\n", r"the columns are 'name', 'class'.*Expected label"),
-        ("a.csv", "label,class\na,Scan\na,DoS\n", "'a' has two classes"),
-    ],
-)
-def test_labels_that_are_none_are_refused(
-    tmp_path: Path, name: str, text: str, message: str
-) -> None:
-    (tmp_path / name).write_text(text)
-
-    with pytest.raises(InputError, match=message):
-        read_labels(tmp_path / name)
-
-
-def test_a_class_that_is_not_there_is_refused_with_the_file() -> None:
-    with pytest.raises(InputError, match=r"^labels\.yaml: .*'Misc Attack'.*'Scann'"):
-        predicted([], {"Misc Attack": "Scann"})
+    except InputError as error:
+        path.write_text(error.below.replace(': "?"', ": DoS"), encoding="utf-8")
+        assert len(predicted(rules, read_labels([path], NETWORK))) == len(rules)
