@@ -19,7 +19,7 @@ from envs import Catalogue, Suggestion
 from kg_actor import Records
 from llm_actor.advisor import Advisor, Answers, ask
 from llm_actor.circuit import CircuitState
-from llm_actor.prompts import Prompts, compose
+from llm_actor.prompts import Prompts, compose, recorded_rewards
 
 CACHE_SIZE = 65_536
 """Answers kept; the least recently used go first."""
@@ -203,7 +203,7 @@ class AdviceDesk:
     def _told(self, records: Records, distinct: int) -> AdviceTable:
         action = self._table.argmax(axis=1).astype(np.int16)
         # The exact record rather than the rounded one that the prompt tells (eq. 4).
-        reward = np.nan_to_num(records.action_reward[records.predicted, action], nan=0.0)
+        reward = recorded_rewards(records, action)
         age = records.version - self._versions
         return AdviceTable(
             Suggestion(action, reward.astype(np.float32)),

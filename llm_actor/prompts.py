@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from envs import Catalogue
 from kg_actor import Records
 from kg_actor.filtering import open_actions
+from llm_actor.shrinking import shrunk
 
 REWARD_STEP = 0.1
 """Mean rewards are rounded to a multiple of this."""
@@ -30,10 +31,12 @@ class Prompts:
     Attributes:
         predicted: int8 [prompts], index of the predicted class.
         confidence: float32 [prompts], B of the signature.
-        shares: float32 [prompts, classes], share of each true class among the signature's
-            flows so far; all 0 when it has met none.
+        shares: float32 [prompts, classes], share of each true class among the context's
+            flows so far; all 0 when it has met none. With a second opinion, drawn towards those
+            of its kind (:mod:`llm_actor.shrinking`).
         rewards: float32 [classes, actions], mean reward of each action under each predicted
-            class, shared by all prompts; NaN where there is no record.
+            class, or on flows of each true class where there is a second opinion, shared by all
+            prompts; NaN where there is no record.
         candidates: bool [prompts, actions], the actions that may be chosen
             (:func:`kg_actor.filtering.open_actions` over the rounded records).
         catalogue: names of classes and actions.
@@ -97,11 +100,8 @@ def _bytes(rows: NDArray[np.float32] | NDArray[np.bool_]) -> list[bytes]:
 
 
 def compose(records: Records, catalogue: Catalogue) -> Prompts:
-    """One prompt for every signature, from the graph's records."""
-    met = records.context_actual.astype(np.float64)
-    # Faded flows may weigh less than one; where there are none, every share is 0.
-    seen = met.sum(axis=1, keepdims=True)
-    shares = np.divide(met, seen, out=np.zeros_like(met), where=seen > 0)
+    """One prompt for every context, from the graph's records."""
+    shares = _shares(records)
     rounded = _rounded(shares, SHARE_STEP)
     # A confusion that rounding hides from the prompt must not decide over its candidates.
     rewards = _rounded(records.action_reward, REWARD_STEP)
@@ -113,6 +113,37 @@ def compose(records: Records, catalogue: Catalogue) -> Prompts:
         open_actions(records.predicted, rounded, rewards),
         catalogue,
     )
+
+
+def recorded_rewards(records: Records, action: NDArray[np.integer]) -> NDArray[np.float64]:
+    """R_LLM (eq. 4): what an action has earned by the records, 0 where there are none.
+
+    Args:
+        records: of all contexts.
+        action: [contexts], one for each.
+
+    Returns:
+        float64 [contexts]: the action's mean reward under the predicted class; with a second
+        opinion, its mean reward over the classes that flows of the context are of.
+    """
+    if records.contexts is None:
+        mean: NDArray[np.float64] = np.nan_to_num(
+            records.action_reward[records.predicted, action], nan=0.0
+        )
+        return mean
+    earned: NDArray[np.float64] = np.nan_to_num(records.action_reward, nan=0.0)[:, action]
+    return np.einsum("ct,tc->c", _shares(records), earned)
+
+
+def _shares(records: Records) -> NDArray[np.float64]:
+    """Share of each true class among each context's flows, 0 where there are none."""
+    met = records.context_actual.astype(np.float64)
+    if records.contexts is not None:
+        met = shrunk(met, records.contexts)
+    # Faded flows may weigh less than one; where there are none, every share is 0.
+    seen = met.sum(axis=1, keepdims=True)
+    shares: NDArray[np.float64] = np.divide(met, seen, out=np.zeros_like(met), where=seen > 0)
+    return shares
 
 
 def _rounded(values: NDArray[np.float64], step: float) -> NDArray[np.float32]:

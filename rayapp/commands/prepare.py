@@ -15,6 +15,7 @@ from envs import Catalogue, Flows, InputError, Scenario
 from envs.datasets import registry
 from envs.datasets.labels import Attempted
 from envs.datasets.source import FlowSource
+from envs.detector import OpinionKind
 from envs.division import FOLDS, Wishes
 from envs.storage import locate
 from rayapp.cluster import job
@@ -34,6 +35,14 @@ class Engine(StrEnum):
 
     memory = "memory"
     ray = "ray"
+
+
+class Opinion(StrEnum):
+    """Kinds of second opinion."""
+
+    boosted = "boosted"
+    forest = "forest"
+    none = "none"
 
 
 def prepare(
@@ -155,6 +164,14 @@ def prepare(
             f"is all of them, or {SAMPLE:,} with --engine ray.",
         ),
     ] = None,
+    second_opinion: Annotated[
+        Opinion,
+        typer.Option(
+            help="Fit a classifier of another kind beside the tree: boosted trees or a random "
+            "forest. Mitigations are then chosen by what both say of a flow. It needs "
+            "--cross-fit.",
+        ),
+    ] = Opinion.none,
     address: Annotated[
         str | None,
         typer.Option(help="Stream on this Ray cluster. All its machines must see the files."),
@@ -167,7 +184,8 @@ def prepare(
     ] = False,
 ) -> None:
     """Split flows 70/30, fit the detector, and write signatures and splits as a scenario."""
-    wishes = Wishes(seed, honest, cross_fit, sample)
+    kinds: dict[Opinion, OpinionKind] = {Opinion.boosted: "boosted", Opinion.forest: "forest"}
+    wishes = Wishes(seed, honest, cross_fit, sample, kinds.get(second_opinion))
     wishes.check()
     check_one(
         {
@@ -183,6 +201,7 @@ def prepare(
         "--sample": sample,
         "--address": address,
         "--engine ray": engine is Engine.ray,
+        "--second-opinion": wishes.opinion,
     }
     if alerts:
         check_effect(
@@ -255,6 +274,7 @@ def _in_memory(source: FlowSource, out: Path, wishes: Wishes) -> tuple[Scenario,
         honest=wishes.honest,
         cross_fit=wishes.cross_fit,
         sample=wishes.sample,
+        opinion=wishes.opinion,
         stage=console.working,
     )
     return scenario, own_peak()

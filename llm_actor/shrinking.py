@@ -1,0 +1,51 @@
+"""What is known of a context's flows: its own counts, drawn towards those of its kind.
+
+With a second opinion there are many contexts, most of them rare. Contexts in which both detectors
+say the same (the tree's class, the second opinion's class and its confidence) are of one kind
+(:attr:`envs.Contexts.kind`), and a kind's counts tell more of a rare context than its own few.
+This is the posterior mean of a Dirichlet prior that the kind's shares are the mean of.
+
+Strengths were chosen on held-out training flows of the CICIDS2017 sample.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs import Contexts
+
+STRENGTH = 30.0
+"""Flows' worth that a kind's shares weigh against a context's own flows."""
+
+KIND_STRENGTH = 0.5
+"""Flows' worth that the second opinion's own word weighs against a kind's flows."""
+
+
+def shrunk(
+    counts: NDArray[np.int64] | NDArray[np.float64],
+    contexts: Contexts,
+    strength: float = STRENGTH,
+) -> NDArray[np.float64]:
+    """Flows by context and true class, with those that the kind adds, float64 [contexts, classes].
+
+    Args:
+        counts: [contexts, classes], flows by true class.
+        contexts: with a second opinion.
+        strength: flows' worth of the kind's shares.
+
+    Raises:
+        ValueError: there is no second opinion.
+    """
+    if contexts.opinion is None or contexts.confidence is None:
+        raise ValueError("there is no second opinion")
+    kinds = np.zeros((int(contexts.kind.max()) + 1, counts.shape[1]))
+    first = np.unique(contexts.kind, return_index=True)[1]
+    # Nothing met yet: the second opinion is believed as far as it is sure, the tree else.
+    rows = np.arange(len(kinds))
+    sure = KIND_STRENGTH * contexts.confidence[first].astype(np.float64)
+    kinds[rows, contexts.opinion[first]] += sure
+    kinds[rows, contexts.traffic[first]] += KIND_STRENGTH - sure
+    np.add.at(kinds, contexts.kind, counts)
+    kinds /= kinds.sum(axis=1, keepdims=True)
+    return counts + strength * kinds[contexts.kind]
