@@ -132,7 +132,8 @@ def recorded_rewards(records: Records, action: NDArray[np.integer]) -> NDArray[n
         )
         return mean
     earned: NDArray[np.float64] = np.nan_to_num(records.action_reward, nan=0.0)[:, action]
-    return np.einsum("ct,tc->c", _shares(records), earned)
+    mean = np.einsum("ct,tc->c", _shares(records), earned)
+    return mean
 
 
 def _shares(records: Records) -> NDArray[np.float64]:
