@@ -123,9 +123,7 @@ def test_a_scenario_keeps_its_contexts(opinion_scenario: Scenario, scenario: Sce
 def test_every_context_was_met(opinion_scenario: Scenario) -> None:
     met = [opinion_scenario.train[0], opinion_scenario.test[0], *opinion_scenario.cross_fitted]
 
-    assert np.array_equal(
-        np.unique(np.concatenate(met)), np.arange(len(opinion_scenario.contexts))
-    )
+    assert np.array_equal(np.unique(np.concatenate(met)), np.arange(len(opinion_scenario.contexts)))
 
 
 def test_training_flows_are_met_as_honestly_as_test_flows(opinion_scenario: Scenario) -> None:

@@ -69,7 +69,8 @@ def assert_same(one: Scenario, other: Scenario) -> None:
     manifests = [{k: v for k, v in s.manifest.items() if k not in hashes} for s in (one, other)]
     assert manifests[0] == manifests[1]
     assert one.fingerprint == other.fingerprint
-    for name in ("train.parquet", "test.parquet", "signatures.parquet"):
+    opinion = ("contexts.parquet", "opinion.safetensors") if one.has_opinion else ()
+    for name in ("train.parquet", "test.parquet", "signatures.parquet", *opinion):
         assert (one.path / name).read_bytes() == (other.path / name).read_bytes()
     assert one.detector().digest() == other.detector().digest()
 
@@ -80,6 +81,7 @@ def assert_same(one: Scenario, other: Scenario) -> None:
         pytest.param(Wishes(seed=3, sample=10**6), id="whole"),
         pytest.param(Wishes(sample=220), id="sampled"),
         pytest.param(Wishes(honest=0.4, sample=210), id="honest"),
+        pytest.param(Wishes(seed=1, sample=240, opinion="boosted"), id="opinion"),
     ],
 )
 def test_streamed_files_give_the_scenario_that_memory_gives(
@@ -87,7 +89,12 @@ def test_streamed_files_give_the_scenario_that_memory_gives(
 ) -> None:
     flows = files(folder).read()
     held = Scenario.prepare(
-        flows, tmp_path / "held", seed=wishes.seed, honest=wishes.honest, sample=wishes.sample
+        flows,
+        tmp_path / "held",
+        seed=wishes.seed,
+        honest=wishes.honest,
+        sample=wishes.sample,
+        opinion=wishes.opinion,
     )
 
     source = files(folder, part_bytes=30_000)

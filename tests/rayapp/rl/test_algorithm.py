@@ -109,10 +109,29 @@ def baseline(ray_local: Any, scenario: Scenario) -> Outcome:  # noqa: ANN401
         return outcome_of(run(build()))
 
 
+@pytest.fixture(scope="module")
+def baseline_in_contexts(ray_local: Any, opinion_scenario: Scenario) -> Outcome:  # noqa: ANN401
+    """The same where flows are met in contexts."""
+    with building(opinion_scenario) as build:
+        return outcome_of(run(build()))
+
+
+@pytest.fixture(params=["signatures", "contexts"])
+def learnt(request: pytest.FixtureRequest) -> Iterator[tuple[Build, Outcome]]:
+    """What builds algorithms, and the outcome of seed 0; on signatures, and on contexts."""
+    on_contexts = request.param == "contexts"
+    chosen = request.getfixturevalue("opinion_scenario" if on_contexts else "scenario")
+    expected = request.getfixturevalue("baseline_in_contexts" if on_contexts else "baseline")
+    with building(chosen) as built:
+        yield built, expected
+
+
 @pytest.mark.parametrize("runners", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_any_number_of_runners_gives_the_same_policy_and_graph(
-    build: Build, baseline: Outcome, runners: int
+    learnt: tuple[Build, Outcome], runners: int
 ) -> None:
+    build, baseline = learnt
+
     outcome = outcome_of(run(build(runners=runners)))
 
     assert np.array_equal(outcome.policy, baseline.policy)
@@ -171,8 +190,9 @@ def test_learner_and_graph_are_given_the_same_interactions(
 
 
 def test_a_restored_checkpoint_goes_on_as_if_nothing_had_happened(
-    build: Build, baseline: Outcome, tmp_path: Path
+    learnt: tuple[Build, Outcome], tmp_path: Path
 ) -> None:
+    build, baseline = learnt
     first = build()
     first.train()
     first.train()
@@ -189,7 +209,8 @@ def test_a_restored_checkpoint_goes_on_as_if_nothing_had_happened(
     assert resumed.counts.equals(baseline.counts)
 
 
-def test_a_killed_runner_costs_no_flow_and_changes_nothing(build: Build, baseline: Outcome) -> None:
+def test_a_killed_runner_costs_no_flow_and_changes_nothing(learnt: tuple[Build, Outcome]) -> None:
+    build, baseline = learnt
     hurt = build(runners=2)
     hurt.train()
     victim = hurt.env_runner_group.healthy_env_runner_ids()[0]
