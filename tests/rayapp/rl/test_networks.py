@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from envs.detector.opinion import BUCKETS, CONFIDENCES
-
 from rayapp.rl.networks import EmbeddingEncoder, NetworkSpec, RawEncoder, build
 
 SPEC = NetworkSpec(
