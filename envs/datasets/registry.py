@@ -27,8 +27,8 @@ GROUP = "kirl.datasets"
 
 _SHIPPED = {
     "cicids2017": "envs.datasets.cicids2017:CICIDS2017",
-    "nfstream": "envs.datasets.nfstream:NFSTREAM",
     "synthetic": "envs.datasets.synthetic.entry:SYNTHETIC",
+    "nfstream": "envs.datasets.nfstream:NFSTREAM",
 }
 
 
