@@ -17,8 +17,8 @@ _SIDES = ("bidirectional", "src2dst", "dst2src")
 
 def _fields() -> Iterator[Field]:
     yield Field("dst_port", "port")
-    yield Field("protocol", "IP protocol number")
-    yield Field("ip_version")
+    yield Field("protocol", "number")
+    yield Field("ip_version", "version")
     for side in _SIDES:
         yield Field(f"{side}_duration_ms", "ms")
         yield Field(f"{side}_packets", "packets")

@@ -27,17 +27,17 @@ GROUP = "kirl.datasets"
 
 _SHIPPED = {
     "cicids2017": "envs.datasets.cicids2017:CICIDS2017",
-    "nfstream": "envs.datasets.nfstream:NFSTREAM",
-    "unsw-nb15": "envs.datasets.unsw:UNSW_NB15",
-    "netflow": "envs.datasets.netflow:NETFLOW",
-    "zeek-conn": "envs.datasets.zeek:ZEEK_CONN",
-    "suricata-flow": "envs.datasets.suricata:SURICATA_FLOW",
-    "argus": "envs.datasets.argus:ARGUS",
     "cicids2017-corrected": "envs.datasets.cicids2017_corrected:CORRECTED",
     "cse-cic-ids2018": "envs.datasets.cse_cic_ids2018:CSE_CIC_IDS2018",
     "cicddos2019": "envs.datasets.cicddos2019:CICDDOS2019",
     "cicflowmeter": "envs.datasets.cicflowmeter_java:CICFLOWMETER",
     "cicflowmeter-python": "envs.datasets.cicflowmeter_python:CICFLOWMETER_PYTHON",
+    "unsw-nb15": "envs.datasets.unsw:UNSW_NB15",
+    "netflow": "envs.datasets.netflow:NETFLOW",
+    "zeek-conn": "envs.datasets.zeek:ZEEK_CONN",
+    "suricata-flow": "envs.datasets.suricata:SURICATA_FLOW",
+    "argus": "envs.datasets.argus:ARGUS",
+    "nfstream": "envs.datasets.nfstream:NFSTREAM",
     "synthetic": "envs.datasets.synthetic.entry:SYNTHETIC",
 }
 
