@@ -48,6 +48,8 @@ _COLUMNS = 2000
 _BESIDE = 8
 """Names that a record which holds others has at the most; a sensor's own records have more."""
 
+_MOST = 1e300
+
 _BLANKS = re.compile(r"\s*")
 
 _PLAIN = {int, float, type(None)}
@@ -303,7 +305,7 @@ class _Held:
                 found[place] = np.nan
             elif isinstance(value, int | float):
                 # Integers beyond float64 are an OverflowError.
-                found[place] = float(value) if abs(value) < 1e300 else np.inf
+                found[place] = np.inf if abs(value) > _MOST else float(value)
             elif isinstance(value, str) and is_number(value, wanted.missing_words):
                 found[place] = number_of(value, wanted.missing_words)
             else:
