@@ -79,21 +79,21 @@ def eve(number: int, **more: object) -> dict[str, object]:
     return record | more
 
 
-PACKERS: Mapping[str, Callable[[bytes], bytes]] = {
-    "plain": lambda data: data,
-    "gz": gzip.compress,
-    "bz2": bz2.compress,
-    "xz": lzma.compress,
-    "zip": lambda data: _zipped(data),
-    "utf-16": lambda data: data.decode().encode("utf-16"),
-}
-
-
 def _zipped(data: bytes) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("inner.txt", data)
     return buffer.getvalue()
+
+
+PACKERS: Mapping[str, Callable[[bytes], bytes]] = {
+    "plain": lambda data: data,
+    "gz": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "zip": _zipped,
+    "utf-16": lambda data: data.decode().encode("utf-16"),
+}
 
 
 Row = Mapping[str, object]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -153,7 +155,7 @@ def mutated(data: bytes, dice: random.Random) -> bytes:
 
 
 def survives(folder: Path, number: int) -> None:
-    dice = random.Random(number)
+    dice = random.Random(number)  # noqa: S311 (a test)
     name, text = LOGS[number % len(LOGS)]
     packer = "plain" if number % 3 else dice.choice(sorted(PACKERS))
     data = mutated(PACKERS[packer](text.encode()), dice)
@@ -161,16 +163,11 @@ def survives(folder: Path, number: int) -> None:
         data = PACKERS["gz"](data)
     path = folder / "log"
     path.write_bytes(data)
-    try:
+    with suppress(InputError):
         read = batches(opened(path, dice.choice([name, None])))
-        assert all(batch.features.shape == (len(batch), batch.features.shape[1]) for batch in read)
-    except InputError as error:
-        assert str(error)
-        assert len(str(error)) < 20_000
-    try:
+        assert all(np.isfinite(batch.features).all() for batch in read)
+    with suppress(InputError):
         FileLabels.read(path)
-    except InputError as error:
-        assert str(error)
 
 
 def test_damaged_logs_are_read_or_refused(tmp_path: Path) -> None:

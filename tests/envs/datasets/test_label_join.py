@@ -152,7 +152,7 @@ def test_one_id_in_two_files_is_refused_and_labels_can_be_given_for_each(tmp_pat
     data = [tmp_path / "a", tmp_path / "b"]
     labels = [tmp_path / "labels-a", tmp_path / "labels-b"]
 
-    with pytest.raises(InputError, match="two files have the id 'C1'.*--labels once for each"):
+    with pytest.raises(InputError, match=r"two files have the id 'C1'.*--labels once for each"):
         registry.opened(data, Reading(IOT, join=join_of(labels[:1], data)))
     flows = registry.opened(data, Reading(IOT, join=join_of(labels, data))).read()
     assert flows.actual.tolist() == [1, 0]
@@ -170,7 +170,7 @@ def test_flows_without_what_labels_are_joined_by_are_refused(tmp_path: Path) -> 
 def test_joined_labels_travel(tmp_path: Path) -> None:
     source = joined(tmp_path, "uid,label\nC1,Benign\nC4,scan\n")
 
-    (part,) = pickle.loads(pickle.dumps(list(source.parts)))
+    (part,) = pickle.loads(pickle.dumps(list(source.parts)))  # noqa: S301 (made here)
     assert [batch.actual.tolist() for batch in part.batches()] == [[0, 1]]
 
 

@@ -1,4 +1,4 @@
-"""What sensors and flow tools write is read by name, and cells that say nothing stand for something."""
+"""What sensors and flow tools write is read by name; cells that say nothing mean something."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from envs.datasets.argus import label_of
 from envs.datasets.netflow import FORM as NETFLOW
+from envs.datasets.source import Reading
 from envs.datasets.unsw import RAW_COLUMNS
 from envs.errors import InputError
 from tests.envs.datasets.logs import (
@@ -123,7 +124,7 @@ def test_a_log_that_ends_in_the_middle_of_a_row_is_refused(tmp_path: Path, cut: 
 def test_a_row_that_lost_a_cell_never_shifts_the_others(tmp_path: Path) -> None:
     path = write(tmp_path, zeek().replace("\ttcp\thttp\t", "\ttcp\t"))
 
-    with pytest.raises(InputError, match="row 9: the row has 19 cells. Expected 20"):
+    with pytest.raises(InputError, match=r"row 9: the row has 19 cells. Expected 20"):
         features(opened(path))
 
 
@@ -173,7 +174,7 @@ def test_what_only_late_records_have_is_read(tmp_path: Path) -> None:
 def test_an_eve_log_without_flows_says_how_to_have_them(tmp_path: Path) -> None:
     path = eve_log(tmp_path, eve(0, event_type="alert", label="x"))
 
-    with pytest.raises(InputError, match="no record has the event_type 'flow'.*eve-log"):
+    with pytest.raises(InputError, match=r"no record has the event_type 'flow'.*eve-log"):
         opened(path, reading=labelled("enterprise-network")).read()
 
 
@@ -333,8 +334,6 @@ def test_argus_labels_are_read_as_their_kind(text: str, label: str) -> None:
 
 
 def test_words_of_an_existing_scenario_keep_their_numbers(tmp_path: Path) -> None:
-    from envs.datasets.source import Reading
-
     first = opened(write(tmp_path, zeek(), "first"))
     other = [CONNECTIONS[1], CONNECTIONS[0].replace(" http ", " quic ")]
     reading = Reading(None, first.schema)
@@ -346,8 +345,6 @@ def test_words_of_an_existing_scenario_keep_their_numbers(tmp_path: Path) -> Non
 
 
 def test_flows_to_be_decided_keep_what_tells_them_apart(tmp_path: Path) -> None:
-    from envs.datasets.source import Reading
-
     source = opened(write(tmp_path, zeek()), reading=Reading(None, keys=True))
     (batch,) = (batch for part in source.parts for batch in part.batches())
 
