@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import yaml
 
 from envs.catalogue import Catalogue, Mitigation, TrafficClass
-from envs.catalogue_terms import MOST_CLASSES, label_key
+from envs.catalogue_terms import MOST_CLASSES
 from envs.errors import InputError, quoted
+from envs.spelling import label_key
 
 MODEL = "enterprise-network"
 """The catalogue that drafts take rankings from."""

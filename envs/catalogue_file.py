@@ -44,9 +44,9 @@ from envs.catalogue_fields import (
     one_of,
     told,
 )
-from envs.catalogue_terms import label_key
 from envs.errors import InputError, quoted
 from envs.plain_yaml import Document, Location
+from envs.spelling import label_key
 
 MOST_FAULTS = 100
 """Faults that are looked for in one file. Each is told with a suggestion, which takes time."""

@@ -23,11 +23,3 @@ MOST_REWARD = 100
 
 TECHNIQUE = re.compile(r"T[0-9]{4}(\.[0-9]{3})?")
 """The id of an ATT&CK technique or sub-technique."""
-
-
-def label_key(label: str) -> str:
-    """What is compared of a label: its letters and digits, without case.
-
-    A label of other characters alone is compared as it is.
-    """
-    return "".join(c for c in label if c.isalnum()).casefold() or label

@@ -6,6 +6,7 @@ of each kept, are divided exactly as flows in memory.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,9 @@ FOLDS = 3
 """Folds of cross-fitting (:mod:`envs.honesty`), chosen within the training part of real flows."""
 
 MOST_FOLDS = 100
+
+_FILES = 5
+"""Files that a message names."""
 
 SAMPLED_AT_LEAST = 1000
 """Flows of every class that a sample holds at the least, if there are so many."""
@@ -90,19 +94,22 @@ class Division:
         return len(self.fit) < len(self.fit_from)
 
 
-def divide(actual: NDArray[np.int8], wishes: Wishes, catalogue: Catalogue) -> Division:
+def divide(
+    actual: NDArray[np.int8], wishes: Wishes, catalogue: Catalogue, files: Sequence[str] = ()
+) -> Division:
     """Divides flows, given their classes.
 
     Args:
         actual: int8 [n], class indices.
         wishes: how.
         catalogue: the classes.
+        files: that the flows come from, for messages.
 
     Raises:
         InputError: only one class, a class with too few flows, or impossible wishes.
     """
     wishes.check()
-    _check_classes(actual, catalogue)
+    _check_classes(actual, catalogue, files)
     train, test = split(actual, seed=wishes.seed)
     fit_from = train
     if wishes.honest is not None:
@@ -190,15 +197,24 @@ def _parted(rows: Rows, actual: NDArray[np.int8], share: float, seed: int) -> tu
     return fit, meet
 
 
-def _check_classes(actual: NDArray[np.int8], catalogue: Catalogue) -> None:
+def _check_classes(actual: NDArray[np.int8], catalogue: Catalogue, files: Sequence[str]) -> None:
     counts = np.bincount(actual, minlength=len(catalogue.classes))
     present = np.flatnonzero(counts)
     if len(present) < 2:
         found = catalogue.class_names[int(present[0])] if len(present) else "none"
+        attack = found != catalogue.benign_class
+        missing = f"benign flows ({catalogue.benign_class})" if attack else "attacks"
+        if catalogue.benign_class is None:
+            missing = "another class"
+        more = len(files) - _FILES
         raise InputError(
-            f"all flows are of one class ({found})",
+            f"all {len(actual):,} flows are of one class ({found}); {missing} are missing"
+            if missing != "another class"
+            else f"all {len(actual):,} flows are of one class ({found})",
+            where=", ".join(files[:_FILES]) + (f" and {more} more files" if more > 0 else "")
+            or None,
             expected="flows of at least two classes, so that there is something to detect",
-            mend="Give the files that hold the attacks, too",
+            mend=f"Give the files that hold {missing}, too: --data may be repeated",
         )
     for index in present:
         if counts[index] < 2:

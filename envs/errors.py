@@ -14,8 +14,9 @@ class InputError(ValueError):
         where: the place: a file, then column and row where they are known.
         expected: what would have been accepted.
         mend: the next thing to do.
+        below: lines to print below the message, such as a file to fill in. They are printable.
 
-    ``str(error)`` joins the four parts into one message.
+    ``str(error)`` joins the first four parts into one message.
     """
 
     def __init__(
@@ -25,11 +26,13 @@ class InputError(ValueError):
         where: str | None = None,
         expected: str | None = None,
         mend: str | None = None,
+        below: str | None = None,
     ) -> None:
         self.what = what
         self.where = where
         self.expected = expected
         self.mend = mend
+        self.below = "\n".join(map(printable, below.splitlines())) if below else None
         sentences = [f"{where}: {what}" if where else what]
         if expected:
             sentences.append(f"Expected {expected}")
@@ -39,7 +42,7 @@ class InputError(ValueError):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Ray carries exceptions between processes; keyword-only arguments need help.
-        return (_rebuild, (self.what, self.where, self.expected, self.mend))
+        return (_rebuild, (self.what, self.where, self.expected, self.mend, self.below))
 
 
 def printable(text: str) -> str:
@@ -52,5 +55,7 @@ def quoted(text: str, limit: int = 40) -> str:
     return f"'{printable(text[:limit])}{'...' if len(text) > limit else ''}'"
 
 
-def _rebuild(what: str, where: str | None, expected: str | None, mend: str | None) -> InputError:
-    return InputError(what, where=where, expected=expected, mend=mend)
+def _rebuild(
+    what: str, where: str | None, expected: str | None, mend: str | None, below: str | None
+) -> InputError:
+    return InputError(what, where=where, expected=expected, mend=mend, below=below)

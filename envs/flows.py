@@ -100,6 +100,8 @@ class Provenance:
         rows_read: rows seen, before anything was dropped.
         dropped: number of rows dropped, by reason.
         labels: number of rows kept, by label.
+        reading: what labels mean beside the catalogue, where somebody said so: ``labels`` (class
+            by label) and ``attempted``, as in :class:`envs.datasets.labels.Labelling`.
         synthetic: whether the flows were drawn from a model rather than recorded. Everything that
             is made from them says so; such a kind has ``synthetic`` in its name.
 
@@ -113,6 +115,7 @@ class Provenance:
     dropped: dict[str, int] = field(default_factory=dict)
     labels: dict[str, int] = field(default_factory=dict)
     synthetic: bool = False
+    reading: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(KIND, self.kind):

@@ -85,7 +85,8 @@ class Scenario:
         wishes = Wishes(seed, honest, cross_fit, sample)
         wishes.check()
         scenario_files.check_replaceable(out)
-        division = divide(flows.actual, wishes, flows.catalogue)
+        files = flows.provenance.origin.get("files", ())
+        division = divide(flows.actual, wishes, flows.catalogue, files)
         fit_features = flows.features[division.fit]
         with stage(f"Fitting a decision tree to {len(division.fit):,} flows"):
             detector = Detector.fit(fit_features, flows.actual[division.fit], seed=seed)

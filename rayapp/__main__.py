@@ -59,6 +59,8 @@ def main() -> None:
         code = 0
     except InputError as error:
         console.err.print(f"kirl: {error}", markup=False, soft_wrap=True)
+        if error.below:
+            console.err.print(error.below, markup=False, soft_wrap=True)
         code = 2
     except OSError as error:
         # What the system refuses (a name too long, a file that has gone) is no bug of ours.

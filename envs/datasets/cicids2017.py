@@ -34,10 +34,12 @@ FORM = TableFormat(
     title="CICIDS2017",
     made_by="CICFlowMeter",
     fields=cicflowmeter.FIELDS,
+    keys=cicflowmeter.KEYS,
     telling=(
-        ("Flow Duration", "Total Fwd Packets", "Total Backward Packets", "Fwd Avg Bytes/Bulk"),
+        (*cicflowmeter.PUBLISHED, "Total Length of Fwd Packets"),
+        cicflowmeter.CLEANED,
     ),
-    twins=(("Fwd Header Length", "Fwd Header Length.1"),),
+    twins=(("Fwd Header Length", cicflowmeter.TWIN),),
     published="pcap_iscx",
     advice="Give the day files of MachineLearningCVE or GeneratedLabelledFlows",
 )

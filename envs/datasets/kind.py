@@ -30,7 +30,10 @@ class DataSet:
         catalogue: the shipped catalogue that knows its labels.
         open: given files or folders and how to read them, the source of their flows; ``None`` for
             a kind that is not read from files.
-        fits: given the beginning of a file, whether it is of this kind.
+        fits: given the beginning of a file, whether it is of this kind, or how many columns tell
+            that it is; 0 for a file of another kind.
+        known: given the beginning of a file, how many of the features it has, and the names of
+            the others; for messages.
         draw: given a number of flows, a seed and a catalogue, the source of such flows; ``None``
             for a kind that is recorded.
     """
@@ -44,5 +47,6 @@ class DataSet:
     synthetic: bool = False
     catalogue: str = "paper"
     open: Callable[[Sequence[Path], Reading], FlowSource] | None = None
-    fits: Callable[[Sample], bool] = lambda one: False
+    fits: Callable[[Sample], int] = lambda one: 0
+    known: Callable[[Sample], tuple[int, list[str]]] = lambda one: (0, [])
     draw: Callable[[int, int, Catalogue], FlowSource] | None = None

@@ -8,26 +8,14 @@ is never guessed: 'Attack', '0' and '1' mean no class unless somebody says so.
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from envs.catalogue import Catalogue
-from envs.errors import InputError, printable, quoted
-
-DASHES = re.compile(
-    'â€["“”–—]'  # UTF-8 read as cp1252
-    "|â\x80[\x93\x94]"  # UTF-8 read as latin-1
-    "|ï¿½"  # U+FFFD written as UTF-8, read as cp1252
-    "|Â?[\x96\x97]"  # 0x96 read as latin-1, maybe saved as UTF-8 and read as latin-1 again
-    "|Â[–—]"  # the same, read as cp1252
-    "|[-‐‑‒–—―−\ufffd]"  # the dashes themselves, and what a failed decoding leaves
-    r"|(?<=\s)\?(?=\s)"  # what a failed encoding leaves
-)
-"""A dash in a text, or what is left of one."""
+from envs.errors import InputError, quoted
+from envs.spelling import label_key
 
 Attempted = Literal["benign", "attack", "drop"]
 """What an attack that was tried without effect counts as."""
@@ -42,14 +30,6 @@ LEFT_OUT = -3
 _NO_LABEL = frozenset(("", "nan", "null", "none", "<na>", "-", "(empty)"))
 
 _ATTEMPTED = "attempted"
-
-_LISTED = 40
-"""Unknown labels that a message lists; a column of identifiers would fill the screen."""
-
-
-def label_key(label: str) -> str:
-    """What is compared of a label: letters and digits, whatever their case."""
-    return "".join(c for c in DASHES.sub(" ", label).casefold() if c.isalnum())
 
 
 def is_missing(label: str) -> bool:
@@ -75,6 +55,8 @@ class Labelling:
         catalogue: the classes.
         classes: class name, or :data:`DROP`, by label; beside and before the catalogue's own.
         attempted: what labels that end in 'Attempted' count as: the attack did not succeed.
+            ``None`` is 'benign', as the authors of these labels have it.
+        insists: whether :attr:`attempted` was asked for, so that it must have an effect.
 
     Raises:
         InputError: two labels of the catalogue cannot be told apart, or a label is given a class
@@ -83,7 +65,8 @@ class Labelling:
 
     catalogue: Catalogue
     classes: Mapping[str, str] = field(default_factory=dict)
-    attempted: Attempted = "benign"
+    attempted: Attempted | None = None
+    insists: bool = False
 
     def __post_init__(self) -> None:
         known = self.catalogue.class_names
@@ -95,6 +78,11 @@ class Labelling:
                     expected=f"one of {', '.join(known)}, or {DROP}",
                     mend="Correct the file of labels, or choose another --catalogue",
                 )
+        if self.attempted == "benign" and self.catalogue.benign_class is None:
+            raise InputError(
+                f"the catalogue {self.catalogue.name} has no class that is no attack",
+                expected="--attempted attack or --attempted drop",
+            )
         _ = self._by_key
 
     @cached_property
@@ -136,45 +124,23 @@ class Labelling:
             return self._tried(text, key.removesuffix(_ATTEMPTED))
         return UNKNOWN, text
 
+    def said(self) -> dict[str, Any]:
+        """What was said beside the catalogue, JSON-able."""
+        classes = {"labels": dict(self.classes)} if self.classes else {}
+        attempted = {"attempted": self.attempted} if self.attempted else {}
+        return classes | attempted
+
+    def is_attempted(self, text: str) -> bool:
+        """Whether :attr:`attempted` decides what a label means."""
+        key = label_key(text)
+        return key.endswith(_ATTEMPTED) and key not in self._by_key
+
     def _tried(self, text: str, attack: str) -> tuple[int, str]:
         if self.attempted == "drop":
             return LEFT_OUT, text
-        if self.attempted == "benign" and self.catalogue.benign_class is not None:
+        if self.attempted != "attack" and self.catalogue.benign_class is not None:
             return self.catalogue.benign, text
         return self._by_key.get(attack, (UNKNOWN, text))[0], text
-
-    def check_known(self, unknown: Mapping[str, int], where: str) -> None:
-        """Raises :class:`InputError` that lists all labels which mean no class.
-
-        Args:
-            unknown: flows by label.
-            where: the files.
-        """
-        if not unknown:
-            return
-        listed = sorted(unknown.items(), key=lambda one: (-one[1], one[0]))
-        several = len(listed) > 1
-        named = ", ".join(
-            f"{quoted(text, 60)} ({count:,} flows)" for text, count in listed[:_LISTED]
-        )
-        if len(listed) > _LISTED:
-            named += f" and {len(listed) - _LISTED:,} more"
-        raise InputError(
-            f"{'these labels mean' if several else 'this label means'} no class of the catalogue "
-            f"{self.catalogue.name}: {named}",
-            where=where,
-            expected="labels that mean one of " + ", ".join(self.catalogue.class_names),
-            mend="Say what they mean in a file labels.yaml, and give it with --labels labels.yaml; "
-            f"'{DROP}' leaves flows out. The file begins: {{"
-            + ", ".join(f"{_yaml(text)}: {self._suggestion(text)}" for text, _ in listed[:_LISTED])
-            + "}",
-        )
-
-    def _suggestion(self, text: str) -> str:
-        near = difflib.get_close_matches(label_key(text[:200]), self._by_key, n=1, cutoff=0.75)
-        if not near or self._by_key[near[0]][0] < 0:
-            return "?"
-        return _yaml(self.catalogue.class_names[self._by_key[near[0]][0]]) + "?"
 
 
 def labels_of(catalogue: Catalogue) -> Iterator[tuple[int, str]]:
@@ -182,11 +148,3 @@ def labels_of(catalogue: Catalogue) -> Iterator[tuple[int, str]]:
     for number, traffic in enumerate(catalogue.classes):
         for label in traffic.labels:
             yield number, label
-
-
-def _yaml(text: str) -> str:
-    """A text as YAML takes it within braces."""
-    plain = printable(text[:200])
-    if re.fullmatch(r"[A-Za-z][A-Za-z0-9 _.-]*(?<! )", plain):
-        return plain
-    return "'" + plain.replace("'", "''") + "'"

@@ -19,7 +19,7 @@ from pathlib import Path
 from envs.catalogue import Catalogue
 from envs.datasets.kind import DataSet
 from envs.datasets.source import FlowSource, Reading
-from envs.datasets.tables.recognition import recognise
+from envs.datasets.tables.recognition import check_kind, recognise
 from envs.errors import InputError
 from envs.flows import KIND
 
@@ -27,6 +27,11 @@ GROUP = "kirl.datasets"
 
 _SHIPPED = {
     "cicids2017": "envs.datasets.cicids2017:CICIDS2017",
+    "cicids2017-corrected": "envs.datasets.cicids2017_corrected:CORRECTED",
+    "cse-cic-ids2018": "envs.datasets.cse_cic_ids2018:CSE_CIC_IDS2018",
+    "cicddos2019": "envs.datasets.cicddos2019:CICDDOS2019",
+    "cicflowmeter": "envs.datasets.cicflowmeter_java:CICFLOWMETER",
+    "cicflowmeter-python": "envs.datasets.cicflowmeter_python:CICFLOWMETER_PYTHON",
     "unsw-nb15": "envs.datasets.unsw:UNSW_NB15",
     "netflow": "envs.datasets.netflow:NETFLOW",
     "zeek-conn": "envs.datasets.zeek:ZEEK_CONN",
@@ -97,8 +102,11 @@ def recognised(paths: Sequence[Path]) -> DataSet:
     Raises:
         InputError: no kind fits them, several do, or the files are of several kinds.
     """
-    readable = [one for one in all_kinds().values() if one.open is not None]
-    return readable[0] if len(readable) == 1 else recognise(paths, readable)
+    return recognise(paths, _readable())
+
+
+def _readable() -> list[DataSet]:
+    return [one for one in all_kinds().values() if one.open is not None]
 
 
 def opened(paths: Sequence[Path], reading: Reading, name: str | None = None) -> FlowSource:
@@ -110,7 +118,8 @@ def opened(paths: Sequence[Path], reading: Reading, name: str | None = None) -> 
         name: of the kind, by default the one that the files are recognised as.
 
     Raises:
-        InputError: there is nothing to read, or the kind is not read from files.
+        InputError: there is nothing to read, the files are of another kind than the one that was
+            named, or the kind is not read from files.
     """
     kind = recognised(paths) if name is None else named(name)
     if kind.open is None:
@@ -120,6 +129,8 @@ def opened(paths: Sequence[Path], reading: Reading, name: str | None = None) -> 
             + ", ".join(one.name for one in all_kinds().values() if one.open),
             mend="Leave --data or --dataset out",
         )
+    if name is not None and paths:
+        check_kind(paths, name, _readable())
     return kind.open(paths, reading)
 
 

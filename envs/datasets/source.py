@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +27,14 @@ if TYPE_CHECKING:
 
 NON_FINITE = "non-finite"
 EMPTY = "empty"
+HEADER = "header"
 UNLABELLED = "unlabelled"
 LEFT_OUT = "left out"
 
 REASONS = {
     NON_FINITE: "have a missing or infinite feature",
     EMPTY: "are empty",
+    HEADER: "repeat the header",
     UNLABELLED: "have no label",
     LEFT_OUT: "are left out by their label",
 }
@@ -105,29 +107,37 @@ class Tally:
         dropped: rows by reason, one of :data:`REASONS`.
         labels: kept rows by label, as the catalogue or the file of labels spells it.
         unknown: rows by label that means no class.
+        first: where each of these labels stands first: a file, and the number of a row.
+        attempted: rows whose label ends in 'Attempted'.
     """
 
     rows: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
+    first: dict[str, tuple[str, int]] = field(default_factory=dict)
+    attempted: int = 0
 
     def add(self, other: Tally) -> None:
-        """Counts other rows, too."""
+        """Counts other rows, too. The order of adding does not matter."""
         self.rows += other.rows
         self.dropped.update(other.dropped)
         self.labels.update(other.labels)
         self.unknown.update(other.unknown)
+        for label, place in other.first.items():
+            self.first[label] = min(self.first.get(label, place), place)
+        self.attempted += other.attempted
 
-    def to_json(self) -> list[object]:
+    def to_json(self) -> dict[str, Any]:
         """A JSON-able form."""
-        return [self.rows, dict(self.dropped), dict(self.labels), dict(self.unknown)]
+        return asdict(self)
 
     @classmethod
-    def from_json(cls, data: list[object]) -> Tally:
+    def from_json(cls, data: dict[str, Any]) -> Tally:
         """The inverse of :meth:`to_json`."""
-        rows, *counts = data
-        return cls(int(str(rows)), *map(Counter, counts))  # type: ignore[arg-type]
+        counts = {name: Counter(data[name]) for name in ("dropped", "labels", "unknown")}
+        first = {label: (str(file), int(row)) for label, (file, row) in data["first"].items()}
+        return cls(data["rows"], **counts, first=first, attempted=data["attempted"])
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,11 @@ def datasets(
         _show(kinds[0])
     else:
         table = Table()
-        for column in ("name", "what it is", "features", "labels", "comes from"):
+        for column in ("name", "what it is", "features", "labels", "catalogue", "comes from"):
             table.add_column(column, overflow="fold")
         for kind in kinds:
             counts = f"{len(kind.schema)}", f"{len(kind.labels)}"
-            table.add_row(kind.name, kind.title, *counts, _made(kind))
+            table.add_row(kind.name, kind.title, *counts, kind.catalogue, _made(kind))
         console.out.print(table)
 
 
@@ -42,7 +42,9 @@ def _show(kind: DataSet) -> None:
     console.out.print(f"Flows come from {_made(kind)}.")
     if kind.label:
         console.out.print(f"Label column: {kind.label}")
-    console.out.print(f"Labels: {', '.join(kind.labels)}", soft_wrap=True)
+    labels = ", ".join(kind.labels) or "those of whoever labelled the flows"
+    console.out.print(f"Labels: {labels}", soft_wrap=True)
+    console.out.print(f"Catalogue: {kind.catalogue}")
     made = f" of {kind.schema.source}" if kind.schema.source else ""
     table = Table(title=f"{len(kind.schema)} features{made}", title_justify="left")
     table.add_column("column")
@@ -60,6 +62,7 @@ def _to_json(kind: DataSet) -> dict[str, Any]:
         "synthetic": kind.synthetic,
         "label": kind.label,
         "labels": list(kind.labels),
+        "catalogue": kind.catalogue,
         "features": {
             "source": kind.schema.source,
             "columns": [{"name": c.name, "unit": c.unit} for c in kind.schema.columns],

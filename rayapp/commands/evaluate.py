@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from envs import FlowSet, Scenario
-from envs.datasets import registry
-from envs.datasets.labels import Labelling
-from envs.datasets.source import Reading
+from envs.reading import further_flows
 from envs.score import Scorecard, evaluate
 from rayapp.commands import console
 from rayapp.commands.places import RUN
@@ -59,8 +57,7 @@ def scorecard(folder: RunFolder, data: list[Path] | None = None) -> Scorecard:
 
 def _matched(data: list[Path], scenario: Scenario) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
     """Signatures, by the scenario's detector, and true classes of the flows in files."""
-    reading = Reading(Labelling(scenario.catalogue), scenario.schema)
-    unseen = read_flows(registry.opened(data, reading, scenario.kind))
+    unseen = read_flows(further_flows(scenario, data))
     return scenario.detector().match(unseen.features), unseen.actual
 
 

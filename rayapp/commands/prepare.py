@@ -14,6 +14,8 @@ from rich.table import Table
 
 from envs import Catalogue, Flows, InputError, Scenario
 from envs.datasets import registry
+from envs.datasets.label_files import is_mapping, read_labels
+from envs.datasets.labels import Attempted, Labelling
 from envs.datasets.source import FlowSource, Reading
 from envs.division import FOLDS, Wishes
 from envs.storage import locate
@@ -43,8 +45,8 @@ def prepare(
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Read flows from a CSV, .csv.gz or Parquet file, or from a folder of such files. "
-            "Repeat it for several."
+            help="Read flows from a table (CSV, Parquet, a Zeek log, JSON records; packed or not), "
+            "or from a folder of tables. Repeat it for several."
         ),
     ] = None,
     synthetic_rows: Annotated[
@@ -60,13 +62,29 @@ def prepare(
         ),
     ] = None,
     catalogue: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="NAME|FILE",
             help="Take classes, mitigations and rewards from this catalogue: one that ships with "
-            "kirl, or a YAML file.",
+            "kirl, or a YAML file. The default is that of the kind of data set; kirl datasets "
+            "names it.",
         ),
-    ] = "paper",
+    ] = None,
+    labels: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Read from this file what labels mean: YAML lines 'label: class', or CSV with the "
+            "columns label and class. 'drop' leaves flows out. Repeat it for several.",
+        ),
+    ] = None,
+    attempted: Annotated[
+        Attempted | None,
+        typer.Option(
+            help="Say what labels that end in 'Attempted' count as, which corrected data sets have "
+            "for attacks without effect. The default is benign, as their authors treat them.",
+        ),
+    ] = None,
     seed: Annotated[
         int,
         typer.Option(
@@ -119,16 +137,24 @@ def prepare(
     wishes = Wishes(seed, honest, cross_fit, sample)
     wishes.check()
     _check(data, synthetic_rows)
+    _check_labelled(data, labels, attempted)
     place = locate(out)
     if isinstance(place, Path):
         job.check_kept(place)
     places.check_vacant(place, overwrite=overwrite)
     begun = time.perf_counter()
-    classes = Catalogue.find(catalogue)
     if data:
-        source = registry.opened(data, Reading.labelled(classes), dataset)
+        kind = registry.recognised(data) if dataset is None else registry.named(dataset)
+        classes = Catalogue.find(catalogue or kind.catalogue)
+        meaning = read_labels(labels or [], classes)
+        labelling = Labelling(classes, meaning, attempted, insists=attempted is not None)
+        source = registry.opened(data, Reading(labelling), kind.name)
+        for remark in source.remarks:
+            console.say(f"{remark}.")
     else:
-        source = registry.drawn(synthetic_rows or 0, seed, classes, dataset or "synthetic")
+        kind = registry.named(dataset or "synthetic")
+        classes = Catalogue.find(catalogue or kind.catalogue)
+        source = registry.drawn(synthetic_rows or 0, seed, classes, kind.name)
     with places.written(place) as folder:
         if engine is Engine.memory:
             scenario, peak = _in_memory(source, folder, wishes)
@@ -239,3 +265,22 @@ def _check(data: list[Path] | None, rows: int | None) -> None:
             expected="--data PATH or --synthetic ROWS",
             mend=EXAMPLE,
         )
+
+
+def _check_labelled(
+    data: list[Path] | None, labels: list[Path] | None, attempted: Attempted | None
+) -> None:
+    if not data and (labels or attempted):
+        raise InputError(
+            f"{'--labels' if labels else '--attempted'} has no effect without --data",
+            expected="flows that are read from files",
+            mend="Leave it out",
+        )
+    for path in labels or ():
+        if not is_mapping(path):
+            raise InputError(
+                "does not say what labels mean",
+                where=str(path),
+                expected="a YAML file (.yaml), or CSV with exactly the columns label and class",
+                mend="Write one line 'label: class' per label",
+            )

@@ -73,7 +73,7 @@ def prepare(
     check_replaceable(out)
     passes = _Passes(source, stages or Stages())
     provenance, actual = passes.labels()
-    division = divide(actual, wishes, source.catalogue)
+    division = divide(actual, wishes, source.catalogue, provenance.origin.get("files", ()))
     features = passes.features(division.fit)
     with passes.stages.working(f"Fitting a decision tree on {len(division.fit):,} flows"):
         detector = Detector.fit(features, actual[division.fit], seed=wishes.seed)

@@ -14,6 +14,7 @@ from envs.datasets.labels import LEFT_OUT as LEFT_OUT_LABEL
 from envs.datasets.labels import NO_LABEL, UNKNOWN
 from envs.datasets.source import (
     EMPTY,
+    HEADER,
     LEFT_OUT,
     NON_FINITE,
     UNLABELLED,
@@ -25,10 +26,14 @@ from envs.datasets.source import (
 from envs.datasets.tables.form import TableFormat
 from envs.datasets.tables.layout import Feature, Layout
 from envs.datasets.tables.rows import Block, Words, to_float32, truncated, word_in
-from envs.errors import InputError
+from envs.errors import InputError, quoted
 
 _UNKNOWN_WORD = -1.0
 """Stands for a word that the scenario does not know."""
+
+
+_LABELS = 1_000
+"""Words of one block that mean no class and are taken for labels."""
 
 
 class Cleaner:
@@ -38,7 +43,7 @@ class Cleaner:
         form: of the table.
         layout: of the file.
         reading: how it is read.
-        where: the file, for messages.
+        where: the file as its owner gave it, for messages.
         name: of the file, as the keys of flows tell it.
         join: labels that stand in a file of their own.
     """
@@ -54,6 +59,7 @@ class Cleaner:
     ) -> None:
         self._form, self._layout, self._reading = form, layout, reading
         self._where, self._name, self._join = where, name, join
+        self._told: set[str] = set()
 
     def clean(self, block: Block) -> FlowBatch:
         """The sound rows.
@@ -65,15 +71,17 @@ class Cleaner:
         actual, spelled = self._actual(block)
         if block.cut_off and block.size:
             self._check_last(int(actual[-1]), bool(empty[-1]), block)
-        tally = Tally(block.size + block.blank)
+        tally = Tally(block.size + block.blank + block.headers)
         nothing = empty & (actual == NO_LABEL)
         keep, dropped = ~nothing, Counter({EMPTY: int(nothing.sum()) + block.blank})
+        dropped[HEADER] = block.headers
         if self._reading.labelling is not None:
+            self._count_attempted(tally, keep, spelled)
             for code, reason in ((NO_LABEL, UNLABELLED), (LEFT_OUT_LABEL, LEFT_OUT)):
                 here = keep & (actual == code)
                 dropped[reason] = int(here.sum())
                 keep &= ~here
-            self._count_unknown(tally, keep & (actual == UNKNOWN), spelled)
+            self._count_unknown(tally, keep & (actual == UNKNOWN), spelled, block)
             keep &= actual != UNKNOWN
         finite = np.asarray(np.isfinite(features).all(axis=1))
         dropped[NON_FINITE] = int((keep & ~finite).sum())
@@ -139,6 +147,13 @@ class Cleaner:
         spelled = Words(texts.codes, [name for _, name in resolved])
         return classes[texts.codes], spelled
 
+    def _count_attempted(self, tally: Tally, kept: NDArray[np.bool_], spelled: Words) -> None:
+        labelling = self._reading.labelling
+        if labelling is not None:
+            tried = [labelling.is_attempted(word) for word in spelled.words]
+            if any(tried):
+                tally.attempted = int(np.array(tried)[spelled.codes][kept].sum())
+
     def _label_words(self, block: Block) -> Words:
         """The label of each row, made of all label columns."""
         positions = self._layout.labels
@@ -186,10 +201,31 @@ class Cleaner:
         fault = InputError("its label is not whole", expected="a label that the catalogue knows")
         raise truncated(fault, f"{self._where}, row {block.rows()[block.size - 1]}")
 
-    @staticmethod
-    def _count_unknown(tally: Tally, unknown: NDArray[np.bool_], spelled: Words) -> None:
-        if unknown.any():
-            tally.unknown = _counted(spelled, unknown)
+    def _count_unknown(
+        self, tally: Tally, unknown: NDArray[np.bool_], spelled: Words, block: Block
+    ) -> None:
+        if not unknown.any():
+            return
+        tally.unknown = _counted(spelled, unknown)
+        if len(tally.unknown) > _LABELS:
+            some = ", ".join(quoted(label) for label in list(tally.unknown)[:3])
+            raise InputError(
+                f"the label column holds more than {_LABELS:,} words that mean no class, such as "
+                f"{some}",
+                where=self._where,
+                expected="a few labels, each of which stands in many rows",
+                mend="Check that it is the column of labels and not one of identifiers or numbers",
+            )
+        if self._told.issuperset(tally.unknown):
+            # Blocks come in order, and counting lines takes a while.
+            return
+        self._told |= set(tally.unknown)
+        codes, places = np.unique(spelled.codes[unknown], return_index=True)
+        rows, at = block.rows(), np.flatnonzero(unknown)[places]
+        for code, place in zip(codes.tolist(), at.tolist(), strict=True):
+            found = self._where, int(rows[place])
+            label = spelled.words[code]
+            tally.first[label] = min(tally.first.get(label, found), found)
 
 
 def _mended(number: NDArray[np.float64], feature: Feature) -> NDArray[np.float64]:

@@ -93,7 +93,13 @@ def _search(folder: Path) -> list[Path]:
             # Hidden files and __MACOSX hold what archivers left behind, under the data's names.
             folders[:] = [name for name in folders if name[0] != "." and name != "__MACOSX"]
             files += [Path(parent, name) for name in names if name[0] != "."]
-        usable = sorted(file for file in files if file.is_file())
+        # A link that leads nowhere is told when its turn to be read has come.
+        usable = sorted(
+            file
+            for file in files
+            if file.is_file()
+            or (file.is_symlink() and not file.exists() and looks_like_a_table(file))
+        )
     if not usable:
         raise InputError(
             "there is nothing to read in this folder",

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from envs.datasets.labels import DASHES
 from envs.flows import Column, FeatureSchema
+from envs.spelling import DASHES
 
 if TYPE_CHECKING:
     from envs.datasets.tables.sample import Sample
@@ -89,7 +89,9 @@ class TableFormat:
         label_of: the label of a row, given its cells of ``labels`` (``""`` where there is none).
         unlabelled: words in a label's cell that mean that nobody has labelled the row.
         keys: columns of :data:`KEYS`, each with the names that it goes by.
-        telling: sets of column names. A table that has all names of one set is of this kind.
+        telling: sets of column names. A table that has all names of one set is of this kind;
+            among kinds that labels do not tell apart, the longest set tells.
+        agrees: of a table that has these names, whether it is of this kind after all.
         catalogue: the shipped catalogue that knows its labels.
         headless: names of the columns of a file that has no header.
         missing_words: what stands for nothing in a cell, beside the usual words.
@@ -111,6 +113,7 @@ class TableFormat:
     unlabelled: tuple[str, ...] = ()
     keys: Mapping[str, tuple[str, ...]] | None = None
     telling: tuple[tuple[str, ...], ...] = ()
+    agrees: Callable[[Sample], bool] | None = None
     catalogue: str = "paper"
     headless: tuple[str, ...] = ()
     missing_words: tuple[str, ...] = ()

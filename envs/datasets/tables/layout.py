@@ -5,7 +5,6 @@ A layout is found once per file, from its beginning, and travels to where the fi
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,22 @@ from envs.errors import InputError, quoted
 from envs.flows import FeatureSchema
 
 _SHOWN = 8
+"""Columns of a file, and hints, in a message."""
+
+_NAMED = 20
+"""Missing columns in a message; all of them stand below it."""
+
+_LISTED = 200
+"""Columns of a file that are listed below a message."""
+
+_LONG = 6
+
+_WORDS = (
+    *("fwd", "bwd", "forward", "backward", "src", "dst", "in", "out"),
+    *("min", "max", "mean", "avg", "std", "var", "total", "tot", "count"),
+    *("byte", "packet", "pkt", "ms", "us"),
+)
+"""Parts of names that change the meaning or the unit."""
 
 
 @dataclass(frozen=True)
@@ -215,23 +230,57 @@ def _none_of(form: TableFormat, one: Sample) -> InputError:
 
 def _missing(missing: list[str], form: TableFormat, one: Sample) -> InputError:
     several = len(missing) > 1
-    listed = ", ".join(f"'{name}'" for name in missing)
+    listed = ", ".join(f"'{name}'" for name in missing[:_NAMED])
+    if len(missing) > _NAMED:
+        listed += f" and {len(missing) - _NAMED} more"
     used = {key for f in form.fields for key in f.keys}
     spare = [name for name in one.names if column_key(name) not in used]
-    hints = [hint for name in missing[:_SHOWN] if (hint := _renamed(name, spare))]
+    hints = [
+        f"Is {quoted(other.strip())} '{name}'? Then rename it"
+        for name, other in _misspelled(missing, spare).items()
+    ]
+    shown = ", ".join(quoted(name.strip()) for name in one.names[:_LISTED])
     return InputError(
         f"column{'s' if several else ''} {listed} {'are' if several else 'is'} missing",
         where=shown_path(one.path),
         expected="the columns that the scenario was prepared with",
-        mend=". ".join(hints) or "Add the columns, or prepare a scenario from flows without them",
+        mend=". ".join(hints[:_SHOWN])
+        or "Add the columns, or prepare a scenario from flows without them",
+        below=f"Missing: {', '.join(missing)}\nThe file has: {shown or 'no header'}",
     )
 
 
-def _renamed(name: str, spare: list[str]) -> str | None:
+def _misspelled(missing: Sequence[str], spare: Sequence[str]) -> dict[str, str]:
+    """Columns that are missing, each with one of the file that differs by a slip of the pen.
+
+    Names that say another direction, another statistic or another unit differ by more than that.
+    """
+    found = {}
     # A hostile header can hold thousands of names; comparing each would take minutes.
-    keys = {column_key(other[:80]): other for other in spare[:500]}
-    near = difflib.get_close_matches(column_key(name), keys, n=1, cutoff=0.9)
-    return f"Is {quoted(keys[near[0]].strip())} '{name}'? Then rename it" if near else None
+    free = {column_key(other[:80]): other for other in spare[:500]}
+    for name in missing:
+        near = [key for key in free if _is_slip(column_key(name), key)]
+        if len(near) == 1:
+            found[name] = free.pop(near[0])
+    return found
+
+
+def _shared(one: str, other: str) -> int:
+    """How many letters two words begin with in common."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def _is_slip(key: str, other: str) -> bool:
+    """Whether one letter within a long name was changed, left out, added, or swapped."""
+    if len(key) < _LONG or key[0] != other[:1] or key[-1] != other[-1:]:
+        return False
+    if any((word in key) != (word in other) for word in _WORDS):
+        return False
+    start = _shared(key, other)
+    end = _shared(key[start:][::-1], other[start:][::-1])
+    one, two = key[start : len(key) - end], other[start : len(other) - end]
+    return max(len(one), len(two)) == 1 or (len(one) == 2 and one == two[::-1])
 
 
 def _no_label(form: TableFormat, one: Sample) -> InputError:

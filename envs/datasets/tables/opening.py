@@ -25,6 +25,7 @@ _BZIP2 = b"BZh"
 _XZ = b"\xfd7zXZ\x00"
 _ZIP = b"PK\x03\x04"
 _PARQUET = b"PAR1"
+_OFFICE = "[Content_Types].xml"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -107,6 +108,13 @@ def _only_member(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
         for one in archive.infolist()
         if not one.is_dir() and not one.filename.startswith("__MACOSX")
     ]
+    if any(one.filename == _OFFICE for one in members):
+        raise InputError(
+            "an Excel workbook or another office document",
+            where=shown_path(path),
+            expected="CSV, Parquet, a Zeek log, or JSON records",
+            mend="Save the table as CSV",
+        )
     if len(members) != 1 or members[0].flag_bits & 1:
         locked = len(members) == 1
         raise InputError(

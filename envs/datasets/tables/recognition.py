@@ -1,18 +1,33 @@
-"""Which kind of data set files are of, told by their columns, and by their labels between twins."""
+"""Which kind of data set files are of: told by their columns, and by their labels between twins."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from envs.datasets.kind import DataSet
-from envs.datasets.labels import is_missing, label_key
+from envs.datasets.labels import is_missing
 from envs.datasets.tables.files import find_files, looks_like_a_table
 from envs.datasets.tables.rows import shown_path
 from envs.datasets.tables.sample import Sample, sample
 from envs.errors import InputError, quoted
+from envs.spelling import label_key
 
 _SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """A file, and the kinds that it may be of.
+
+    Attributes:
+        sample: the file's beginning.
+        kinds: by name, each with how many columns tell that the file is of it.
+    """
+
+    sample: Sample
+    kinds: Mapping[str, int]
 
 
 def recognise(paths: Sequence[Path], kinds: Sequence[DataSet]) -> DataSet:
@@ -21,8 +36,76 @@ def recognise(paths: Sequence[Path], kinds: Sequence[DataSet]) -> DataSet:
     Raises:
         InputError: there is none, there are several, or the files are of several kinds.
     """
-    found: dict[str, tuple[DataSet, Path]] = {}
+    by_name = {kind.name: kind for kind in kinds}
+    fitting = [one for one in _read(paths, kinds, refuse=True) if one.kinds]
+    shared = set(by_name).intersection(*(one.kinds for one in fitting))
+    found = _narrowed(fitting, [by_name[name] for name in by_name if name in shared])
+    if not found:
+        told: dict[str, str] = {}
+        for one in fitting:
+            best = " or ".join(kind.name for kind in _narrowed([one], _of(one, by_name)))
+            told.setdefault(best, f"{shown_path(one.sample.path)} is {best}")
+        raise InputError(
+            "the files are of several kinds: " + ", ".join(told.values()),
+            expected="files of one kind: what one program measured means something else in another",
+            mend="Prepare a scenario of each kind",
+        )
+    if len(found) > 1:
+        names = [kind.name for kind in found]
+        raise InputError(
+            f"the file can be read as {' or '.join(names)}",
+            where=shown_path(fitting[0].sample.path),
+            mend=f"Say which with --dataset {' or --dataset '.join(names)}",
+        )
+    return found[0]
+
+
+def check_kind(paths: Sequence[Path], name: str, kinds: Sequence[DataSet]) -> None:
+    """Checks that files are not of another kind than the one that they are to be read as.
+
+    Files of a folder are let pass if one of them may be of the kind: the others are not read.
+
+    Raises:
+        InputError: they are of another kind.
+    """
+    by_name = {kind.name: kind for kind in kinds}
+    named = {path for path, given in find_files(paths) if given}
+    fitting = [one for one in _read(paths, kinds, refuse=False) if one.kinds]
+    if any(_may_be(one, name, by_name) for one in fitting):
+        fitting = [one for one in fitting if one.sample.path in named]
+    for one in fitting:
+        if not _may_be(one, name, by_name):
+            best = _narrowed([one], _of(one, by_name))
+            raise InputError(
+                f"the file is of the kind {' or '.join(kind.name for kind in best)}, not {name}",
+                where=shown_path(one.sample.path),
+                expected=f"flows of {name}: what one program measured means something else in "
+                "another",
+                mend="Prepare a scenario of its own from these files: kirl prepare --data "
+                f"{shown_path(one.sample.path)} --dataset {best[0].name} --out scenario",
+            )
+
+
+def _of(one: Fitting, kinds: Mapping[str, DataSet]) -> list[DataSet]:
+    return [kinds[name] for name in one.kinds]
+
+
+def _may_be(one: Fitting, name: str, kinds: Mapping[str, DataSet]) -> bool:
+    if name not in one.kinds:
+        return False
+    shares = {other: _known_share([one.sample], kinds[other]) for other in one.kinds}
+    return shares[name] == max(shares.values())
+
+
+def _read(paths: Sequence[Path], kinds: Sequence[DataSet], *, refuse: bool) -> Iterator[Fitting]:
+    """The beginnings of the files that are tables.
+
+    Raises:
+        InputError: a file that was named, or one that is called as tables are, cannot be read; if
+            ``refuse``, also one that is of no kind, or where there is none of any kind.
+    """
     strange: list[Sample] = []
+    some = False
     for path, named in find_files(paths):
         try:
             one = sample(path)
@@ -30,27 +113,15 @@ def recognise(paths: Sequence[Path], kinds: Sequence[DataSet]) -> DataSet:
             if named or looks_like_a_table(path):
                 raise
             continue
-        fitting = _fitting(one, kinds)
-        if len(fitting) > 1:
-            raise InputError(
-                f"the file can be read as {' or '.join(kind.name for kind in fitting)}",
-                where=shown_path(path),
-                mend="Say which with --dataset",
-            )
-        if fitting:
-            found.setdefault(fitting[0].name, (fitting[0], path))
-        elif named:
-            raise _of_no_kind(one, kinds)
-        else:
+        told = {kind.name: kind.fits(one) for kind in kinds}
+        fitting = Fitting(one, {name: int(columns) for name, columns in told.items() if columns})
+        if not fitting.kinds:
+            if named and refuse:
+                raise _of_no_kind(one, kinds)
             strange.append(one)
-    if len(found) > 1:
-        raise InputError(
-            "the files are of several kinds: "
-            + ", ".join(f"{shown_path(path)} is {kind.name}" for kind, path in found.values()),
-            expected="files of one kind: what one program measured means something else in another",
-            mend="Prepare a scenario of each kind, or give one kind with --dataset",
-        )
-    if not found:
+        some = some or bool(fitting.kinds)
+        yield fitting
+    if refuse and not some:
         if strange:
             raise _of_no_kind(strange[0], kinds)
         raise InputError(
@@ -59,39 +130,61 @@ def recognise(paths: Sequence[Path], kinds: Sequence[DataSet]) -> DataSet:
             expected="CSV, Parquet, Zeek logs or JSON records",
             mend="Check the path",
         )
-    return next(iter(found.values()))[0]
 
 
-def _fitting(one: Sample, kinds: Sequence[DataSet]) -> list[DataSet]:
-    """The kinds that a file may be of; labels decide between kinds of equal columns."""
-    fitting = [kind for kind in kinds if kind.fits(one)]
-    if len(fitting) < 2:
-        return fitting
-    shares = [_known_share(one, kind) for kind in fitting]
-    return [kind for kind, share in zip(fitting, shares, strict=True) if share == max(shares)]
+def _narrowed(fitting: Sequence[Fitting], kinds: Sequence[DataSet]) -> list[DataSet]:
+    """Of the kinds that files may be of, those that say most of them.
+
+    Labels come first: a kind that is published with them. Then columns: a kind that more of them
+    tell. Then a program's output, which has no labels of its own: nothing says that the files are
+    of a data set that was made with it.
+    """
+    samples = [one.sample for one in fitting]
+
+    def ranked(kind: DataSet) -> tuple[float, int, bool]:
+        columns = min(one.kinds[kind.name] for one in fitting)
+        return _known_share(samples, kind), columns, not kind.labels
+
+    ranks = {kind.name: ranked(kind) for kind in kinds}
+    return [kind for kind in kinds if ranks[kind.name] == max(ranks.values())]
 
 
-def _known_share(one: Sample, kind: DataSet) -> float:
-    """Share of a file's labels that a kind is published with."""
-    cells = one.column(kind.label) if kind.label else None
+def _known_share(samples: Sequence[Sample], kind: DataSet) -> float:
+    """Share of the files' labels that a kind is published with."""
     known = {label_key(label) for label in kind.labels}
-    labels = {label_key(cell) for cell in cells or () if not is_missing(cell)}
+    labels = {
+        label_key(cell)
+        for one in samples
+        for cell in (one.column(kind.label) if kind.label else None) or ()
+        if not is_missing(cell)
+    }
     return sum(1 for label in labels if label in known) / max(1, len(labels))
 
 
 def _of_no_kind(one: Sample, kinds: Sequence[DataSet]) -> InputError:
     shown = ", ".join(quoted(name, 60) for name in one.names[:_SHOWN]) or "no header"
     more = len(one.names) - _SHOWN
+    there = {kind.name: kind.known(one) for kind in kinds}
+    near = sorted((kind for kind in kinds if there[kind.name][0]), key=lambda k: -there[k.name][0])
+    where = shown_path(one.path)
+    draft = f"kirl schema {where} drafts a description of the table, which kirl prepare takes "
     return InputError(
         f"the columns are those of no known kind of data set: {shown}"
         + (f" and {more} more" if more > 0 else ""),
-        where=shown_path(one.path),
-        expected="; ".join(f"{kind.name}: {_wants(kind)}" for kind in kinds),
-        mend=f"Describe the table: kirl schema {shown_path(one.path)} writes a first draft, which "
-        "kirl prepare takes with --schema. Or say which kind it is with --dataset",
+        where=where,
+        expected="a known kind; kirl datasets lists them"
+        if not near
+        else f"a known kind. The nearest one is {near[0].name}: {there[near[0].name][0]} of its "
+        f"{len(near[0].schema)} features are there",
+        mend=(f"If it is one, say so with --dataset {near[0].name}. Else " if near else "")
+        + f"{draft}with --schema",
+        below="\n".join(_wants(kind, there[kind.name]) for kind in near[:_SHOWN]) or None,
     )
 
 
-def _wants(kind: DataSet) -> str:
-    names = [f"'{name}'" for name in kind.schema.names[:3]]
-    return ", ".join(names) + (", ..." if len(kind.schema) > 3 else "")
+def _wants(kind: DataSet, there: tuple[int, list[str]]) -> str:
+    """What a kind wants beside what a file has, on one line."""
+    found, missing = there
+    return f"{kind.name}: {found} of {len(kind.schema)} features are there; not: " + (
+        ", ".join(missing) or "none"
+    )

@@ -77,6 +77,7 @@ class Block:
         texts: for each column read as words.
         size: n.
         blank: rows of nothing but separators that are not among the n.
+        headers: rows that repeat the header, which are not among the n.
         consumed: bytes of the file on disk that were read up to the block's end.
         rows: gives the number, as an editor shows it, of each row.
         cut_off: the block ends with the file, in a line that no line end closes.
@@ -89,6 +90,7 @@ class Block:
     consumed: int
     rows: Callable[[], Sequence[int]]
     cut_off: bool = False
+    headers: int = 0
 
     def selected(self, word: str) -> Block:
         """The rows whose last column of words says ``word``, without that column."""

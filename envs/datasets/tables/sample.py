@@ -126,7 +126,8 @@ class Sample:
         """The same with the names that a kind gives to the columns of a file without header."""
         if self.names or len(form.headless) != self.dialect.width:
             return self
-        return Sample(self.path, self.dialect, form.headless, self.rows)
+        named = Sample(self.path, self.dialect, form.headless, self.rows)
+        return named if form.agrees is None or form.agrees(named) else self
 
     def with_columns(self, names: Sequence[str]) -> Sample:
         """The same with further columns, which the first rows leave empty."""
@@ -208,7 +209,7 @@ def _of_zeek(path: Path, file: Opened, line: bytes, where: str) -> Sample:
     dialect = Dialect(
         "text", separator, file.stream.tell(), lines + 1, len(cells), line, len(last), quotes=False
     )
-    return Sample(path, dialect, _named(names, where), _rows(file, dialect))
+    return Sample(path, dialect, _named(names, where), _rows(_first_lines(file), dialect))
 
 
 def _zeek_separator(line: bytes) -> str:
@@ -227,10 +228,12 @@ def _of_cells(path: Path, file: Opened, line: bytes, where: str) -> Sample:
     if not _is_header(names):
         file.stream.seek(0)
         dialect = Dialect("text", separator, 0, 0, len(names))
-        return Sample(path, dialect, (), _rows(file, dialect))
+        return Sample(path, dialect, (), _rows(_first_lines(file), dialect))
     begins = file.stream.tell()
     dialect = Dialect("text", separator, begins, 1, len(names), line.rstrip(b"\r\n"))
-    return Sample(path, dialect, _named(names, where), _rows(file, dialect))
+    lines = _first_lines(file)
+    _check_widths(lines, dialect, where)
+    return Sample(path, dialect, _named(names, where), _rows(lines, dialect))
 
 
 def _separator(line: bytes) -> str:
@@ -272,13 +275,41 @@ def _named(names: Sequence[str], where: str) -> tuple[str, ...]:
     return tuple(name.replace("\ufeff", "").strip() for name in names)
 
 
-def _rows(file: Opened, dialect: Dialect) -> tuple[tuple[str, ...], ...]:
-    """The first rows that have the right number of cells; what is wrong is told when it is read."""
+def _first_lines(file: Opened) -> list[str]:
     lines: list[str] = []
     while len(lines) < ROWS and (line := file.stream.readline(LINE_BYTES)):
         text = decode_text(line).rstrip("\r\n")
         if text and not text.startswith("#"):
             lines.append(text)
+    return lines
+
+
+def _check_widths(lines: Sequence[str], dialect: Dialect, where: str) -> None:
+    """Raises InputError if the header has another number of names than every row has cells."""
+    widths = {text.count(dialect.separator) + 1 for text in lines if text.strip(", \t;")}
+    # One row alone may be cut off.
+    if (
+        len(lines) < 2
+        or len(widths) != 1
+        or dialect.width in widths
+        or any('"' in text for text in lines)
+    ):
+        return
+    (width,) = widths
+    first = lines[0].split(dialect.separator)
+    shown = ", ".join(quoted(cell.strip(), 20) for cell in first[:3])
+    raise InputError(
+        f"header and cells do not fit together: the header has {dialect.width} names, and every "
+        f"row has {width} cells",
+        where=where,
+        expected=f"a name for each cell; the first row begins with {shown}",
+        mend="Add the names that are missing to the header, or write the file again with the "
+        "program that made it",
+    )
+
+
+def _rows(lines: Sequence[str], dialect: Dialect) -> tuple[tuple[str, ...], ...]:
+    """The first rows that have the right number of cells; what is wrong is told when it is read."""
     if dialect.quotes:
         try:
             found = list(csv.reader(io.StringIO("\n".join(lines)), delimiter=dialect.separator))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from envs.datasets.kind import DataSet
+from envs.datasets.label_files import check_labels
 from envs.datasets.source import (
     EMPTY,
     NON_FINITE,
@@ -47,6 +48,11 @@ from envs.flows import Column, FeatureSchema, Provenance
 PART_BYTES = 64 * 2**20
 """Bytes of files that are read in one go; a published row of CICIDS2017 in CSV has about 500."""
 
+_NO_LABEL = "it has no label column"
+
+_REMARKS = 20
+"""Files of a folder that are not read and are named."""
+
 MOST_WORDS = 512
 """Words of one column that become numbers of their own: the most frequent ones."""
 
@@ -72,14 +78,30 @@ def table_data_set(
         catalogue=form.catalogue,
         open=lambda paths, reading: TableSource(form, paths, reading),
         fits=lambda one: fits(form, one),
+        known=lambda one: known(form, one),
     )
 
 
-def fits(form: TableFormat, one: Sample) -> bool:
-    """Whether a file has the columns that tell this kind from others."""
+def fits(form: TableFormat, one: Sample) -> int:
+    """How many columns tell that a file is of this kind, 0 if it is of another one."""
     one = one.headed(form)
     telling = form.telling or (tuple(f.name for f in form.fields),)
-    return any(all(column_key(name) in one.positions for name in names) for names in telling)
+    told = max(
+        (
+            len(names)
+            for names in telling
+            if all(column_key(name) in one.positions for name in names)
+        ),
+        default=0,
+    )
+    return told if told and (form.agrees is None or form.agrees(one)) else 0
+
+
+def known(form: TableFormat, one: Sample) -> tuple[int, list[str]]:
+    """How many of a kind's features a file has, and the names of the others."""
+    one = one.headed(form)
+    missing = [f.name for f in form.fields if not any(key in one.positions for key in f.keys)]
+    return len(form.fields) - len(missing), missing
 
 
 class TableSource(FlowSource):
@@ -113,7 +135,8 @@ class TableSource(FlowSource):
         fields = present(form, samples)
         self.schema = reading.schema or _schema(form, fields, samples)
         self._absent = absent(form, fields) if reading.schema is None else []
-        self.remarks = (*unused, *self._remarks(), *_joined(form, samples, reading))
+        joined = _joined(form, samples, reading)
+        self.remarks = (*_shortened(unused), *self._remarks(), *joined)
         alone = replace(reading, join=None)
         self.parts = [
             TablePart(stretch, Path.cwd(), form, one.dialect, layout, alone, join)
@@ -136,7 +159,7 @@ class TableSource(FlowSource):
         """Names the files and counts the rows."""
         names = names_of(self._files)
         if self._reading.labelling is not None:
-            self._reading.labelling.check_known(tally.unknown, ", ".join(names[:3]))
+            check_labels(tally, self._reading.labelling, self._form.label)
         if not tally.rows and self._form.select is not None:
             column, value = self._form.select
             raise InputError(
@@ -153,6 +176,7 @@ class TableSource(FlowSource):
             rows_read=tally.rows,
             dropped=dropped,
             labels=in_order(tally.labels, self.catalogue) if tally.labels else {},
+            reading={} if self._reading.labelling is None else self._reading.labelling.said(),
         )
 
 
@@ -172,15 +196,17 @@ def _usable(
         if not named and not fits(form, one):
             unused.append(f"{shown_path(path)} is not read: it is no table of {form.title}")
         elif not named and _lacks_label(form, one, reading):
-            unused.append(f"{shown_path(path)} is not read: it has no label column")
+            unused.append(f"{shown_path(path)} is not read: {_NO_LABEL}")
         else:
             samples.append(completed(form, one))
     if not samples:
         raise InputError(
             f"there is no table of {form.title} in the folder",
             where=", ".join(shown_path(path) for path in paths[:3]),
-            expected=f"files with the features of {form.made_by}",
+            expected=f"files with the features of {form.made_by}"
+            + (", with a label" if any(_NO_LABEL in why for why in unused) else ""),
             mend=form.advice,
+            below="\n".join(unused[:_REMARKS]),
         )
     return samples, unused
 
@@ -207,6 +233,12 @@ def _flow_keys(
         where = shown_path(one.path)
         for block in blocks(Stretch(one.path), one.dialect, layout.columns, layout.wanted):
             yield where, dict(zip(layout.keys, block.texts, strict=True)), block.size
+
+
+def _shortened(unused: Sequence[str]) -> Iterator[str]:
+    yield from unused[:_REMARKS]
+    if len(unused) > _REMARKS:
+        yield f"{len(unused) - _REMARKS:,} more files are not read"
 
 
 def _lacks_label(form: TableFormat, one: Sample, reading: Reading) -> bool:
@@ -347,8 +379,8 @@ class TablePart:
             InputError: which names the file as its owner did.
         """
         stretch = replace(self.stretch, path=self.folder / self.stretch.path)
-        where, name = shown_path(stretch.path), quoted(stretch.path.name, 500)[1:-1]
-        cleaner = Cleaner(self.form, self.layout, self.reading, where, name, self.join)
+        name, shown = quoted(stretch.path.name, 500)[1:-1], shown_path(self.stretch.path)
+        cleaner = Cleaner(self.form, self.layout, self.reading, shown, name, self.join)
         try:
             layout = self.layout
             for block in blocks(stretch, self.dialect, layout.columns, layout.wanted):
@@ -356,7 +388,7 @@ class TablePart:
         except InputError as error:
             told = error.where
             if told and not self.stretch.path.is_absolute():
-                told = told.replace(where, shown_path(self.stretch.path))
+                told = told.replace(shown_path(stretch.path), shown_path(self.stretch.path))
             raise InputError(
                 error.what, where=told, expected=error.expected, mend=error.mend
             ) from error

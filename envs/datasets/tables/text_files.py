@@ -21,6 +21,7 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from envs.datasets.labels import decode_text
+from envs.datasets.tables.form import column_key
 from envs.datasets.tables.opening import LINE_BYTES, opened
 from envs.datasets.tables.rows import (
     MISSING_WORDS,
@@ -68,6 +69,16 @@ class _Sheet:
         return sorted({min(p, last) for p in (*self.wanted.numbers, *self.wanted.texts)})
 
     @cached_property
+    def header_keys(self) -> dict[int, str]:
+        """What the header calls the cells that hold numbers alone, by position."""
+        header = self.dialect.header
+        if not header or header.startswith(ZEEK_FIELDS):
+            return {}
+        names = next(csv.reader([decode_text(header)], delimiter=self.dialect.separator), [])
+        keys = {p: column_key(names[p]) for p in self.numeric if p < len(names)}
+        return {position: key for position, key in keys.items() if key}
+
+    @cached_property
     def numeric(self) -> list[int]:
         """Positions of the cells that hold numbers alone."""
         last = self.width - 1 if self.dialect.joined > 1 else self.width
@@ -104,7 +115,7 @@ def read_text(
         line, rows = 1, 0
         for piece in _pieces(stream, sheet, stop):
             block = _to_block(piece, line, sheet, file.raw.tell() - start)
-            rows += block.size + block.blank
+            rows += block.size + block.blank + block.headers
             line += piece.count(b"\n")
             yield block
     if not (rows or start or stop):
@@ -163,7 +174,7 @@ def _chunk(stream: IO[bytes], stop: int | None) -> bytes:
 
 
 def _to_block(piece: bytes, first_line: int, sheet: _Sheet, consumed: int) -> Block:
-    table, blank = _parse_patiently(piece, first_line, sheet)
+    table, blank, headers = _parse_patiently(piece, first_line, sheet)
 
     def rows() -> Sequence[int]:
         first = sheet.row(first_line)
@@ -179,7 +190,9 @@ def _to_block(piece: bytes, first_line: int, sheet: _Sheet, consumed: int) -> Bl
     ]
     texts = [_within(words[min(p, last)], p, sheet.dialect) for p in sheet.wanted.texts]
     ends = piece.endswith(b"\n")
-    return Block(numbers, texts, table.num_rows, blank, consumed, rows, cut_off=not ends)
+    return Block(
+        numbers, texts, table.num_rows, blank, consumed, rows, cut_off=not ends, headers=headers
+    )
 
 
 def _words(column: Any) -> Words:  # noqa: ANN401 (pyarrow is untyped)
@@ -211,15 +224,18 @@ def _to_numbers(words: Words, wanted: Wanted) -> NDArray[np.float64]:
     return np.array(found, np.float64)[words.codes]
 
 
-def _parse_patiently(piece: bytes, first_line: int, sheet: _Sheet) -> tuple[Any, int]:
-    """Table of a piece, and the number of lines without content that are no rows of it."""
+def _parse_patiently(piece: bytes, first_line: int, sheet: _Sheet) -> tuple[Any, int, int]:
+    """Table of a piece, and the lines that are no rows of it: without content, and headers."""
     blank = 0
     tidy = _tidied(piece, first_line, sheet)
+    headers = _headers(piece, sheet)
     try:
         table = _parse(tidy, sheet)
     except pa.ArrowException as error:
-        rows = [line for _, line in _rows(tidy, sheet)]
-        blank = sum(1 for _ in _lines(tidy)) - len(rows)
+        found = [line for _, line in _rows(tidy, sheet, headers=True)]
+        rows = [line for line in found if not _is_header_again(line, sheet)]
+        blank = sum(1 for _ in _lines(tidy)) - len(found)
+        headers += len(found) - len(rows)
         try:
             table = _parse(b"\n".join([*rows, b""]) or b"\n", sheet)
         except pa.ArrowException:
@@ -229,14 +245,14 @@ def _parse_patiently(piece: bytes, first_line: int, sheet: _Sheet) -> tuple[Any,
             # Only numbers that pyarrow does not read: hexadecimal ports.
             table = _parse(b"\n".join([*rows, b""]) or b"\n", sheet, lenient=True)
     if sheet.dialect.quotes and b'"' in piece:
-        expected = sum(1 for _ in _lines(tidy))
-        if table.num_rows + blank != expected:
+        expected = sum(1 for _ in _lines(piece) if not _is_comment(_[1], sheet))
+        if table.num_rows + blank + headers != expected:
             # An unclosed quote swallows line ends, and whole rows with them.
             complaint = "a quoted cell runs over several lines"
             raise _explain(piece, first_line, sheet, complaint) or _unreadable(
                 piece, first_line, sheet, complaint
             )
-    return table, blank
+    return table, blank, headers
 
 
 def _tidied(piece: bytes, first_line: int, sheet: _Sheet) -> bytes:
@@ -258,6 +274,36 @@ def _tidied(piece: bytes, first_line: int, sheet: _Sheet) -> bytes:
     if not header or header not in piece:
         return piece
     return b"\n".join(line for line in piece.split(b"\n") if line.rstrip(b"\r") != header)
+
+
+def _headers(piece: bytes, sheet: _Sheet) -> int:
+    """Lines that are the file's first line again; files are joined so."""
+    header = sheet.dialect.header
+    if not header or header.startswith(ZEEK_FIELDS) or header not in piece:
+        return 0
+    return sum(1 for line in piece.split(b"\n") if line.rstrip(b"\r") == header)
+
+
+def _is_header_again(line: bytes, sheet: _Sheet) -> bool:
+    """Whether a line names the columns of numbers in their order, however it is spelled."""
+    if not sheet.header_keys:
+        return False
+    separator = sheet.dialect.separator
+    position, key = next(iter(sheet.header_keys.items()))
+    cell = line.split(separator.encode())[position : position + 1]
+    if not cell or column_key(decode_text(cell[0])) != key:
+        return False
+    try:
+        cells = next(csv.reader([decode_text(line)], delimiter=separator), [])
+    except csv.Error:
+        return False
+    return len(cells) == sheet.width and all(
+        column_key(cells[position]) == key for position, key in sheet.header_keys.items()
+    )
+
+
+def _is_comment(line: bytes, sheet: _Sheet) -> bool:
+    return sheet.dialect.header.startswith(ZEEK_FIELDS) and line.startswith(b"#")
 
 
 def _parse(piece: bytes, sheet: _Sheet, *, lenient: bool = False) -> Any:  # noqa: ANN401
@@ -299,15 +345,17 @@ def _lines(piece: bytes) -> Iterator[tuple[int, bytes]]:
     return ((offset, line) for offset, line in enumerate(piece.splitlines()) if line)
 
 
-def _rows(piece: bytes, sheet: _Sheet) -> Iterator[tuple[int, bytes]]:
+def _rows(piece: bytes, sheet: _Sheet, *, headers: bool = False) -> Iterator[tuple[int, bytes]]:
     """Offset and text of the lines that become rows.
 
-    Lines of nothing but separators do if their width fits; header lines and comments do not.
+    Lines of nothing but separators do if their width fits; comments do not, and header lines only
+    if they are asked for.
     """
     header, separator = sheet.dialect.header, sheet.dialect.separator.encode()
-    comments = header.startswith(ZEEK_FIELDS)
     for offset, line in _lines(piece):
-        if (comments and line.startswith(b"#")) or (header and line == header):
+        if _is_comment(line, sheet) or (header and line == header):
+            continue
+        if not headers and _is_header_again(line, sheet):
             continue
         if line.strip(sheet.padding) or line.count(separator) == sheet.width - 1:
             yield offset, line
