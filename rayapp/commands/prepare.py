@@ -15,8 +15,9 @@ from rich.table import Table
 from envs import Catalogue, Flows, InputError, Scenario
 from envs.datasets import registry
 from envs.datasets.label_files import is_mapping, read_labels
+from envs.datasets.label_join import join_of
 from envs.datasets.labels import Attempted, Labelling
-from envs.datasets.source import FlowSource, Reading
+from envs.datasets.source import FlowSource, LabelFiles, Reading
 from envs.division import FOLDS, Wishes
 from envs.storage import locate
 from rayapp.cluster import job
@@ -75,7 +76,9 @@ def prepare(
         typer.Option(
             metavar="FILE",
             help="Read from this file what labels mean: YAML lines 'label: class', or CSV with the "
-            "columns label and class. 'drop' leaves flows out. Repeat it for several.",
+            "columns label and class. 'drop' leaves flows out. Or read from it which flow has "
+            "which label: a table with a label and the flow's id, or its addresses, ports and "
+            "time. Repeat it for several.",
         ),
     ] = None,
     attempted: Annotated[
@@ -146,9 +149,10 @@ def prepare(
     if data:
         kind = registry.recognised(data) if dataset is None else registry.named(dataset)
         classes = Catalogue.find(catalogue or kind.catalogue)
-        meaning = read_labels(labels or [], classes)
+        meaning = read_labels([path for path in labels or () if is_mapping(path)], classes)
         labelling = Labelling(classes, meaning, attempted, insists=attempted is not None)
-        source = registry.opened(data, Reading(labelling), kind.name)
+        reading = Reading(labelling, join=_joined(labels or [], data))
+        source = registry.opened(data, reading, kind.name)
         for remark in source.remarks:
             console.say(f"{remark}.")
     else:
@@ -276,11 +280,9 @@ def _check_labelled(
             expected="flows that are read from files",
             mend="Leave it out",
         )
-    for path in labels or ():
-        if not is_mapping(path):
-            raise InputError(
-                "does not say what labels mean",
-                where=str(path),
-                expected="a YAML file (.yaml), or CSV with exactly the columns label and class",
-                mend="Write one line 'label: class' per label",
-            )
+
+
+def _joined(labels: list[Path], data: list[Path]) -> LabelFiles | None:
+    """The labels of those files that say which flow has which."""
+    keyed = [path for path in labels if not is_mapping(path)]
+    return join_of(keyed, data) if keyed else None
