@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -99,15 +99,15 @@ def read_records(
     """
     where = shown_path(path)
     places = sorted({*wanted.numbers, *wanted.texts})
-    columns = [names[place] for place in places]
-    select = None if wanted.select is None else (names[wanted.select[0]], wanted.select[1])
+    getters = [_getter(names[place]) for place in places]
+    select = None if wanted.select is None else (_getter(names[wanted.select[0]]), wanted.select[1])
     with opened(path) as file:
         held = _Held([], [], places)
         for number, record in numbered(file.stream, where, array=array):
-            if select is not None and value_at(record, select[0]) != select[1]:
+            if select is not None and select[0](record) != select[1]:
                 continue
             held.numbers.append(number)
-            held.rows.append([value_at(record, column) for column in columns])
+            held.rows.append([getter(record) for getter in getters])
             if len(held.rows) == BLOCK_ROWS:
                 yield held.block(wanted, file.raw.tell(), where)
                 held = _Held([], [], places)
@@ -236,27 +236,37 @@ def _flatten(record: Record, before: str, found: Record, depth: int) -> None:
             found[f"{before}{name}"] = value
 
 
-def value_at(record: Record, name: str) -> Any:  # noqa: ANN401 (JSON)
-    """What :func:`flat` has under a name; ``None`` for nothing."""
-    value = record.get(name)
-    if value is not None or "." not in name:
-        return None if isinstance(value, dict) else value
-    return _within(record, name, 0)
+def _getter(name: str) -> Callable[[Record], Any]:
+    """Gets what :func:`flat` has under a name; ``None`` for nothing."""
+    head, dot, rest = name.partition(".")
+    if not dot:
+        return lambda record: _plain(record.get(name))
+    if "." in rest:
+        return lambda record: _within(record, name, 0)
+
+    def get(record: Record) -> Any:  # noqa: ANN401 (JSON)
+        value = record.get(name)
+        if value is None:
+            inner = record.get(head)
+            value = inner.get(rest) if type(inner) is dict else None
+        return None if type(value) is dict else value
+
+    return get
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 (JSON)
+    return None if type(value) is dict else value
 
 
 def _within(record: Record, name: str, depth: int) -> Any:  # noqa: ANN401 (JSON)
+    value = record.get(name)
     place = name.find(".")
-    while place >= 0:
+    while value is None and place >= 0 and depth < _DEPTH:
         inner = record.get(name[:place])
-        if isinstance(inner, dict):
-            rest = name[place + 1 :]
-            value = inner.get(rest)
-            if value is None and depth < _DEPTH:
-                value = _within(inner, rest, depth + 1)
-            if value is not None:
-                return None if isinstance(value, dict) else value
+        if type(inner) is dict:
+            value = _within(inner, name[place + 1 :], depth + 1)
         place = name.find(".", place + 1)
-    return None
+    return _plain(value)
 
 
 def word_of(value: Any) -> str:  # noqa: ANN401 (JSON)
@@ -290,7 +300,8 @@ class _Held:
             self._numbers(columns[position], name, wanted, where)
             for position, name in zip(wanted.numbers, wanted.names, strict=True)
         ]
-        texts = [_texts(columns[position]) for position in wanted.texts]
+        words = {position: _texts(columns[position]) for position in set(wanted.texts)}
+        texts = [words[position] for position in wanted.texts]
         return Block(numbers, texts, len(self.rows), 0, consumed, lambda: self.numbers)
 
     def _numbers(
