@@ -16,7 +16,7 @@ from envs.datasets.tables.form import KEYS, Field, TableFormat, column_key
 from envs.datasets.tables.layout import locate
 from envs.datasets.tables.rows import shown_path
 from envs.datasets.tables.sample import Sample
-from envs.datasets.tables.source import blocks_of
+from envs.datasets.tables.source import Stretch, blocks
 from envs.errors import InputError, printable
 from envs.flows import Column, FeatureSchema, Progress
 
@@ -176,7 +176,7 @@ def _counted(one: Sample, label: str, progress: Progress | None) -> Counter[str]
     layout = locate(form, one, schema, Reading(None))
     counts: Counter[str] = Counter()
     whole = one.path.stat().st_size
-    for block in blocks_of(one, layout):
+    for block in blocks(Stretch(one.path), one.dialect, layout.columns, layout.wanted):
         for word, count in zip(block.texts[0].words, block.texts[0].counts(), strict=True):
             if count and not is_missing(word):
                 counts[word.strip()] += count

@@ -20,7 +20,7 @@ from envs.storage import locate
 from rayapp.cluster import job
 from rayapp.commands import console, places
 from rayapp.commands.alerts import AlertsToPrepare, prepare_alerts, show_detection
-from rayapp.commands.flow_choice import FlowChoice, check_effect, check_one
+from rayapp.commands.flow_choice import FlowChoice, check_effect, check_joined, check_one
 from rayapp.commands.flows import measured
 from rayapp.preparation.memory import TreeMemory, own_peak
 
@@ -107,8 +107,9 @@ def prepare(
         typer.Option(
             metavar="FILE",
             help="Read from this file what labels mean: YAML lines 'label: class', or CSV with the "
-            "columns label and class. 'drop' leaves flows out. For alerts, labels are categories, "
-            "or ids of rules. Repeat it for several.",
+            "columns label and class. 'drop' leaves flows out. Or read from it which flow has "
+            "which label: a table with a label and the flow's id, or its addresses, ports and "
+            "time. For alerts, labels are categories or ids of rules. Repeat it for several.",
         ),
     ] = None,
     attempted: Annotated[
@@ -203,6 +204,7 @@ def prepare(
         check_effect("--schema", {"--dataset": dataset})
     if pcap:
         check_effect("--pcap", {"--dataset": dataset, "--schema": schema})
+        check_joined(labels or ())
     if pcap and engine is Engine.ray:
         raise InputError(
             "captures are measured on this machine alone",

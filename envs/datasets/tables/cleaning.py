@@ -19,6 +19,7 @@ from envs.datasets.source import (
     NON_FINITE,
     UNLABELLED,
     FlowBatch,
+    LabelJoin,
     Reading,
     Tally,
 )
@@ -44,13 +45,20 @@ class Cleaner:
         reading: how it is read.
         where: the file as its owner gave it, for messages.
         name: of the file, as the keys of flows tell it.
+        join: labels that stand in a file of their own.
     """
 
     def __init__(
-        self, form: TableFormat, layout: Layout, reading: Reading, where: str, name: str
+        self,
+        form: TableFormat,
+        layout: Layout,
+        reading: Reading,
+        where: str,
+        name: str,
+        join: LabelJoin | None = None,
     ) -> None:
         self._form, self._layout, self._reading = form, layout, reading
-        self._where, self._name = where, name
+        self._where, self._name, self._join = where, name, join
         self._told: set[str] = set()
 
     def clean(self, block: Block) -> FlowBatch:
@@ -126,8 +134,8 @@ class Cleaner:
         if labelling is None:
             nothing = Words(np.zeros(block.size, np.int32), [""])
             return np.full(block.size, NO_LABEL, np.int16), nothing
-        if self._reading.join is not None:
-            texts = self._reading.join.labels(self._key_words(block), block.size)
+        if self._join is not None:
+            texts = self._join.labels_for(self._key_words(block), block.size)
         else:
             texts = self._label_words(block)
         no = {word.casefold() for word in self._form.unlabelled}

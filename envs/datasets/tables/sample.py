@@ -104,10 +104,14 @@ class Sample:
             found.setdefault(column_key(name), []).append(position)
         return found
 
+    def places(self, name: str) -> list[int]:
+        """Positions of the columns of that name."""
+        return self.positions.get(column_key(name), [])
+
     def column(self, *names: str) -> list[str] | None:
         """The cells of the first of these columns that is there."""
         for name in names:
-            for position in self.positions.get(column_key(name), ()):
+            for position in self.places(name):
                 return [row[position] for row in self.rows]
         return None
 

@@ -20,6 +20,7 @@ from envs.datasets.source import (
     NON_FINITE,
     FlowBatch,
     FlowSource,
+    LabelJoin,
     Reading,
     Tally,
     check_any_left,
@@ -38,7 +39,7 @@ from envs.datasets.tables.layout import Layout, absent, completed, has_label, lo
 from envs.datasets.tables.opening import opened
 from envs.datasets.tables.parquet_files import group_starts, read_parquet
 from envs.datasets.tables.records import read_records
-from envs.datasets.tables.rows import Block, Wanted, shown_path, word_in
+from envs.datasets.tables.rows import Block, Wanted, Words, shown_path, word_in
 from envs.datasets.tables.sample import Dialect, Sample, sample
 from envs.datasets.tables.text_files import read_text
 from envs.errors import InputError, quoted
@@ -134,11 +135,14 @@ class TableSource(FlowSource):
         fields = present(form, samples)
         self.schema = reading.schema or _schema(form, fields, samples)
         self._absent = absent(form, fields) if reading.schema is None else []
-        self.remarks = (*_shortened(unused), *self._remarks())
+        joined = _joined(form, samples, reading)
+        self.remarks = (*_shortened(unused), *self._remarks(), *joined)
+        alone = replace(reading, join=None)
         self.parts = [
-            TablePart(stretch, Path.cwd(), form, one.dialect, layout, reading)
+            TablePart(stretch, Path.cwd(), form, one.dialect, layout, alone, join)
             for one in samples
             for layout in [locate(form, one, self.schema, reading)]
+            for join in [None if reading.join is None else reading.join.of(one.path)]
             for stretch in stretches(one, part_bytes)
         ]
 
@@ -156,6 +160,14 @@ class TableSource(FlowSource):
         names = names_of(self._files)
         if self._reading.labelling is not None:
             check_labels(tally, self._reading.labelling, self._form.label)
+        if not tally.rows and self._form.select is not None:
+            column, value = self._form.select
+            raise InputError(
+                f"no record has the {column} {quoted(value)}",
+                where=", ".join(names[:3]),
+                expected=f"records of {self._form.title} that are flows",
+                mend=self._form.advice,
+            )
         check_any_left(tally, names)
         dropped = {NON_FINITE: 0, EMPTY: 0} | {k: v for k, v in tally.dropped.items() if v}
         return Provenance(
@@ -199,6 +211,30 @@ def _usable(
     return samples, unused
 
 
+def _joined(form: TableFormat, samples: Sequence[Sample], reading: Reading) -> Iterator[str]:
+    """What becomes of labels that stand in a file of their own; it is read before all else."""
+    if reading.join is None:
+        return
+    told: dict[int, tuple[LabelJoin, list[Sample]]] = {}
+    for one in samples:
+        join = reading.join.of(one.path)
+        told.setdefault(id(join), (join, []))[1].append(one)
+    for join, files in told.values():
+        yield join.account(_flow_keys(form, files, reading))
+
+
+def _flow_keys(
+    form: TableFormat, samples: Sequence[Sample], reading: Reading
+) -> Iterator[tuple[str, dict[str, Words], int]]:
+    """What tells flows apart: the file, the keys, and how many flows, block by block."""
+    nothing = FeatureSchema(form.made_by, ())
+    for one in samples:
+        layout = locate(replace(form, factors=None), one, nothing, reading)
+        where = shown_path(one.path)
+        for block in blocks(Stretch(one.path), one.dialect, layout.columns, layout.wanted):
+            yield where, dict(zip(layout.keys, block.texts, strict=True)), block.size
+
+
 def _shortened(unused: Sequence[str]) -> Iterator[str]:
     yield from unused[:_REMARKS]
     if len(unused) > _REMARKS:
@@ -225,7 +261,7 @@ def _words(
     asked = FeatureSchema(form.made_by, tuple(Column(f.name, f.unit, ()) for f in fields))
     for one in samples:
         layout = locate(replace(form, factors=None), one, asked, Reading(None))
-        for block in blocks_of(one, layout):
+        for block in blocks(Stretch(one.path), one.dialect, layout.columns, layout.wanted):
             for name, column in zip(counts, block.texts, strict=True):
                 for word, count in zip(column.words, column.counts(), strict=True):
                     counts[name][word_in(word, form.missing_words)] += count
@@ -281,24 +317,30 @@ def stretches(one: Sample, size: int) -> list[Stretch]:
     return [Stretch(path, *one) for one in zip(starts, stops, sizes, strict=True)]
 
 
-def blocks_of(one: Sample, layout: Layout) -> Iterator[Block]:
-    """All blocks of a file.
-
-    Raises:
-        InputError: it is damaged.
-    """
-    yield from _blocks(Stretch(one.path), one.dialect, layout.columns, layout.wanted)
-
-
-def _blocks(
+def blocks(
     stretch: Stretch, dialect: Dialect, columns: tuple[str, ...], wanted: Wanted
 ) -> Iterator[Block]:
-    if dialect.form == "parquet":
-        yield from read_parquet(stretch.path, wanted, stretch.start, stretch.stop)
-    elif dialect.form == "records":
+    """The rows of a stretch in order, whatever form the file has.
+
+    Args:
+        stretch: of a file.
+        dialect: how the file is written.
+        columns: names of all its columns.
+        wanted: the columns to read.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    if dialect.form == "records":
         yield from read_records(stretch.path, columns, wanted, array=dialect.array)
+        return
+    read = replace(wanted, texts=(*wanted.texts, *(wanted.select or ())[:1]))
+    if dialect.form == "parquet":
+        blocks = read_parquet(stretch.path, read, stretch.start, stretch.stop)
     else:
-        yield from read_text(stretch.path, dialect, wanted, stretch.start, stretch.stop)
+        blocks = read_text(stretch.path, dialect, read, stretch.start, stretch.stop)
+    for block in blocks:
+        yield block if wanted.select is None else block.selected(wanted.select[1])
 
 
 @dataclass(frozen=True)
@@ -312,6 +354,7 @@ class TablePart:
         dialect: how the file is written.
         layout: where everything stands in it.
         reading: how it is read.
+        join: labels that stand in a file of their own.
     """
 
     stretch: Stretch
@@ -320,6 +363,7 @@ class TablePart:
     dialect: Dialect
     layout: Layout
     reading: Reading
+    join: LabelJoin | None = None
 
     @property
     def size(self) -> int:
@@ -335,11 +379,11 @@ class TablePart:
             InputError: which names the file as its owner did.
         """
         stretch = replace(self.stretch, path=self.folder / self.stretch.path)
-        name = quoted(stretch.path.name, 500)[1:-1]
-        cleaner = Cleaner(self.form, self.layout, self.reading, shown_path(self.stretch.path), name)
+        name, shown = quoted(stretch.path.name, 500)[1:-1], shown_path(self.stretch.path)
+        cleaner = Cleaner(self.form, self.layout, self.reading, shown, name, self.join)
         try:
             layout = self.layout
-            for block in _blocks(stretch, self.dialect, layout.columns, layout.wanted):
+            for block in blocks(stretch, self.dialect, layout.columns, layout.wanted):
                 yield cleaner.clean(block)
         except InputError as error:
             told = error.where

@@ -261,7 +261,7 @@ def _tidied(piece: bytes, first_line: int, sheet: _Sheet) -> bytes:
     if header.startswith(ZEEK_FIELDS):
         if b"#" not in piece:
             return piece
-        lines = piece.split(b"\n")
+        lines = piece.splitlines()
         for offset, line in enumerate(lines):
             if line.startswith(ZEEK_FIELDS) and line.rstrip(b"\r\n") != header.rstrip(b"\r\n"):
                 raise InputError(
@@ -270,7 +270,7 @@ def _tidied(piece: bytes, first_line: int, sheet: _Sheet) -> bytes:
                     expected="one #fields line, or the same one again",
                     mend="Give the logs that were joined one by one",
                 )
-        return b"\n".join(line for line in lines if not line.startswith(b"#"))
+        return b"\n".join([*(line for line in lines if not line.startswith(b"#")), b""])
     if not header or header not in piece:
         return piece
     return b"\n".join(line for line in piece.split(b"\n") if line.rstrip(b"\r") != header)
