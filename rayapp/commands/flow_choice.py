@@ -71,9 +71,7 @@ class FlowChoice:
         mappings = [path for path in self.labels if is_mapping(path)]
         joined = [path for path in self.labels if path not in mappings]
         meaning = {**said, **read_labels(mappings, classes)}
-        labelling = Labelling(
-            classes, meaning, self.attempted, insists=self.attempted is not None
-        )
+        labelling = Labelling(classes, meaning, self.attempted, insists=self.attempted is not None)
         return Reading(labelling, join=join_of(joined, self.data) if joined else None)
 
 
