@@ -19,6 +19,7 @@ from envs.division import FOLDS, Wishes
 from envs.storage import locate
 from rayapp.cluster import job
 from rayapp.commands import console, places
+from rayapp.commands.weaknesses import tell_weaknesses
 from rayapp.preparation.memory import TreeMemory, own_peak
 
 SAMPLE = 2_000_000
@@ -104,6 +105,14 @@ def prepare(
             f"is all of them, or {SAMPLE:,} with --engine ray.",
         ),
     ] = None,
+    deduplicate: Annotated[
+        bool,
+        typer.Option(
+            "--deduplicate",
+            help="Leave out every flow whose features and class equal those of an earlier one, "
+            "before the split.",
+        ),
+    ] = False,
     address: Annotated[
         str | None,
         typer.Option(help="Stream on this Ray cluster. All its machines must see the files."),
@@ -116,7 +125,7 @@ def prepare(
     ] = False,
 ) -> None:
     """Split flows 70/30, fit the detector, and write signatures and splits as a scenario."""
-    wishes = Wishes(seed, honest, cross_fit, sample)
+    wishes = Wishes(seed, honest, cross_fit, sample, deduplicate)
     wishes.check()
     _check(data, synthetic_rows)
     place = locate(out)
@@ -129,6 +138,8 @@ def prepare(
         source = registry.opened(data, Reading.labelled(classes), dataset)
     else:
         source = registry.drawn(synthetic_rows or 0, seed, classes, dataset or "synthetic")
+    for remark in source.remarks:
+        console.say(remark)
     with places.written(place) as folder:
         if engine is Engine.memory:
             scenario, peak = _in_memory(source, folder, wishes)
@@ -151,6 +162,7 @@ def prepare(
         console.print_json(scenario.manifest | {"preparation": cost})
     else:
         show(scenario, out)
+    tell_weaknesses(scenario.manifest)
 
 
 def _in_memory(source: FlowSource, out: Path, wishes: Wishes) -> tuple[Scenario, float]:
@@ -162,6 +174,7 @@ def _in_memory(source: FlowSource, out: Path, wishes: Wishes) -> tuple[Scenario,
         honest=wishes.honest,
         cross_fit=wishes.cross_fit,
         sample=wishes.sample,
+        deduplicate=wishes.deduplicate,
         stage=console.working,
     )
     return scenario, own_peak()
