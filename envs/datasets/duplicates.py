@@ -61,13 +61,12 @@ class Duplicates:
     hashes: Hashes
 
     @cached_property
-    def first(self) -> NDArray[np.bool_]:
-        """Whether each flow is the first of its kind, bool [flows]."""
+    def _groups(self) -> tuple[Rows, Rows]:
+        """Row numbers with equal flows side by side, ascending; and where each group starts."""
         order = np.argsort(self.hashes, kind="stable")
         ascending = self.hashes[order]
-        first = np.ones(len(order), np.bool_)
-        first[order[1:]] = ascending[1:] != ascending[:-1]
-        return first
+        starts = np.flatnonzero(np.r_[True, ascending[1:] != ascending[:-1]][: len(order)])
+        return order, starts
 
     def counted(self, division: Division) -> dict[str, int]:
         """What a manifest tells of them.
@@ -80,19 +79,23 @@ class Duplicates:
             out of the scenario; ``test_rows_in_train``, test flows that equal one from which
             detector or agent learn.
         """
-        tested = np.zeros(len(self.hashes), np.bool_)
+        order, starts = self._groups
+        tested, learnt = (np.zeros(len(order), np.bool_) for _ in range(2))
         tested[division.test] = True
-        learnt = division.rows[~tested[division.rows]]
-        met = np.isin(self.hashes[division.test], self.hashes[learnt])
+        learnt[division.rows] = ~tested[division.rows]
+        taught = np.logical_or.reduceat(learnt[order], starts)
         return {
-            "rows": int(np.count_nonzero(~self.first)),
-            "removed": len(self.hashes) - len(division.rows),
-            "test_rows_in_train": int(np.count_nonzero(met)),
+            "rows": len(order) - len(starts),
+            "removed": len(order) - len(division.rows),
+            "test_rows_in_train": int(
+                np.add.reduceat(tested[order], starts, dtype=int)[taught].sum()
+            ),
         }
 
     def kept(self) -> Rows:
         """Row numbers of the flows without those that equal an earlier one, int64, ascending."""
-        return np.flatnonzero(self.first)
+        order, starts = self._groups
+        return np.sort(order[starts])
 
 
 def equal_files(files: Sequence[Path]) -> list[tuple[Path, ...]]:
