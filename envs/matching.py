@@ -36,6 +36,8 @@ class MatchedFlows:
         signature: int32 [flows], the signature that each flow matches.
         cross_fitted: int32 [draws, flows fitted on], those that the flows which the detector
             was fitted on match honestly.
+        duplicates: what the manifest tells of flows that are there twice
+            (:meth:`envs.datasets.duplicates.Duplicates.counted`).
     """
 
     provenance: Provenance
@@ -46,6 +48,7 @@ class MatchedFlows:
     detector: TreeDetector
     signature: NDArray[np.int32]
     cross_fitted: NDArray[np.int32]
+    duplicates: dict[str, int]
 
     def tables(self) -> Tables:
         """The scenario's tables."""

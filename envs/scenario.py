@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from envs import scenario_files
 from envs.catalogue import Catalogue
 from envs.datasets import cicflowmeter
+from envs.datasets.duplicates import Duplicates, row_hashes
 from envs.detector import (
     Detector,
     RuleDetector,
@@ -33,6 +34,7 @@ from envs.files import link_or_copy, replacing
 from envs.flows import FeatureSchema, Flows, is_synthetic
 from envs.matching import MatchedFlows, match_honestly
 from envs.scenario_files import Tables
+from envs.scenario_warnings import scenario_warnings
 from envs.signatures import BetaPrior, SignatureTable
 from envs.state import Contexts, Counters, FlowSet
 
@@ -68,6 +70,7 @@ class Scenario:
         honest: float | None = None,
         cross_fit: int = FOLDS,
         sample: int | None = None,
+        deduplicate: bool = False,
         stage: Stage = _silently,
     ) -> Scenario:
         """Splits flows, fits the detector on the training part and writes the scenario.
@@ -81,6 +84,7 @@ class Scenario:
             cross_fit: number of folds by which the agent can meet all training flows
                 honestly, 0 for none; ignored with ``honest``, which makes it useless.
             sample: most flows to fit the detector on, drawn by class; ``None`` for all.
+            deduplicate: leave out flows that equal an earlier one, before the split.
             stage: entered around each part of the work with its name.
 
         Raises:
@@ -88,11 +92,14 @@ class Scenario:
                 holds anything but a scenario, or impossible ``honest``, ``cross_fit`` or
                 ``sample``.
         """
-        wishes = Wishes(seed, honest, cross_fit, sample)
+        wishes = Wishes(seed, honest, cross_fit, sample, deduplicate)
         wishes.check()
         scenario_files.check_replaceable(out)
         files = flows.provenance.origin.get("files", ())
-        division = divide(flows.actual, wishes, flows.catalogue, files)
+        with stage("Comparing flows for duplicates"):
+            found = Duplicates(row_hashes(flows.features, flows.actual))
+            rows = found.kept() if deduplicate else None
+        division = divide(flows.actual, wishes, flows.catalogue, files, rows)
         fit_features = flows.features[division.fit]
         with stage(f"Fitting a decision tree to {len(division.fit):,} flows"):
             detector = TreeDetector.fit(fit_features, flows.actual[division.fit], seed=seed)
@@ -109,6 +116,7 @@ class Scenario:
             detector,
             signature,
             cross_fitted,
+            found.counted(division),
         )
         with stage("Writing the scenario"):
             return cls.of_matched(out, matched, wishes)
@@ -126,7 +134,7 @@ class Scenario:
             InputError: ``out`` holds anything but a scenario, or cannot be written to.
         """
         division, catalogue = matched.division, matched.catalogue
-        classes = np.bincount(matched.actual, minlength=len(catalogue.classes))
+        classes = np.bincount(matched.actual[division.rows], minlength=len(catalogue.classes))
         fitted_on = {"fitted_on": len(division.fit)} if division.sampled else {}
         about: dict[str, Any] = {
             "source": asdict(matched.provenance),
@@ -138,6 +146,7 @@ class Scenario:
                 "cross_fit": wishes.folds,
             }
             | fitted_on,
+            "duplicates": matched.duplicates,
         }
         tables = matched.tables()
         return cls.write(out, about, matched.detector, tables, catalogue, matched.schema)
@@ -156,7 +165,7 @@ class Scenario:
 
         Args:
             out: the folder; what stood there is replaced once all is written.
-            about: ``source``, ``classes`` and ``split`` of the manifest.
+            about: ``source``, ``classes`` and ``split`` of the manifest, and what else it tells.
             detector: that matches flows to the signatures.
             tables: signatures, training and test flows.
             catalogue: classes and actions.
@@ -176,6 +185,7 @@ class Scenario:
             "flows": {"train": len(tables.train[1]), "test": len(tables.test[1])},
             "signatures": len(tables.signatures),
             "detection": report_to_json(report),
+            "warnings": scenario_warnings(tables.train[1], report, catalogue),
             "catalogue": catalogue.to_json(),
             "features": schema.to_json(),
             "versions": scenario_files.versions(),

@@ -22,6 +22,7 @@ from rayapp.commands import console, places
 from rayapp.commands.alerts import AlertsToPrepare, prepare_alerts, show_detection
 from rayapp.commands.flow_choice import FlowChoice, check_effect, check_joined, check_one
 from rayapp.commands.flows import measured
+from rayapp.commands.weaknesses import tell_weaknesses
 from rayapp.preparation.memory import TreeMemory, own_peak
 
 SAMPLE = 2_000_000
@@ -156,6 +157,14 @@ def prepare(
             f"is all of them, or {SAMPLE:,} with --engine ray.",
         ),
     ] = None,
+    deduplicate: Annotated[
+        bool,
+        typer.Option(
+            "--deduplicate",
+            help="Leave out every flow whose features and class equal those of an earlier one, "
+            "before the split.",
+        ),
+    ] = False,
     address: Annotated[
         str | None,
         typer.Option(help="Stream on this Ray cluster. All its machines must see the files."),
@@ -168,7 +177,7 @@ def prepare(
     ] = False,
 ) -> None:
     """Split flows 70/30, fit the detector, and write signatures and splits as a scenario."""
-    wishes = Wishes(seed, honest, cross_fit, sample)
+    wishes = Wishes(seed, honest, cross_fit, sample, deduplicate)
     wishes.check()
     check_one(
         {
@@ -182,6 +191,7 @@ def prepare(
     detector_options: dict[str, object] = {
         "--honest": honest,
         "--sample": sample,
+        "--deduplicate": deduplicate,
         "--address": address,
         "--engine ray": engine is Engine.ray,
     }
@@ -246,6 +256,7 @@ def prepare(
         console.print_json(scenario.manifest | {"preparation": cost})
     else:
         show(scenario, out)
+    tell_weaknesses(scenario.manifest)
 
 
 def _in_memory(source: FlowSource, out: Path, wishes: Wishes) -> tuple[Scenario, float]:
@@ -257,6 +268,7 @@ def _in_memory(source: FlowSource, out: Path, wishes: Wishes) -> tuple[Scenario,
         honest=wishes.honest,
         cross_fit=wishes.cross_fit,
         sample=wishes.sample,
+        deduplicate=wishes.deduplicate,
         stage=console.working,
     )
     return scenario, own_peak()

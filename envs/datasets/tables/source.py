@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from envs.datasets.duplicates import equal_files
 from envs.datasets.kind import DataSet
 from envs.datasets.label_files import check_labels
 from envs.datasets.source import (
@@ -147,6 +148,9 @@ class TableSource(FlowSource):
         ]
 
     def _remarks(self) -> Iterator[str]:
+        for alike in equal_files(self._files):
+            named = " and ".join(map(shown_path, alike))
+            yield f"{named} hold the same bytes, so each of their flows counts {len(alike)} times"
         if self._absent:
             listed = ", ".join(self._absent[:5])
             more = len(self._absent) - 5
