@@ -24,7 +24,7 @@ from envs.datasets.source import (
 from envs.datasets.tables.form import TableFormat
 from envs.datasets.tables.layout import Layout
 from envs.datasets.tables.rows import Block, Words, to_float32, truncated
-from envs.errors import InputError
+from envs.errors import InputError, quoted
 
 _NOT_THERE = -1.0
 """A word that the scenario does not know, and a feature that a record leaves out."""
@@ -68,7 +68,8 @@ class Cleaner:
             self._count_unknown(tally, keep & (actual == UNKNOWN), spelled)
             keep &= actual != UNKNOWN
         finite = np.asarray(np.isfinite(features).all(axis=1))
-        dropped[NON_FINITE] = int((keep & ~finite).sum())
+        refused = keep & ~finite
+        dropped[NON_FINITE] = int(refused.sum())
         keep &= finite
         tally.dropped = dropped
         tally.labels = _counted(spelled, keep)
@@ -79,6 +80,7 @@ class Cleaner:
             tally,
             block.consumed,
             self._keys(block, keep) if self._reading.keys else None,
+            self._refused(block, refused, features) if self._reading.keys else None,
         )
 
     @cached_property
@@ -171,9 +173,20 @@ class Cleaner:
         }
         for key, words in self._key_words(block).items():
             columns[key] = pa.DictionaryArray.from_arrays(
-                pa.array(words.codes[keep]), pa.array(words.words, pa.string())
+                pa.array(words.codes[keep]), _sound_texts(words.words)
             )
         return pa.table(columns)
+
+    def _refused(
+        self, block: Block, rows: NDArray[np.bool_], features: NDArray[np.float32]
+    ) -> pa.Table | None:
+        """Keys of the rows that are refused for a feature, and which one it is."""
+        if not rows.any():
+            return None
+        first = np.isfinite(features[rows]).argmin(axis=1)
+        why = [f"{quoted(name)} is missing or infinite" for name in self._layout.names]
+        reasons = pa.DictionaryArray.from_arrays(pa.array(first.astype(np.int32)), pa.array(why))
+        return self._keys(block, rows).append_column("why", reasons)
 
     def _check_last(self, actual: int, empty: bool, block: Block) -> None:
         if self._reading.labelling is None or empty or actual not in (NO_LABEL, UNKNOWN):
@@ -187,6 +200,14 @@ class Cleaner:
     def _count_unknown(tally: Tally, unknown: NDArray[np.bool_], spelled: Words) -> None:
         if unknown.any():
             tally.unknown = _counted(spelled, unknown)
+
+
+def _sound_texts(words: list[str]) -> pa.Array:
+    try:
+        return pa.array(words, pa.string())
+    except UnicodeEncodeError:
+        # JSON can spell out halves of characters, which no text may hold.
+        return pa.array([word.encode("utf-8", "replace").decode() for word in words], pa.string())
 
 
 def _coded(words: Words, codes: dict[str, int]) -> NDArray[np.float32]:
