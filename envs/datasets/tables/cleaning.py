@@ -72,7 +72,8 @@ class Cleaner:
         dropped[NON_FINITE] = int(refused.sum())
         keep &= finite
         tally.dropped = dropped
-        tally.labels = _counted(spelled, keep)
+        if self._reading.labelling is not None:
+            tally.labels = _counted(spelled, keep)
         whole = bool(keep.all())
         return FlowBatch(
             features if whole else features[keep],
