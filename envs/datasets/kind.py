@@ -12,6 +12,8 @@ from envs.datasets.source import FlowSource, Reading
 from envs.flows import FeatureSchema
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from envs.datasets.tables.sample import Sample
 
 
@@ -28,8 +30,8 @@ class DataSet:
         labels: the labels that it is published with.
         synthetic: whether its flows are drawn from a model rather than recorded.
         catalogue: the shipped catalogue that knows its labels.
-        open: given files or folders and how to read them, the source of their flows; ``None`` for
-            a kind that is not read from files.
+        open: given files or folders (or, for tables, an Arrow table) and how to read them, the
+            source of their flows; ``None`` for a kind that is not read from files.
         fits: given the beginning of a file, whether it is of this kind.
         draw: given a number of flows, a seed and a catalogue, the source of such flows; ``None``
             for a kind that is recorded.
@@ -43,6 +45,6 @@ class DataSet:
     labels: tuple[str, ...] = ()
     synthetic: bool = False
     catalogue: str = "paper"
-    open: Callable[[Sequence[Path], Reading], FlowSource] | None = None
+    open: Callable[[Sequence[Path] | pa.Table, Reading], FlowSource] | None = None
     fits: Callable[[Sample], bool] = lambda one: False
     draw: Callable[[int, int, Catalogue], FlowSource] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from envs import InputError, Scenario
 from envs.datasets import registry
@@ -11,6 +12,9 @@ from envs.datasets.kind import DataSet
 from envs.datasets.source import FlowBatch, FlowSource, Reading
 from envs.datasets.tables.rows import shown_path
 from envs.flows import Progress
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def opened(paths: Sequence[Path], scenario: Scenario) -> FlowSource:
@@ -26,6 +30,20 @@ def opened(paths: Sequence[Path], scenario: Scenario) -> FlowSource:
     kind = _kind_of(scenario)
     _check_kind(paths, kind)
     return registry.opened(paths, Reading(None, scenario.schema, keys=True), kind.name)
+
+
+def held(table: pa.Table, scenario: Scenario) -> FlowSource:
+    """The same of a table that is held in memory.
+
+    Args:
+        table: its columns are found by all the names that they have in files.
+        scenario: whose features are wanted.
+
+    Raises:
+        InputError: a feature is missing.
+    """
+    reading = Reading(None, scenario.schema, keys=True)
+    return registry.held(table, reading, _kind_of(scenario).name)
 
 
 def batches(source: FlowSource, progress: Progress | None = None) -> Iterator[FlowBatch]:

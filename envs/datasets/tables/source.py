@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from envs.datasets.kind import DataSet
 from envs.datasets.source import (
@@ -35,13 +36,16 @@ from envs.datasets.tables.files import (
 from envs.datasets.tables.form import Field, TableFormat, column_key
 from envs.datasets.tables.layout import Layout, absent, has_label, locate, present
 from envs.datasets.tables.opening import opened
-from envs.datasets.tables.parquet_files import group_starts, read_parquet
+from envs.datasets.tables.parquet_files import group_starts, read_held, read_parquet
 from envs.datasets.tables.records import read_records
-from envs.datasets.tables.rows import Block, Wanted, shown_path
-from envs.datasets.tables.sample import Dialect, Sample, sample
+from envs.datasets.tables.rows import Block, shown_path
+from envs.datasets.tables.sample import Dialect, Sample, sample, sample_held
 from envs.datasets.tables.text_files import read_text
 from envs.errors import InputError, quoted
 from envs.flows import Column, FeatureSchema, Provenance
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 PART_BYTES = 64 * 2**20
 """Bytes of files that are read in one go; a published row of CICIDS2017 in CSV has about 500."""
@@ -87,7 +91,8 @@ class TableSource(FlowSource):
     Args:
         form: of the table.
         paths: files and folders, searched in depth. Order of rows: that of ``paths``, within a
-            folder that of the sorted file paths. A file reached twice is read once.
+            folder that of the sorted file paths. A file reached twice is read once. Or a table
+            that is held in memory.
         reading: how they are read.
         part_bytes: size of the parts that plain files are cut into.
 
@@ -98,7 +103,7 @@ class TableSource(FlowSource):
     def __init__(
         self,
         form: TableFormat,
-        paths: Sequence[Path],
+        paths: Sequence[Path] | pa.Table,
         reading: Reading,
         part_bytes: int = PART_BYTES,
     ) -> None:
@@ -114,7 +119,7 @@ class TableSource(FlowSource):
         self._absent = absent(form, fields) if reading.schema is None else []
         self.remarks = (*unused, *self._remarks())
         self.parts = [
-            TablePart(stretch, Path.cwd(), form, one.dialect, layout, reading)
+            TablePart(stretch, Path.cwd(), form, one.dialect, layout, reading, one.held)
             for one in samples
             for layout in [locate(form, one, self.schema, reading)]
             for stretch in stretches(one, part_bytes)
@@ -146,9 +151,11 @@ class TableSource(FlowSource):
 
 
 def _usable(
-    form: TableFormat, paths: Sequence[Path], reading: Reading
+    form: TableFormat, paths: Sequence[Path] | pa.Table, reading: Reading
 ) -> tuple[list[Sample], list[str]]:
     """The files to read, and remarks on those of folders that are not read."""
+    if not isinstance(paths, Sequence):
+        return [sample_held(paths).headed(form)], []
     samples, unused = list[Sample](), list[str]()
     for path, named in find_files(paths):
         try:
@@ -195,7 +202,7 @@ def _words(
     for one in samples:
         layout = locate(replace(form, factors=None), one, asked, Reading(None))
         there = [f.name for f, at in zip(fields, layout.features, strict=True) if at.position >= 0]
-        for block in _blocks(Stretch(one.path), one.dialect, layout.columns, layout.wanted):
+        for block in _blocks(Stretch(one.path), one.dialect, layout, one.held):
             for name, column in zip(there, block.texts, strict=False):
                 for word, count in zip(column.words, column.counts(), strict=True):
                     counts[name][word.strip()] += count
@@ -227,12 +234,15 @@ class Stretch:
 def stretches(one: Sample, size: int) -> list[Stretch]:
     """Cuts a file into stretches of about ``size`` bytes that can be read by themselves.
 
-    Packed files and JSON are whole, and so are Parquet files of one row group.
+    Packed files and JSON are whole, and so are Parquet files of one row group, and what is held
+    in memory.
 
     Raises:
         InputError: the file cannot be read.
     """
     path = one.path
+    if one.held is not None:
+        return [Stretch(path, size=len(one.held))]
     whole = size_of(path)
     if whole <= size or one.dialect.form == "records":
         return [Stretch(path, size=whole)]
@@ -252,12 +262,15 @@ def stretches(one: Sample, size: int) -> list[Stretch]:
 
 
 def _blocks(
-    stretch: Stretch, dialect: Dialect, columns: tuple[str, ...], wanted: Wanted
+    stretch: Stretch, dialect: Dialect, layout: Layout, held: pa.Table | None
 ) -> Iterator[Block]:
-    if dialect.form == "parquet":
+    wanted = layout.wanted
+    if held is not None:
+        yield from read_held(held, wanted, shown_path(stretch.path))
+    elif dialect.form == "parquet":
         yield from read_parquet(stretch.path, wanted, stretch.start, stretch.stop)
     elif dialect.form == "records":
-        yield from read_records(stretch.path, columns, wanted, array=dialect.array)
+        yield from read_records(stretch.path, layout.columns, wanted, array=dialect.array)
     else:
         yield from read_text(stretch.path, dialect, wanted, stretch.start, stretch.stop)
 
@@ -273,6 +286,7 @@ class TablePart:
         dialect: how the file is written.
         layout: where everything stands in it.
         reading: how it is read.
+        held: the table, where it is no file but held in memory.
     """
 
     stretch: Stretch
@@ -281,10 +295,11 @@ class TablePart:
     dialect: Dialect
     layout: Layout
     reading: Reading
+    held: pa.Table | None = None
 
     @property
     def size(self) -> int:
-        """Bytes on disk."""
+        """Bytes on disk; rows of a table that is held in memory."""
         return self.stretch.size
 
     def batches(self) -> Iterator[FlowBatch]:
@@ -299,8 +314,7 @@ class TablePart:
         where, name = shown_path(stretch.path), quoted(stretch.path.name, 500)[1:-1]
         cleaner = Cleaner(self.form, self.layout, self.reading, where, name)
         try:
-            layout = self.layout
-            for block in _blocks(stretch, self.dialect, layout.columns, layout.wanted):
+            for block in _blocks(stretch, self.dialect, self.layout, self.held):
                 yield cleaner.clean(block)
         except InputError as error:
             told = error.where
