@@ -70,7 +70,8 @@ class Decider:
         Args:
             features: float32 [n, features], of the scenario's schema.
         """
-        return self._detector.match(features)
+        # scikit-learn's trees take no empty matrix.
+        return self._detector.match(features) if len(features) else np.zeros(0, np.int32)
 
     def actions(self, features: NDArray[np.float32]) -> NDArray[np.int64]:
         """What the policy does about each flow, int64 [n]: indices of the catalogue's actions.

@@ -80,11 +80,16 @@ class Job:
         scenario = folder.scenario()
         source = reading.opened(data, scenario)
         decider = Decider.of(folder, scenario)
-        remarks = (
-            ["The run was trained on synthetic flows: its decisions are for trying things out."]
-            if scenario.synthetic
-            else []
-        )
+        remarks = []
+        if scenario.synthetic:
+            remarks.append(
+                "The run was trained on synthetic flows: its decisions are for trying things out."
+            )
+        if decider.knowledge.graph is None and folder.manifest().settings.algorithm.keeps_graph:
+            remarks.append(
+                "The run's knowledge graph is not there: expected rewards follow from the counters "
+                "that its policy was saved with."
+            )
         return cls(decider, source, Outcomes(decider.knowledge, explain=explain, top=top), remarks)
 
     def write(self, file: IO[bytes] | Path, kind: Format, progress: Progress | None = None) -> Done:

@@ -6,6 +6,7 @@ the flow's context alone. Deciding costs a flow the detector's match and one loo
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from envs import Catalogue, Contexts, Scenario, Suggestion
 from envs.score import context_counts
-from kg_actor import KnowledgeGraph, queries
+from kg_actor import KnowledgeGraph, queries, store
 from kg_actor.graph import Numbers, counters_of
 from kg_actor.neighbourhood import Answers
 from rayapp import config
@@ -59,7 +60,7 @@ class RunKnowledge:
         probability: float64 [contexts, actions], the policy's; rows sum to 1.
         expected: float64 [contexts, actions], expected reward per flow.
         suggestion: what the policy was advised; ``None`` for one without advice.
-        graph: the run's, ``None`` if it keeps none.
+        graph: the run's, ``None`` if there is none.
     """
 
     contexts: Contexts
@@ -75,11 +76,11 @@ class RunKnowledge:
     def of(cls, folder: RunFolder, scenario: Scenario) -> RunKnowledge:
         """What a run knows.
 
-        With a graph, N, C, B and flows by true class are the graph's, as it is now. Without one,
-        N and C are those that the policy was saved with. Of the flows that were detected
-        wrongly it is not saved what they were: they are spread over the other classes as
-        the scenario's training flows of that context were. A policy that keeps no counters has
-        those of the training flows, as the run met them.
+        With a graph, N, C, B and flows by true class are the graph's, as it is now. Where the
+        graph is not there (a run that was copied without it), N and C are those that the policy
+        was saved with. Of the flows that were detected wrongly it is not saved what they were:
+        they are spread over the other classes as the scenario's training flows of that context
+        were. A policy that keeps no counters has those of the training flows, as the run met them.
 
         Args:
             folder: of the run.
@@ -90,7 +91,7 @@ class RunKnowledge:
         """
         settings = folder.manifest().settings
         policy, contexts = folder.policy(), scenario.contexts
-        graph = folder.graph() if settings.algorithm.keeps_graph else None
+        graph = folder.graph() if store.exists(folder.graph_folder) else None
         if graph is not None:
             counted = _of_graph(graph)
         else:
@@ -193,7 +194,8 @@ class RunKnowledge:
     def _records(self, signature: int) -> object:
         if self._answers is None:
             return None
-        return queries.to_json(self._answers.around([signature])[0])
+        # By way of a text: what Python gives has lists where what is written has them.
+        return json.loads(json.dumps(queries.to_json(self._answers.around([signature])[0])))
 
 
 def _of_graph(graph: KnowledgeGraph) -> Counted:
