@@ -13,6 +13,7 @@ from envs import InputError
 from rayapp.commands import advisor, bench, catalogue, console, graph, verdicts
 from rayapp.commands.advise import advise
 from rayapp.commands.datasets import datasets
+from rayapp.commands.decide import decide
 from rayapp.commands.demo import demo
 from rayapp.commands.evaluate import evaluate_run
 from rayapp.commands.flows import flows
@@ -42,6 +43,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("schema", schema, "kirl schema flows.csv --out my-network.yaml"),
     ("train", train, "kirl train --scenario scenario --algo ppo-kg --flows 4000000 --out run"),
     ("evaluate", evaluate_run, "kirl evaluate --run run --json"),
+    ("decide", decide, "kirl decide --run run --data flows.parquet --out decisions.parquet"),
     ("tune", tune, "kirl tune --scenario scenario --out tuning --search model --trials 12"),
     ("reproduce", reproduce, "kirl reproduce --scenario scenario --out reproduction --quick"),
     ("online", online, "kirl online --scenario scenario --out online"),
