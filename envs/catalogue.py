@@ -67,12 +67,14 @@ class TrafficClass:
         ranking: indices of :attr:`Catalogue.actions`, best first. The first one earns
             :attr:`Ranks.top`, each later one 1 less, and all other actions :attr:`Ranks.miss`.
         rewards: in place of a ranking, the reward of every action.
+        also: further labels that mean the class; they decide no result.
     """
 
     name: str
     labels: tuple[str, ...]
     ranking: tuple[int, ...] = ()
     rewards: tuple[int, ...] | None = None
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

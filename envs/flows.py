@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -28,10 +28,13 @@ class Column:
     Attributes:
         name: as the data set has it.
         unit: of its values, such as ``us`` or ``bytes``; empty if nobody said so.
+        categories: the words that the values stand for; a value is the position of its word, and
+            -1 any other word. ``None`` for numbers.
     """
 
     name: str
     unit: str = ""
+    categories: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,13 +66,24 @@ class FeatureSchema:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able form, written into a scenario's manifest."""
-        return {"source": self.source, "columns": [[c.name, c.unit] for c in self.columns]}
+        columns = [
+            [c.name, c.unit] if c.categories is None else [c.name, c.unit, list(c.categories)]
+            for c in self.columns
+        ]
+        return {"source": self.source, "columns": columns}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> FeatureSchema:
         """The inverse of :meth:`to_json`."""
-        columns = (Column(str(name), str(unit)) for name, unit in data["columns"])
+        columns = (
+            Column(str(name), str(unit), tuple(map(str, words[0])) if words else None)
+            for name, unit, *words in data["columns"]
+        )
         return cls(str(data["source"]), tuple(columns))
+
+    def without(self, names: Collection[str]) -> FeatureSchema:
+        """The schema of the other columns."""
+        return replace(self, columns=tuple(c for c in self.columns if c.name not in names))
 
 
 _NOT_SAID = FeatureSchema("", ())

@@ -13,22 +13,22 @@ and what can be done about them.
 
 from __future__ import annotations
 
-from envs.datasets.tables.rows import TableFormat
+from envs.datasets.tables.form import Field, TableFormat
 from envs.datasets.tables.source import table_data_set
-from envs.flows import Column, FeatureSchema
-
-SCHEMA = FeatureSchema(
-    "the router's connection log",
-    (
-        Column("duration", "s"),
-        Column("bytes_in", "bytes"),
-        Column("bytes_out", "bytes"),
-        Column("port", "port"),
-    ),
-)
 
 MYNET = table_data_set(
-    TableFormat(kind="mynet", title="my network", schema=SCHEMA, label="verdict"),
+    TableFormat(
+        kind="mynet",
+        title="my network",
+        made_by="the router's connection log",
+        fields=(
+            Field("duration", "s"),
+            Field("bytes_in", "bytes"),
+            Field("bytes_out", "bytes"),
+            Field("port", "port"),
+        ),
+        labels=("verdict",),
+    ),
     about="Connections of my network, labelled by hand",
     citation="https://example.org/mynet",
     labels=("fine", "scan", "guessing"),

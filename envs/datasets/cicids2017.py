@@ -7,7 +7,7 @@ has 288,602 rows of nothing but commas, which count as ``empty``.
 from __future__ import annotations
 
 from envs.datasets import cicflowmeter
-from envs.datasets.tables.rows import TableFormat
+from envs.datasets.tables.form import TableFormat
 from envs.datasets.tables.source import table_data_set
 
 PUBLISHED_COUNTS = {
@@ -32,7 +32,11 @@ PUBLISHED_COUNTS = {
 FORM = TableFormat(
     kind="cicids2017",
     title="CICIDS2017",
-    schema=cicflowmeter.SCHEMA,
+    made_by="CICFlowMeter",
+    fields=cicflowmeter.FIELDS,
+    telling=(
+        ("Flow Duration", "Total Fwd Packets", "Total Backward Packets", "Fwd Avg Bytes/Bulk"),
+    ),
     twins=(("Fwd Header Length", "Fwd Header Length.1"),),
     published="pcap_iscx",
     advice="Give the day files of MachineLearningCVE or GeneratedLabelledFlows",

@@ -1,7 +1,7 @@
 """All kinds of data set: those that ship, and those of installed packages.
 
 A package adds a kind by an entry point of the group ``kirl.datasets`` that leads to a
-:class:`DataSet`. In its ``pyproject.toml``::
+:class:`~envs.datasets.kind.DataSet`. In its ``pyproject.toml``::
 
     [project.entry-points."kirl.datasets"]
     mynet = "my_package.mynet:MYNET"
@@ -10,17 +10,18 @@ A package adds a kind by an entry point of the group ``kirl.datasets`` that lead
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
 from envs.catalogue import Catalogue
-from envs.datasets.source import FlowSource
+from envs.datasets.kind import DataSet
+from envs.datasets.source import FlowSource, Reading
+from envs.datasets.tables.recognition import recognise
 from envs.errors import InputError
-from envs.flows import KIND, FeatureSchema
+from envs.flows import KIND
 
 GROUP = "kirl.datasets"
 
@@ -28,37 +29,6 @@ _SHIPPED = {
     "cicids2017": "envs.datasets.cicids2017:CICIDS2017",
     "synthetic": "envs.datasets.synthetic.entry:SYNTHETIC",
 }
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """One kind of labelled traffic.
-
-    Attributes:
-        name: what ``kirl prepare --dataset`` and a scenario's manifest call it.
-        title: one line about it.
-        citation: of the paper or page that describes it.
-        schema: its features, in the order of the columns.
-        label: the column that holds the label; ``None`` where labels are no column.
-        labels: the labels that it is published with.
-        synthetic: whether its flows are drawn from a model rather than recorded.
-        open: given files or folders and a catalogue, the source of their flows; ``None`` for a
-            kind that is not read from files.
-        recognises: whether files or folders hold this kind.
-        draw: given a number of flows, a seed and a catalogue, the source of such flows; ``None``
-            for a kind that is recorded.
-    """
-
-    name: str
-    title: str
-    citation: str
-    schema: FeatureSchema
-    label: str | None = None
-    labels: tuple[str, ...] = ()
-    synthetic: bool = False
-    open: Callable[[Sequence[Path], Catalogue], FlowSource] | None = None
-    recognises: Callable[[Sequence[Path]], bool] = lambda paths: False
-    draw: Callable[[int, int, Catalogue], FlowSource] | None = None
 
 
 @cache
@@ -88,7 +58,7 @@ def all_kinds() -> dict[str, DataSet]:
             raise InputError(
                 "does not lead to a data set",
                 where=where,
-                expected="an envs.datasets.registry.DataSet with a name in lower-case letters",
+                expected="an envs.datasets.kind.DataSet with a name in lower-case letters",
                 mend="Correct the package that brings it",
             )
         if kinds.setdefault(found.name, found) is not found:
@@ -117,30 +87,21 @@ def named(name: str) -> DataSet:
 
 
 def recognised(paths: Sequence[Path]) -> DataSet:
-    """The kind that files or folders hold.
-
-    Where no kind recognises them, the first one is taken to say what it misses in them.
+    """The kind that files or folders hold, told by the columns of the files.
 
     Raises:
-        InputError: several kinds recognise them.
+        InputError: no kind fits them, several do, or the files are of several kinds.
     """
     readable = [one for one in all_kinds().values() if one.open is not None]
-    found = [one for one in readable if one.recognises(paths)] if len(readable) > 1 else readable
-    if len(found) > 1:
-        raise InputError(
-            f"the files can be read as {' or '.join(one.name for one in found)}",
-            where=", ".join(map(str, paths[:3])),
-            mend="Say which with --dataset",
-        )
-    return (found or readable)[0]
+    return readable[0] if len(readable) == 1 else recognise(paths, readable)
 
 
-def opened(paths: Sequence[Path], catalogue: Catalogue, name: str | None = None) -> FlowSource:
+def opened(paths: Sequence[Path], reading: Reading, name: str | None = None) -> FlowSource:
     """The source of the flows in files and folders.
 
     Args:
         paths: files and folders.
-        catalogue: the classes that labels are merged into.
+        reading: how they are read.
         name: of the kind, by default the one that the files are recognised as.
 
     Raises:
@@ -154,7 +115,7 @@ def opened(paths: Sequence[Path], catalogue: Catalogue, name: str | None = None)
             + ", ".join(one.name for one in all_kinds().values() if one.open),
             mend="Leave --data or --dataset out",
         )
-    return kind.open(paths, catalogue)
+    return kind.open(paths, reading)
 
 
 def drawn(rows: int, seed: int, catalogue: Catalogue, name: str = "synthetic") -> FlowSource:

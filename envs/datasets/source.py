@@ -6,38 +6,131 @@ processor is free (``kirl prepare --engine ray``). Both give the same flows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.catalogue import Catalogue
-from envs.datasets.labels import label_index
+from envs.datasets.labels import Labelling, labels_of
 from envs.errors import InputError
 from envs.flows import FeatureSchema, Flows, Progress, Provenance
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from envs.datasets.tables.rows import Words
+
+NON_FINITE = "non-finite"
+EMPTY = "empty"
+UNLABELLED = "unlabelled"
+LEFT_OUT = "left out"
+
+REASONS = {
+    NON_FINITE: "have a missing or infinite feature",
+    EMPTY: "are empty",
+    UNLABELLED: "have no label",
+    LEFT_OUT: "are left out by their label",
+}
+"""Why rows are dropped, in words."""
+
+
+class LabelJoin(Protocol):
+    """Labels that stand in a file of their own; it travels to where files are read."""
+
+    def labels(self, keys: Mapping[str, Words], size: int) -> Words:
+        """The label of each row, ``""`` where there is none.
+
+        Args:
+            keys: the columns that tell flows apart, of
+                :data:`envs.datasets.tables.form.KEYS` those that the file has.
+            size: number of rows.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How files are read.
+
+    Attributes:
+        labelling: what labels mean; ``None`` to read flows without labels, which are to be decided.
+        schema: the features of the scenario that the flows are read for; ``None`` for all that
+            the files have.
+        keys: whether to hand on what tells one flow from another.
+        join: labels that stand in a file of their own.
+    """
+
+    labelling: Labelling | None
+    schema: FeatureSchema | None = None
+    keys: bool = False
+    join: LabelJoin | None = None
+
+    @classmethod
+    def labelled(cls, catalogue: Catalogue) -> Reading:
+        """For flows whose labels are those of the catalogue."""
+        return cls(Labelling(catalogue))
+
+
+@dataclass
+class Tally:
+    """What became of rows.
+
+    Attributes:
+        rows: read.
+        dropped: rows by reason, one of :data:`REASONS`.
+        labels: kept rows by label, as the catalogue or the file of labels spells it.
+        unknown: rows by label that means no class.
+    """
+
+    rows: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Tally) -> None:
+        """Counts other rows, too."""
+        self.rows += other.rows
+        self.dropped.update(other.dropped)
+        self.labels.update(other.labels)
+        self.unknown.update(other.unknown)
+
+    def to_json(self) -> list[object]:
+        """A JSON-able form."""
+        return [self.rows, dict(self.dropped), dict(self.labels), dict(self.unknown)]
+
+    @classmethod
+    def from_json(cls, data: list[object]) -> Tally:
+        """The inverse of :meth:`to_json`."""
+        rows, *counts = data
+        return cls(int(str(rows)), *map(Counter, counts))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class FlowBatch:
-    """The sound rows of some consecutive ones, and how many were not.
+    """The sound rows of some consecutive ones, and what became of the others.
 
     Attributes:
         features: float32 [n, features], all finite.
-        labels: int16 [n], positions among the catalogue's labels.
-        rows: all rows, sound or not.
-        non_finite: those dropped for a missing or infinite feature.
-        empty: those dropped for being empty.
+        actual: int8 [n], class indices; -1 where flows are read without labels.
+        tally: of all rows, sound or not.
         consumed: how much of the part was read so far, in the unit of its size.
+        keys: n rows, if they are asked for: ``file``, ``row`` (as an editor counts it), and of
+            ``time``, ``id``, ``src_ip``, ``src_port``, ``dst_ip``, ``dst_port`` and ``protocol``
+            those that the file has, as texts.
     """
 
     features: NDArray[np.float32]
-    labels: NDArray[np.int16]
-    rows: int
-    non_finite: int
-    empty: int
+    actual: NDArray[np.int8]
+    tally: Tally
     consumed: int
+    keys: pa.Table | None = None
+
+    def __len__(self) -> int:
+        return len(self.actual)
 
 
 class FlowPart(Protocol):
@@ -57,19 +150,6 @@ class FlowPart(Protocol):
         ...
 
 
-class Account:
-    """Counts rows read and rows left out."""
-
-    def __init__(self) -> None:
-        self.rows = self.non_finite = self.empty = 0
-
-    def add(self, rows: int, non_finite: int, empty: int) -> None:
-        """Counts some more rows, and those of them that were dropped."""
-        self.rows += rows
-        self.non_finite += non_finite
-        self.empty += empty
-
-
 class FlowSource:
     """Flows of one data set that are read part by part, or all at once.
 
@@ -81,26 +161,24 @@ class FlowSource:
         schema: of the features.
         parts: in order; empty if the flows can only be read all at once.
         unit: of the parts' sizes.
+        remarks: what its owner should know of the files, one sentence each.
     """
 
     catalogue: Catalogue
     schema: FeatureSchema
     parts: Sequence[FlowPart] = ()
     unit = "bytes"
+    remarks: Sequence[str] = ()
 
     def order(self) -> NDArray[np.int64] | None:
         """The row in memory of each flow of the parts, int64 [flows]; ``None`` for their order."""
         return None
 
-    def provenance(self, account: Account, labels: NDArray[np.int16]) -> Provenance:
-        """Where the flows came from, given what was read.
-
-        Args:
-            account: of all rows.
-            labels: int16 [flows], positions among the catalogue's labels.
+    def provenance(self, tally: Tally) -> Provenance:
+        """Where the flows came from, given what became of all rows.
 
         Raises:
-            InputError: no flow is left.
+            InputError: no flow is left, or there are labels that mean no class.
         """
         raise NotImplementedError
 
@@ -111,53 +189,56 @@ class FlowSource:
             progress: called with (size read, size in all) after every batch.
 
         Raises:
-            InputError: they cannot be read, or no flow is left.
+            InputError: they cannot be read, no flow is left, or there are labels that mean no
+                class.
         """
-        account, batches, done = Account(), list[FlowBatch](), 0
+        tally, batches, done = Tally(), list[FlowBatch](), 0
         total = sum(part.size for part in self.parts)
         for part in self.parts:
             for batch in part.batches():
-                account.add(batch.rows, batch.non_finite, batch.empty)
+                tally.add(batch.tally)
                 batches.append(batch)
                 if progress is not None:
                     progress(done + min(batch.consumed, part.size), total)
             done += part.size
             if progress is not None:
                 progress(done, total)
-        labels = np.concatenate([np.empty(0, np.int16), *(batch.labels for batch in batches)])
-        provenance = self.provenance(account, labels)
-        actual = label_index(self.catalogue).classes[labels]
+        provenance = self.provenance(tally)
+        actual = np.concatenate([np.empty(0, np.int8), *(batch.actual for batch in batches)])
         features = _joined(batches, len(self.schema))
         return Flows(features, actual, provenance, self.catalogue, self.schema)
 
 
 def _joined(batches: list[FlowBatch], width: int) -> NDArray[np.float32]:
     """All features; this empties the list."""
-    features = np.empty((sum(len(batch.labels) for batch in batches), width), np.float32)
+    features = np.empty((sum(map(len, batches)), width), np.float32)
     start = 0
     batches.reverse()
     while batches:
         # Batches go as they are copied, so that the whole is never in memory twice.
         batch = batches.pop()
-        features[start : start + len(batch.labels)] = batch.features
-        start += len(batch.labels)
+        features[start : start + len(batch)] = batch.features
+        start += len(batch)
     return features
 
 
-def label_counts(labels: NDArray[np.int16], catalogue: Catalogue) -> dict[str, int]:
-    """Flows by label, of the labels that occur, in the catalogue's order."""
-    names = label_index(catalogue).names
-    counts = np.bincount(labels, minlength=len(names))
-    return {name: int(count) for name, count in zip(names, counts, strict=True) if count}
+def in_order(labels: Mapping[str, int], catalogue: Catalogue) -> dict[str, int]:
+    """Flows by label, the catalogue's labels first and in its order."""
+    first = [label for _, label in labels_of(catalogue) if labels.get(label)]
+    return {label: labels[label] for label in [*first, *sorted(set(labels) - set(first))]}
 
 
-def check_any_left(account: Account, files: Sequence[str]) -> None:
+def check_any_left(tally: Tally, files: Sequence[str]) -> None:
     """Raises :class:`InputError` if no row of the files is sound."""
-    if account.rows == account.non_finite + account.empty:
+    if tally.rows == tally.dropped.total():
+        why = [f"{count:,} {REASONS[reason]}" for reason, count in tally.dropped.items() if count]
+        unlabelled = tally.dropped[UNLABELLED] == tally.rows
         raise InputError(
-            f"no flow is left of {account.rows:,} rows: {account.non_finite:,} have a missing or "
-            f"infinite feature, {account.empty:,} are empty",
+            f"no flow is left of {tally.rows:,} rows: {', '.join(why)}",
             where=", ".join(files[:3]) + (", ..." if len(files) > 3 else ""),
-            expected="at least one row whose features are all finite",
-            mend="Check how the files were made",
+            expected="at least one row whose features are all finite"
+            + (", with a label" if unlabelled else ""),
+            mend="Label the flows, give their labels with --labels, or decide them with kirl decide"
+            if unlabelled
+            else "Check how the files were made",
         )

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from envs.datasets import registry
-from envs.datasets.registry import DataSet
+from envs.datasets.kind import DataSet
 from rayapp.commands import console
 
 

@@ -10,8 +10,10 @@ import typer
 from numpy.typing import NDArray
 from rich.table import Table
 
-from envs import FlowSet, InputError, Scenario
+from envs import FlowSet, Scenario
 from envs.datasets import registry
+from envs.datasets.labels import Labelling
+from envs.datasets.source import Reading
 from envs.score import Scorecard, evaluate
 from rayapp.commands import console
 from rayapp.commands.places import RUN
@@ -57,15 +59,8 @@ def scorecard(folder: RunFolder, data: list[Path] | None = None) -> Scorecard:
 
 def _matched(data: list[Path], scenario: Scenario) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
     """Signatures, by the scenario's detector, and true classes of the flows in files."""
-    unseen = read_flows(registry.opened(data, scenario.catalogue))
-    if unseen.schema.names != scenario.schema.names:
-        raise InputError(
-            f"the flows are of {unseen.provenance.kind}, with {len(unseen.schema)} features",
-            where=", ".join(map(str, data[:3])),
-            expected=f"the {len(scenario.schema)} features that the run's detector was fitted on, "
-            f"as of {scenario.kind}",
-            mend="Give flows of that kind",
-        )
+    reading = Reading(Labelling(scenario.catalogue), scenario.schema)
+    unseen = read_flows(registry.opened(data, reading, scenario.kind))
     return scenario.detector().match(unseen.features), unseen.actual
 
 

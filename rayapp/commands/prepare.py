@@ -14,7 +14,7 @@ from rich.table import Table
 
 from envs import Catalogue, Flows, InputError, Scenario
 from envs.datasets import registry
-from envs.datasets.source import FlowSource
+from envs.datasets.source import FlowSource, Reading
 from envs.division import FOLDS, Wishes
 from envs.storage import locate
 from rayapp.cluster import job
@@ -126,7 +126,7 @@ def prepare(
     begun = time.perf_counter()
     classes = Catalogue.find(catalogue)
     if data:
-        source = registry.opened(data, classes, dataset)
+        source = registry.opened(data, Reading.labelled(classes), dataset)
     else:
         source = registry.drawn(synthetic_rows or 0, seed, classes, dataset or "synthetic")
     with places.written(place) as folder:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ray.data import ExecutionResources
 
 from envs import InputError
-from envs.datasets.source import FlowBatch, FlowPart
+from envs.datasets.source import FlowBatch, FlowPart, Tally
 from envs.flows import Progress
 
 STORE_BYTES = 1 << 30
@@ -48,21 +48,22 @@ class BatchHeader:
         start: flows of the part that come before it.
         flows: that it holds.
         digest: of labels and features.
-        rows, non_finite, empty: as in :class:`envs.datasets.source.FlowBatch`.
+        tally: of its rows, as in :class:`envs.datasets.source.FlowBatch`.
     """
 
     part: int
     start: int
     flows: int
     digest: int
-    rows: int
-    non_finite: int
-    empty: int
+    tally: Tally
 
+
+_NUMBERS = ("part", "start", "flows", "digest")
 
 _SCHEMA = pa.schema(
     [
-        *((name, pa.int64()) for name in BatchHeader.__annotations__),
+        *((name, pa.int64()) for name in _NUMBERS),
+        ("tally", pa.string()),
         ("result", pa.large_binary()),
         ("refused", pa.string()),
     ]
@@ -92,7 +93,8 @@ def stream(
     ended: dict[int, InputError | None] = {}
     for row in _rows(parts, work):
         if row["refused"] is None:
-            header = BatchHeader(*(row[name] for name in BatchHeader.__annotations__))
+            tally = Tally.from_json(json.loads(row["tally"]))
+            header = BatchHeader(**{name: row[name] for name in _NUMBERS}, tally=tally)
             yield header, np.frombuffer(row["result"], kind)
             continue
         ended[row["part"]] = _refusal(row["refused"])
@@ -133,27 +135,26 @@ def _read(item: pa.Table, parts: Sequence[FlowPart], work: Work) -> Iterator[pa.
         apply = work.begin(number)
         for batch in parts[number].batches():
             result = np.ascontiguousarray(apply(flows, batch))
-            size = len(batch.labels)
-            account = (batch.rows, batch.non_finite, batch.empty)
-            yield _row([number, flows, size, _digest(batch), *account], result)
-            flows += size
+            yield _row([number, flows, len(batch), _digest(batch)], batch.tally, result)
+            flows += len(batch)
     except InputError as error:
         refused = json.dumps([error.what, error.where, error.expected, error.mend])
-    yield _row([number, flows, 0, 0, 0, 0, 0], np.empty(0, np.int8), refused)
+    yield _row([number, flows, 0, 0], Tally(), np.empty(0, np.int8), refused)
 
 
-def _row(numbers: list[int], result: Result, refused: str | None = None) -> pa.Table:
+def _row(numbers: list[int], tally: Tally, result: Result, refused: str | None = None) -> pa.Table:
     # Straight from the buffer: numpy's own byte strings lose their last zeros.
     offsets = pa.py_buffer(np.array([0, result.nbytes], np.int64))
     binary = pa.Array.from_buffers(
         pa.large_binary(), 1, [None, offsets, pa.py_buffer(result.view(np.uint8).reshape(-1))]
     )
-    columns = [*([number] for number in numbers), binary, pa.array([refused], pa.string())]
+    told = [json.dumps(tally.to_json())]
+    columns = [*([number] for number in numbers), told, binary, pa.array([refused], pa.string())]
     return pa.table(columns, schema=_SCHEMA)
 
 
 def _digest(batch: FlowBatch) -> int:
-    digest = zlib.crc32(np.ascontiguousarray(batch.labels).data)
+    digest = zlib.crc32(np.ascontiguousarray(batch.actual).data)
     return zlib.crc32(np.ascontiguousarray(batch.features).data, digest)
 
 

@@ -24,8 +24,7 @@ import ray
 from numpy.typing import NDArray
 
 from envs import InputError, Scenario
-from envs.datasets.labels import label_index
-from envs.datasets.source import Account, FlowBatch, FlowSource
+from envs.datasets.source import FlowBatch, FlowSource, Tally
 from envs.detector import Detector
 from envs.division import Wishes, divide
 from envs.flows import Progress, Provenance
@@ -107,19 +106,18 @@ class _Passes:
 
     def labels(self) -> tuple[Provenance, NDArray[np.int8]]:
         """Reads all flows; returns where they came from, and their classes in memory's order."""
-        account = Account()
-        found: dict[tuple[int, int], NDArray[np.int16]] = {}
+        tally = Tally()
+        found: dict[tuple[int, int], NDArray[np.int8]] = {}
         with self.stages.reading("Reading labels", self._source.unit) as progress:
-            for header, labels in stream(self._source.parts, _Labels(), np.int16, progress):
-                account.add(header.rows, header.non_finite, header.empty)
+            for header, labels in stream(self._source.parts, _Labels(), np.int8, progress):
+                tally.add(header.tally)
                 found[header.part, header.start] = labels.copy()
                 self._digests[header.part, header.start] = header.flows, header.digest
         for (part, _), labels in found.items():
             self._starts[part + 1] += len(labels)
         np.cumsum(self._starts, out=self._starts)
-        arrived = np.concatenate([np.empty(0, np.int16), *(found[key] for key in sorted(found))])
-        provenance = self._source.provenance(account, arrived)
-        return provenance, self._in_order(label_index(self._source.catalogue).classes[arrived])
+        arrived = np.concatenate([np.empty(0, np.int8), *(found[key] for key in sorted(found))])
+        return self._source.provenance(tally), self._in_order(arrived)
 
     def features(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Reads again for the features of some rows, float32 [rows, features], in their order."""
@@ -180,7 +178,7 @@ class _Labels:
     """The labels of all flows."""
 
     def begin(self, part: int) -> Callable[[int, FlowBatch], NDArray[Any]]:
-        return lambda start, batch: batch.labels
+        return lambda start, batch: batch.actual
 
 
 @dataclass(frozen=True)
@@ -201,7 +199,7 @@ class _Features:
 
         def pick(start: int, batch: FlowBatch) -> NDArray[Any]:
             first = before + start
-            picked: NDArray[Any] = batch.features[wanted[first : first + len(batch.labels)]]
+            picked: NDArray[Any] = batch.features[wanted[first : first + len(batch)]]
             return picked
 
         return pick

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,9 +12,9 @@ from numpy.typing import NDArray
 from envs.catalogue import Catalogue
 from envs.datasets import cicflowmeter
 from envs.datasets.cicids2017 import PUBLISHED_COUNTS
-from envs.datasets.labels import label_index
-from envs.datasets.registry import DataSet
-from envs.datasets.source import Account, FlowBatch, FlowSource
+from envs.datasets.kind import DataSet
+from envs.datasets.labels import labels_of
+from envs.datasets.source import FlowBatch, FlowSource, Tally
 from envs.datasets.synthetic import generator
 from envs.flows import Flows, Progress, Provenance
 
@@ -35,12 +36,13 @@ class SyntheticPart:
 
     def batches(self) -> Iterator[FlowBatch]:
         """Draws."""
-        names = label_index(self.catalogue).names
+        classes = {label: number for number, label in labels_of(self.catalogue)}
         drawn = 0
         for piece in self.pieces:
             drawn += piece.size
-            labels = np.full(piece.size, names.index(piece.label), np.int16)
-            yield FlowBatch(piece.draw(), labels, piece.size, 0, 0, drawn)
+            actual = np.full(piece.size, classes[piece.label], np.int8)
+            tally = Tally(piece.size, labels=Counter({piece.label: piece.size}))
+            yield FlowBatch(piece.draw(), actual, tally, drawn)
 
 
 class SyntheticSource(FlowSource):
@@ -65,7 +67,7 @@ class SyntheticSource(FlowSource):
         """In memory, flows are shuffled."""
         return generator.order_of(self._rows, seed=self._seed)
 
-    def provenance(self, account: Account, labels: NDArray[np.int16]) -> Provenance:
+    def provenance(self, tally: Tally) -> Provenance:
         """Rows and seed."""
         return generator.provenance(self._rows, seed=self._seed, catalogue=self.catalogue)
 

@@ -1,4 +1,4 @@
-"""Which files of a data set to read, in which order."""
+"""Which files to read, in which order."""
 
 from __future__ import annotations
 
@@ -7,17 +7,33 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from envs.datasets.tables.rows import TableFormat, reading, shown_path
+from envs.datasets.tables.rows import reading, shown_path
 from envs.errors import InputError, quoted
 
-SUFFIXES = (".csv.gz", ".csv", ".parquet")
-_READABLE = "files named .csv, .csv.gz or .parquet, or folders that hold such"
+_READABLE = "files, or folders of files, that hold CSV, Parquet, Zeek logs or JSON records"
+
+_PACKED = (".gz", ".bz2", ".xz", ".zip")
+
+_TABLES = (
+    *(".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson", ".log", ".labeled", ".binetflow"),
+)
+"""Names of tables: of a file in a folder that is called so, a fault is told. Others are skipped."""
 
 
-def suffix_of(path: Path) -> str | None:
-    """Which of :data:`SUFFIXES` a file has."""
+def looks_like_a_table(path: Path) -> bool:
+    """Whether a file is called as tables are."""
     name = path.name.lower()
-    return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), None)
+    for packed in _PACKED:
+        name = name.removesuffix(packed)
+    return name.endswith(_TABLES)
+
+
+def stem_of(path: Path) -> str:
+    """A file's name without what says how it is written."""
+    name = path.name.lower()
+    for suffix in (*_PACKED, *_TABLES):
+        name = name.removesuffix(suffix)
+    return name
 
 
 def names_of(files: Sequence[Path]) -> list[str]:
@@ -31,25 +47,24 @@ def size_of(path: Path) -> int:
         return path.stat().st_size
 
 
-def find_files(paths: Sequence[Path], form: TableFormat) -> list[Path]:
-    """The files to read, each once, in the order of reading.
+def find_files(paths: Sequence[Path]) -> list[tuple[Path, bool]]:
+    """The files that may be read, each once, in the order of reading, and whether each was named.
+
+    A file that was not named lies in a folder that was.
 
     Raises:
-        InputError: there is nothing to read, or what is there is of another kind.
+        InputError: there is nothing to read.
     """
     if not paths:
         raise InputError("no file or folder was named", expected=_READABLE)
-    found: dict[str, Path] = {}
+    found: dict[str, tuple[Path, bool]] = {}
     for path in paths:
-        for file in _expand(path):
-            found.setdefault(os.path.realpath(file), file)
-    files = list(found.values())
-    if form.published is not None:
-        _refuse_twins(files, form.published)
-    return files
+        for file, named in _expand(path):
+            found.setdefault(os.path.realpath(file), (file, named))
+    return list(found.values())
 
 
-def _expand(path: Path) -> Iterator[Path]:
+def _expand(path: Path) -> Iterator[tuple[Path, bool]]:
     where = shown_path(path)
     with reading(path):
         is_folder, is_file, exists = path.is_dir(), path.is_file(), path.exists()
@@ -61,19 +76,11 @@ def _expand(path: Path) -> Iterator[Path]:
             mend="Check the path",
         )
     if is_folder:
-        yield from _search(path)
+        yield from ((file, False) for file in _search(path))
     elif not is_file:
         raise InputError("neither a file nor a folder", where=where, expected=_READABLE)
-    elif suffix_of(path) is None:
-        packed = path.suffix.lower() in (".zip", ".gz", ".tar", ".tgz", ".7z", ".rar", ".bz2")
-        raise InputError(
-            f"files named {quoted(path.suffix or path.name)} are not read",
-            where=where,
-            expected=_READABLE,
-            mend="Unpack it first" if packed else "Save the table as CSV or Parquet",
-        )
     else:
-        yield path
+        yield path, True
 
 
 def _search(folder: Path) -> list[Path]:
@@ -86,24 +93,26 @@ def _search(folder: Path) -> list[Path]:
             # Hidden files and __MACOSX hold what archivers left behind, under the data's names.
             folders[:] = [name for name in folders if name[0] != "." and name != "__MACOSX"]
             files += [Path(parent, name) for name in names if name[0] != "."]
-    usable = sorted(file for file in files if suffix_of(file) is not None)
+        usable = sorted(file for file in files if file.is_file())
     if not usable:
         raise InputError(
             "there is nothing to read in this folder",
             where=shown_path(folder),
             expected=_READABLE,
-            mend="Unpack the archives in it first"
-            if any(file.suffix.lower() == ".zip" for file in files)
-            else "Check the path",
+            mend="Check the path",
         )
     return usable
 
 
-def _refuse_twins(files: list[Path], published: str) -> None:
-    """Two publications can hold the same flows under the same names; reading both doubles them."""
+def refuse_twins(files: Sequence[Path], published: str) -> None:
+    """Two publications can hold the same flows under the same names; reading both doubles them.
+
+    Raises:
+        InputError: a published file is there twice.
+    """
     seen: dict[str, Path] = {}
     for file in files:
-        stem = file.name.lower().removesuffix(suffix_of(file) or "")
+        stem = stem_of(file)
         if published in stem and stem in seen:
             raise InputError(
                 f"the published file {quoted(file.name, 100)} is there twice",

@@ -21,13 +21,13 @@ from envs.datasets.labels import decode_text
 from envs.datasets.tables.rows import (
     MISSING_WORDS,
     Block,
-    TableFormat,
+    Wanted,
+    Words,
     is_number,
-    locate_columns,
     not_a_number,
+    number_of,
     reading,
     shown_path,
-    to_features,
 )
 from envs.errors import InputError, quoted
 
@@ -36,14 +36,27 @@ BATCH_ROWS = 1 << 16
 _MAGIC = b"PAR1"
 
 
+def sample_parquet(path: Path, rows: int) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """The columns' names, and the first rows as texts, [rows][columns].
+
+    Raises:
+        InputError: the file is no whole Parquet file.
+    """
+    with _opened(path) as (file, _):
+        names = tuple(file.schema_arrow.names)
+        batch = next(file.iter_batches(batch_size=rows), None)
+        columns = [] if batch is None else [column.to_pylist() for column in batch.columns]
+        return names, tuple(tuple(map(_text, row)) for row in zip(*columns, strict=True))
+
+
 def read_parquet(
-    path: Path, form: TableFormat, start: int = 0, stop: int | None = None
+    path: Path, wanted: Wanted, start: int = 0, stop: int | None = None
 ) -> Iterator[Block]:
     """The rows of ``path`` in order.
 
     Args:
-        path: a ``.parquet`` file.
-        form: of the table.
+        path: a Parquet file.
+        wanted: the columns to read.
         start: the first row group to read.
         stop: the row group to stop before, ``None`` for none.
 
@@ -53,13 +66,7 @@ def read_parquet(
     """
     where = shown_path(path)
     with _opened(path) as (file, size):
-        yield from _blocks(file, form, range(file.num_row_groups)[start:stop], size, where)
-
-
-def check_parquet(path: Path, form: TableFormat) -> None:
-    """Raises :class:`InputError` for a file whose columns are not those of the form."""
-    with _opened(path) as (file, _):
-        locate_columns(file.schema_arrow.names, form, shown_path(path))
+        yield from _blocks(file, wanted, range(file.num_row_groups)[start:stop], size, where)
 
 
 def group_starts(path: Path, size: int) -> list[int]:
@@ -115,13 +122,11 @@ def _check_whole(path: Path, where: str) -> int:
 
 def _blocks(
     file: Any,  # noqa: ANN401 (pyarrow is untyped)
-    form: TableFormat,
+    wanted: Wanted,
     groups: range,
     size: int,
     where: str,
 ) -> Iterator[Block]:
-    names = file.schema_arrow.names
-    columns = locate_columns(names, form, where)
     rows = file.metadata.num_rows
     if not rows:
         raise InputError(
@@ -130,41 +135,60 @@ def _blocks(
             expected="one row per flow",
             mend="Write or download the file again",
         )
-    wanted = {names[position] for position in (*columns.features, columns.label)}
+    positions = sorted({*wanted.numbers, *wanted.texts})
+    names = file.schema_arrow.names
+    # Names may occur twice, and a name with a dot means a column within a column.
+    by_name = len(set(names)) == len(names)
     before = sum(file.metadata.row_group(group).num_rows for group in range(groups.start))
     done = before
     batches = file.iter_batches(
-        batch_size=BATCH_ROWS, row_groups=list(groups), columns=sorted(wanted)
+        batch_size=BATCH_ROWS,
+        row_groups=list(groups),
+        columns=[names[position] for position in positions] if by_name else None,
     )
     for batch in batches:
         consumed = size * (done + len(batch) - before) // rows
-        yield _to_block(batch, form, done, consumed, where)
+        places = {
+            position: batch.schema.get_field_index(names[position]) if by_name else position
+            for position in positions
+        }
+        yield _to_block(batch, wanted, places, done, consumed, where)
         done += len(batch)
 
 
-def _to_block(batch: Any, form: TableFormat, done: int, consumed: int, where: str) -> Block:  # noqa: ANN401
-    columns = locate_columns(batch.schema.names, form, where)
-    features = [
-        _numbers(batch.column(position), name, done, where)
-        for name, position in zip(form.schema.names, columns.features, strict=True)
+def _to_block(
+    batch: Any,  # noqa: ANN401 (pyarrow is untyped)
+    wanted: Wanted,
+    places: dict[int, int],
+    done: int,
+    consumed: int,
+    where: str,
+) -> Block:
+    numbers = [
+        _numbers(batch.column(places[position]), name, done, wanted, where)
+        for name, position in zip(wanted.names, wanted.numbers, strict=True)
     ]
-    codes, texts = _labels(batch.column(columns.label), form.label, where)
+    texts = [
+        _words(batch.column(places[position]), batch.schema.names[places[position]], where)
+        for position in wanted.texts
+    ]
     return Block(
-        features=to_features(features, len(batch)),
-        codes=codes,
-        texts=texts,
-        blank=0,
-        consumed=consumed,
-        row=lambda index: done + index + 1,
+        numbers, texts, len(batch), 0, consumed, rows=lambda: range(done + 1, done + len(batch) + 1)
     )
 
 
-def _numbers(column: Any, name: str, done: int, where: str) -> NDArray[np.float64]:  # noqa: ANN401
+def _numbers(
+    column: Any,  # noqa: ANN401 (pyarrow is untyped)
+    name: str,
+    done: int,
+    wanted: Wanted,
+    where: str,
+) -> NDArray[np.float64]:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     kind = column.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        column = _parsed(column, name, done, where)
+        column = _parsed(column, name, done, wanted, where)
     elif not (
         pa.types.is_integer(kind)
         or pa.types.is_floating(kind)
@@ -184,33 +208,36 @@ def _numbers(column: Any, name: str, done: int, where: str) -> NDArray[np.float6
     return numbers
 
 
-def _parsed(column: Any, name: str, done: int, where: str) -> Any:  # noqa: ANN401
-    words = pa.array(MISSING_WORDS, column.type)
+def _parsed(column: Any, name: str, done: int, wanted: Wanted, where: str) -> Any:  # noqa: ANN401
+    missing = (*MISSING_WORDS, *wanted.missing_words)
+    words = pa.array(missing, column.type)
     column = pc.if_else(pc.is_in(column, value_set=words), pa.scalar(None, column.type), column)
     column = pc.utf8_trim_whitespace(column)
     try:
         return pc.cast(column, pa.float64())
     except pa.ArrowInvalid:
+        found = []
         for index, cell in enumerate(column.to_pylist()):
-            if cell is not None and not is_number(cell):
+            if cell is not None and not is_number(cell, wanted.missing_words):
                 raise not_a_number(cell, name, f"{where}, row {done + index + 1}") from None
-        raise
+            found.append(None if cell is None else number_of(cell, wanted.missing_words))
+        return pa.array(found, pa.float64())
 
 
-def _labels(column: Any, name: str, where: str) -> tuple[NDArray[np.int32], list[str]]:  # noqa: ANN401
+def _words(column: Any, name: str, where: str) -> Words:  # noqa: ANN401
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_nested(column.type):
         raise InputError(
-            f"the column holds {quoted(str(column.type))} values, not labels",
-            where=f"{where}, column '{name}'",
+            f"the column holds {quoted(str(column.type))} values, not words",
+            where=f"{where}, column '{quoted(name)[1:-1]}'",
             expected="text",
-            mend="Write the file again with one label per row",
+            mend="Write the file again with one word per row",
         )
     encoded = column.dictionary_encode()
-    texts = [_text(value) for value in encoded.dictionary.to_pylist()]
-    codes: NDArray[np.int32] = encoded.indices.fill_null(len(texts)).to_numpy()
-    return codes, [*texts, ""]
+    words = [_text(value) for value in encoded.dictionary.to_pylist()]
+    codes: NDArray[np.int32] = encoded.indices.fill_null(len(words)).to_numpy()
+    return Words(codes, [*words, ""])
 
 
 def _text(value: object) -> str:

@@ -1,8 +1,7 @@
-"""What CSV and Parquet tables have in common: columns, cells, blocks of rows."""
+"""What all tables have in common: cells, blocks of rows, and the errors that name a place."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.datasets.tables.form import column_key
 from envs.errors import InputError, quoted
-from envs.flows import FeatureSchema
 
 MISSING_WORDS: tuple[str, ...] = (
     *("", " ", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NULL", "null", "None"),
@@ -26,37 +25,45 @@ _NUMBER = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 
-_NAMED_AT_MOST = 3
+_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]{1,8}", re.ASCII)
 
 
 @dataclass(frozen=True)
-class TableFormat:
-    """What a kind of table looks like; it travels to where files are read.
+class Wanted:
+    """The columns of a file that are read, by position; it travels to where files are read.
 
     Attributes:
-        kind: name of the data set.
-        title: what messages call it.
-        schema: its features. Files may have them in any order, in any case, and others beside.
-        label: the column that holds the label.
-        twins: names that the published files give to two columns, each with what the second one
-            is called in ``schema``.
-        published: part of the name of each published file; a set of files holds each one once.
-        advice: what to give instead of a file that is something else.
+        numbers: columns read as numbers.
+        texts: columns read as words.
+        names: of the columns read as numbers, for messages.
+        missing_words: what stands for 'no number', beside :data:`MISSING_WORDS`.
+        select: position and value: other rows are no rows of this table.
     """
 
-    kind: str
-    title: str
-    schema: FeatureSchema
-    label: str = "Label"
-    twins: tuple[tuple[str, str], ...] = ()
-    published: str | None = None
-    advice: str = "Give its published files"
+    numbers: tuple[int, ...]
+    texts: tuple[int, ...]
+    names: tuple[str, ...]
+    missing_words: tuple[str, ...] = ()
+    select: tuple[int, str] | None = None
 
-    @property
-    def expected(self) -> str:
-        """The columns, in a few words."""
-        made = f" of {self.schema.source}" if self.schema.source else ""
-        return f"the {len(self.schema)} features{made} and '{self.label}', by these names"
+
+@dataclass(frozen=True)
+class Words:
+    """A column of words.
+
+    Attributes:
+        codes: int32 [n], index into ``words``.
+        words: the distinct cells as they stand in the file; ``""`` for none.
+    """
+
+    codes: NDArray[np.int32]
+    words: list[str]
+
+    def counts(self, rows: NDArray[np.bool_] | None = None) -> list[int]:
+        """How often each word stands in the column, or in some of its rows."""
+        codes = self.codes if rows is None else self.codes[rows]
+        counts: list[int] = np.bincount(codes, minlength=len(self.words)).tolist()
+        return counts
 
 
 @dataclass(frozen=True)
@@ -64,30 +71,22 @@ class Block:
     """Consecutive rows of one file, before anything is dropped.
 
     Attributes:
-        features: float32 [n, features] in the schema's order; missing cells are NaN.
-        codes: int32 [n], index into ``texts``.
-        texts: the distinct labels as they stand in the file; ``""`` for none.
-        blank: rows of nothing but commas that are not among the n.
+        numbers: float64 [n] for each column read as numbers; missing cells are NaN.
+        texts: for each column read as words.
+        size: n.
+        blank: rows of nothing but separators that are not among the n.
         consumed: bytes of the file on disk that were read up to the block's end.
-        row: number, as an editor shows it, of the block's i-th row.
+        rows: gives the number, as an editor shows it, of each row.
         cut_off: the block ends with the file, in a line that no line end closes.
     """
 
-    features: NDArray[np.float32]
-    codes: NDArray[np.int32]
-    texts: list[str]
+    numbers: list[NDArray[np.float64]]
+    texts: list[Words]
+    size: int
     blank: int
     consumed: int
-    row: Callable[[int], int]
+    rows: Callable[[], Sequence[int]]
     cut_off: bool = False
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Positions in a file of the features, in the schema's order, and of the label."""
-
-    features: tuple[int, ...]
-    label: int
 
 
 def shown_path(path: Path) -> str:
@@ -95,20 +94,33 @@ def shown_path(path: Path) -> str:
     return quoted(str(path), limit=500)[1:-1]
 
 
-def is_number(cell: str) -> bool:
+def is_number(cell: str, missing_words: tuple[str, ...] = ()) -> bool:
     """Whether a cell reads as a number, as infinite, or as missing."""
-    return cell in MISSING_WORDS or _NUMBER.fullmatch(cell.strip(" \t")) is not None
+    return (
+        cell in MISSING_WORDS
+        or cell.strip() in missing_words
+        or _NUMBER.fullmatch(cell.strip(" \t")) is not None
+        or _HEXADECIMAL.fullmatch(cell.strip(" \t")) is not None
+    )
+
+
+def number_of(cell: str, missing_words: tuple[str, ...] = ()) -> float:
+    """The number in a cell for which :func:`is_number` holds; NaN where it is missing."""
+    text = cell.strip()
+    if cell in MISSING_WORDS or text in MISSING_WORDS or text in missing_words:
+        return float("nan")
+    return float(int(text, 16)) if _HEXADECIMAL.fullmatch(text) else float(text)
 
 
 def not_a_number(cell: str, name: str, where: str) -> InputError:
     """The error for text in a numeric column; tells a second header line from other text."""
     where = f"{where}, column '{name}'"
-    if _key(cell) in (_key(name), _key(name.removesuffix(".1"))):
+    if cell and column_key(cell) in (column_key(name), column_key(name.removesuffix(".1"))):
         return InputError(
             "the column's name stands among the numbers",
             where=where,
-            expected="the header in the first line only",
-            mend="Remove repeated header lines, or give the files that were joined one by one",
+            expected="a header line that is the same as the first one, or none",
+            mend="Give the files that were joined one by one",
         )
     return InputError(
         f"{quoted(cell)} is not a number",
@@ -128,13 +140,10 @@ def truncated(fault: InputError, where: str) -> InputError:
     )
 
 
-def to_features(columns: Sequence[NDArray[np.float64]], rows: int) -> NDArray[np.float32]:
-    """One float32 [rows, columns] array; numbers beyond float32 become infinite."""
-    features = np.empty((rows, len(columns)), dtype=np.float32)
+def to_float32(column: NDArray[np.float64]) -> NDArray[np.float32]:
+    """float32 [n]; numbers beyond float32 become infinite."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        for position, column in enumerate(columns):
-            features[:, position] = column
-    return features
+        return column.astype(np.float32)
 
 
 @contextmanager
@@ -149,82 +158,3 @@ def reading(path: Path) -> Iterator[None]:
             expected="a file that this user may read",
             mend="Check the path, its permissions and the disk",
         ) from error
-
-
-def locate_columns(names: Sequence[str], form: TableFormat, where: str) -> Columns:
-    """Finds features and label among a file's columns, by name and in any order.
-
-    Args:
-        names: the file's column names; case and stray spaces do not matter.
-        form: of the table.
-        where: the file, for messages.
-
-    Raises:
-        InputError: a column is missing, or there twice.
-    """
-    found: dict[str, list[int]] = {}
-    for position, name in enumerate(names):
-        found.setdefault(_key(name), []).append(position)
-    for name, again in form.twins:
-        # pandas calls the second one '.1'.
-        twins = found.get(_key(name), [])
-        if len(twins) == 2 and _key(again) not in found:
-            found[_key(again)] = [twins.pop()]
-    wanted = (*form.schema.names, form.label)
-    for name in wanted:
-        if len(found.get(_key(name), [])) > 1:
-            twice = " and ".join(f"'{one}' twice" for one, _ in form.twins)
-            raise InputError(
-                f"column '{name}' occurs {len(found[_key(name)])} times",
-                where=where,
-                expected="each column once" + (f" ({twice})" if twice else ""),
-                mend="Remove or rename the column that is not meant",
-            )
-    missing = [name for name in wanted if _key(name) not in found]
-    if missing:
-        used = {_key(name) for name in wanted}
-        spare = [name for name in names if name.strip() and _key(name) not in used]
-        raise _missing_columns(missing, spare, form, where)
-    positions = [found[_key(name)][0] for name in wanted]
-    return Columns(tuple(positions[:-1]), positions[-1])
-
-
-def _key(name: str) -> str:
-    return " ".join(name.replace("\ufeff", "").split()).casefold()
-
-
-def _missing_columns(
-    missing: list[str], spare: list[str], form: TableFormat, where: str
-) -> InputError:
-    if len(missing) == len(form.schema) + 1:
-        return InputError(
-            f"not a table of {form.title} flows: none of its columns is there",
-            where=where,
-            expected=form.expected,
-            mend=form.advice,
-        )
-    listed = ", ".join(f"'{name}'" for name in missing[:_NAMED_AT_MOST])
-    if len(missing) > _NAMED_AT_MOST:
-        listed += f" and {len(missing) - _NAMED_AT_MOST} more"
-    hints = [hint for name in missing[:_NAMED_AT_MOST] if (hint := _renamed(name, spare))]
-    hints += [
-        f"'{again}' is what the second '{name}' of the published files becomes"
-        for name, again in form.twins
-        if again in missing
-    ]
-    what = f"column {listed} is missing" if len(missing) == 1 else f"columns {listed} are missing"
-    if missing == [form.label]:
-        what = "there is no label column"
-    return InputError(
-        what,
-        where=where,
-        expected=form.expected,
-        mend=". ".join(hints) or "Add the columns, or give the published files",
-    )
-
-
-def _renamed(name: str, spare: list[str]) -> str | None:
-    # A hostile header can hold a million names; comparing each would take minutes.
-    keys = {_key(other[:80]): other for other in spare[:500]}
-    near = difflib.get_close_matches(_key(name), keys, n=1, cutoff=0.6)
-    return f"Is {quoted(keys[near[0]].strip())} '{name}'? Then rename it" if near else None

@@ -1,38 +1,53 @@
 """Flows from tables: which files to read, how they are cut, and which of their rows are sound.
 
 A kind of data set that is a table says what it looks like (:class:`TableFormat`) and takes the
-rest from :func:`table_data_set`. Files are CSV, gzipped CSV or Parquet, alone or in folders.
-Whatever the form, equal rows give equal flows; rows without finite features are dropped and
-counted; anything else that is wrong is an error with its place.
+rest from :func:`table_data_set`. Whatever form a file has, equal rows give equal flows; rows that
+cannot be used are dropped and counted; anything else that is wrong is an error with its place.
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
 
-import numpy as np
-from numpy.typing import NDArray
-
-from envs.catalogue import Catalogue
-from envs.datasets.labels import LabelIndex, is_missing, label_index, label_key
-from envs.datasets.registry import DataSet
-from envs.datasets.source import Account, FlowBatch, FlowSource, check_any_left, label_counts
-from envs.datasets.tables.csv_files import check_csv, read_csv
-from envs.datasets.tables.files import find_files, names_of, size_of, suffix_of
-from envs.datasets.tables.parquet_files import check_parquet, group_starts, read_parquet
-from envs.datasets.tables.rows import Block, TableFormat, shown_path, truncated
-from envs.errors import InputError
-from envs.flows import Provenance
+from envs.datasets.kind import DataSet
+from envs.datasets.source import (
+    EMPTY,
+    NON_FINITE,
+    FlowBatch,
+    FlowSource,
+    Reading,
+    Tally,
+    check_any_left,
+    in_order,
+)
+from envs.datasets.tables.cleaning import Cleaner
+from envs.datasets.tables.files import (
+    find_files,
+    looks_like_a_table,
+    names_of,
+    refuse_twins,
+    size_of,
+)
+from envs.datasets.tables.form import Field, TableFormat, column_key
+from envs.datasets.tables.layout import Layout, absent, has_label, locate, present
+from envs.datasets.tables.opening import opened
+from envs.datasets.tables.parquet_files import group_starts, read_parquet
+from envs.datasets.tables.records import read_records
+from envs.datasets.tables.rows import Block, Wanted, shown_path
+from envs.datasets.tables.sample import Dialect, Sample, sample
+from envs.datasets.tables.text_files import read_text
+from envs.errors import InputError, quoted
+from envs.flows import Column, FeatureSchema, Provenance
 
 PART_BYTES = 64 * 2**20
 """Bytes of files that are read in one go; a published row of CICIDS2017 in CSV has about 500."""
 
-_NO_LABEL = -1
-_UNKNOWN = -2
+MOST_WORDS = 512
+"""Words of one column that become numbers of their own: the most frequent ones."""
 
 
 def table_data_set(
@@ -53,20 +68,17 @@ def table_data_set(
         form.schema,
         form.label,
         tuple(labels),
-        open=lambda paths, catalogue: TableSource(form, paths, catalogue),
-        recognises=lambda paths: _recognises(form, paths),
+        catalogue=form.catalogue,
+        open=lambda paths, reading: TableSource(form, paths, reading),
+        fits=lambda one: fits(form, one),
     )
 
 
-def _recognises(form: TableFormat, paths: Sequence[Path]) -> bool:
-    """Whether the first of the files has the form's columns."""
-    try:
-        first = find_files(paths, form)[0]
-        check = check_parquet if suffix_of(first) == ".parquet" else check_csv
-        check(first, form)
-    except InputError:
-        return False
-    return True
+def fits(form: TableFormat, one: Sample) -> bool:
+    """Whether a file has the columns that tell this kind from others."""
+    one = one.headed(form)
+    telling = form.telling or (tuple(f.name for f in form.fields),)
+    return any(all(column_key(name) in one.positions for name in names) for names in telling)
 
 
 class TableSource(FlowSource):
@@ -74,52 +86,134 @@ class TableSource(FlowSource):
 
     Args:
         form: of the table.
-        paths: files (``.csv``, ``.csv.gz``, ``.parquet``) and folders, searched in depth. Order of
-            rows: that of ``paths``, within a folder that of the sorted file paths. A file reached
-            twice is read once.
-        catalogue: the classes that labels are merged into.
+        paths: files and folders, searched in depth. Order of rows: that of ``paths``, within a
+            folder that of the sorted file paths. A file reached twice is read once.
+        reading: how they are read.
         part_bytes: size of the parts that plain files are cut into.
 
     Raises:
-        InputError: there is nothing to read.
+        InputError: there is nothing to read, or what is there is of another kind.
     """
 
     def __init__(
         self,
         form: TableFormat,
         paths: Sequence[Path],
-        catalogue: Catalogue,
+        reading: Reading,
         part_bytes: int = PART_BYTES,
     ) -> None:
-        self.catalogue, self.schema = catalogue, form.schema
-        self._form = form
-        self._files = find_files(paths, form)
+        self._form, self._reading = form, reading
+        if reading.labelling is not None:
+            self.catalogue = reading.labelling.catalogue
+        samples, unused = _usable(form, paths, reading)
+        self._files = [one.path for one in samples]
+        if form.published is not None:
+            refuse_twins(self._files, form.published)
+        fields = present(form, samples)
+        self.schema = reading.schema or _schema(form, fields, samples)
+        self._absent = absent(form, fields) if reading.schema is None else []
+        self.remarks = (*unused, *self._remarks())
         self.parts = [
-            TablePart(stretch, Path.cwd(), form, catalogue)
-            for file in self._files
-            for stretch in stretches(file, part_bytes)
+            TablePart(stretch, Path.cwd(), form, one.dialect, layout, reading)
+            for one in samples
+            for layout in [locate(form, one, self.schema, reading)]
+            for stretch in stretches(one, part_bytes)
         ]
 
-    def provenance(self, account: Account, labels: NDArray[np.int16]) -> Provenance:
+    def _remarks(self) -> Iterator[str]:
+        if self._absent:
+            listed = ", ".join(self._absent[:5])
+            more = len(self._absent) - 5
+            yield (
+                f"{len(self._absent)} of {len(self._form.fields)} features are not in the files: "
+                f"{listed}" + (f" and {more} more" if more > 0 else "")
+            )
+
+    def provenance(self, tally: Tally) -> Provenance:
         """Names the files and counts the rows."""
         names = names_of(self._files)
-        check_any_left(account, names)
+        if self._reading.labelling is not None:
+            self._reading.labelling.check_known(tally.unknown, ", ".join(names[:3]))
+        check_any_left(tally, names)
+        dropped = {NON_FINITE: 0, EMPTY: 0} | {k: v for k, v in tally.dropped.items() if v}
         return Provenance(
             kind=self._form.kind,
-            origin={"files": names},
-            rows_read=account.rows,
-            dropped={"non-finite": account.non_finite, "empty": account.empty},
-            labels=label_counts(labels, self.catalogue),
+            origin={"files": names} | ({"absent": self._absent} if self._absent else {}),
+            rows_read=tally.rows,
+            dropped=dropped,
+            labels=in_order(tally.labels, self.catalogue) if tally.labels else {},
         )
+
+
+def _usable(
+    form: TableFormat, paths: Sequence[Path], reading: Reading
+) -> tuple[list[Sample], list[str]]:
+    """The files to read, and remarks on those of folders that are not read."""
+    samples, unused = list[Sample](), list[str]()
+    for path, named in find_files(paths):
+        try:
+            one = sample(path).headed(form)
+        except InputError as error:
+            if named or looks_like_a_table(path):
+                raise
+            unused.append(f"{shown_path(path)} is not read: {error.what}")
+            continue
+        if not named and not fits(form, one):
+            unused.append(f"{shown_path(path)} is not read: it is no table of {form.title}")
+        elif not named and _lacks_label(form, one, reading):
+            unused.append(f"{shown_path(path)} is not read: it has no label column")
+        else:
+            samples.append(one)
+    if not samples:
+        raise InputError(
+            f"there is no table of {form.title} in the folder",
+            where=", ".join(shown_path(path) for path in paths[:3]),
+            expected=f"files with the features of {form.made_by}",
+            mend=form.advice,
+        )
+    return samples, unused
+
+
+def _lacks_label(form: TableFormat, one: Sample, reading: Reading) -> bool:
+    return reading.labelling is not None and reading.join is None and not has_label(form, one)
+
+
+def _schema(form: TableFormat, fields: Sequence[Field], samples: Sequence[Sample]) -> FeatureSchema:
+    """The features that the files have, with the words of those that are no numbers."""
+    categories = [f for f in fields if f.category]
+    words = _words(form, categories, samples) if categories else {}
+    columns = (Column(f.name, f.unit, words.get(f.name)) for f in fields)
+    return FeatureSchema(form.made_by, tuple(columns))
+
+
+def _words(
+    form: TableFormat, fields: Sequence[Field], samples: Sequence[Sample]
+) -> dict[str, tuple[str, ...]]:
+    """The words of each column: they do not depend on the order of rows or files."""
+    counts: dict[str, Counter[str]] = {f.name: Counter() for f in fields}
+    asked = FeatureSchema(form.made_by, tuple(Column(f.name, f.unit, ()) for f in fields))
+    for one in samples:
+        layout = locate(replace(form, factors=None), one, asked, Reading(None))
+        there = [f.name for f, at in zip(fields, layout.features, strict=True) if at.position >= 0]
+        for block in _blocks(Stretch(one.path), one.dialect, layout.columns, layout.wanted):
+            for name, column in zip(there, block.texts, strict=False):
+                for word, count in zip(column.words, column.counts(), strict=True):
+                    counts[name][word.strip()] += count
+    return {name: _most_frequent(found) for name, found in counts.items()}
+
+
+def _most_frequent(counts: Counter[str]) -> tuple[str, ...]:
+    ranked = sorted((-count, word) for word, count in counts.items() if count)
+    return tuple(sorted(word for _, word in ranked[:MOST_WORDS]))
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """A file, or some of its bytes (CSV) or row groups (Parquet); whole if nothing is said.
+    """A file, or some of its bytes (text) or row groups (Parquet); whole if nothing is said.
 
     Attributes:
         path: the file.
-        start: of the stretch. A row of a CSV belongs to the stretch in which it begins.
+        start: of the stretch. A row of a text belongs to the stretch in which it begins.
         stop: where the next one starts, ``None`` at the file's end.
         size: bytes on disk, for progress.
     """
@@ -130,27 +224,42 @@ class Stretch:
     size: int = 0
 
 
-def stretches(path: Path, size: int) -> list[Stretch]:
+def stretches(one: Sample, size: int) -> list[Stretch]:
     """Cuts a file into stretches of about ``size`` bytes that can be read by themselves.
 
-    Gzipped files are whole, and so are Parquet files of one row group.
+    Packed files and JSON are whole, and so are Parquet files of one row group.
 
     Raises:
         InputError: the file cannot be read.
     """
+    path = one.path
     whole = size_of(path)
-    suffix = suffix_of(path)
-    if suffix == ".csv.gz" or whole <= size:
+    if whole <= size or one.dialect.form == "records":
         return [Stretch(path, size=whole)]
-    starts = list(range(0, whole, size))
-    if suffix == ".parquet":
+    if one.dialect.form == "parquet":
         # What is wrong with a file is told when its turn to be read has come.
         starts = [0]
         with contextlib.suppress(InputError):
             starts = group_starts(path, size)
+    else:
+        with opened(path) as file:
+            if not file.plain:
+                return [Stretch(path, size=whole)]
+        starts = list(range(0, whole, size))
     stops: list[int | None] = [*starts[1:], None]
     sizes = [whole * (i + 1) // len(starts) - whole * i // len(starts) for i in range(len(starts))]
     return [Stretch(path, *one) for one in zip(starts, stops, sizes, strict=True)]
+
+
+def _blocks(
+    stretch: Stretch, dialect: Dialect, columns: tuple[str, ...], wanted: Wanted
+) -> Iterator[Block]:
+    if dialect.form == "parquet":
+        yield from read_parquet(stretch.path, wanted, stretch.start, stretch.stop)
+    elif dialect.form == "records":
+        yield from read_records(stretch.path, columns, wanted, array=dialect.array)
+    else:
+        yield from read_text(stretch.path, dialect, wanted, stretch.start, stretch.stop)
 
 
 @dataclass(frozen=True)
@@ -161,13 +270,17 @@ class TablePart:
         stretch: with the path as its owner gave it.
         folder: that a relative path starts from; readers may be at work in another one.
         form: of the table.
-        catalogue: the classes that labels are merged into.
+        dialect: how the file is written.
+        layout: where everything stands in it.
+        reading: how it is read.
     """
 
     stretch: Stretch
     folder: Path
     form: TableFormat
-    catalogue: Catalogue
+    dialect: Dialect
+    layout: Layout
+    reading: Reading
 
     @property
     def size(self) -> int:
@@ -183,62 +296,16 @@ class TablePart:
             InputError: which names the file as its owner did.
         """
         stretch = replace(self.stretch, path=self.folder / self.stretch.path)
+        where, name = shown_path(stretch.path), quoted(stretch.path.name, 500)[1:-1]
+        cleaner = Cleaner(self.form, self.layout, self.reading, where, name)
         try:
-            yield from _cleaned(stretch, self.form, self.catalogue)
+            layout = self.layout
+            for block in _blocks(stretch, self.dialect, layout.columns, layout.wanted):
+                yield cleaner.clean(block)
         except InputError as error:
-            where = error.where
-            if where and not self.stretch.path.is_absolute():
-                where = where.replace(shown_path(stretch.path), shown_path(self.stretch.path))
+            told = error.where
+            if told and not self.stretch.path.is_absolute():
+                told = told.replace(where, shown_path(self.stretch.path))
             raise InputError(
-                error.what, where=where, expected=error.expected, mend=error.mend
+                error.what, where=told, expected=error.expected, mend=error.mend
             ) from error
-
-
-def _cleaned(stretch: Stretch, form: TableFormat, catalogue: Catalogue) -> Iterator[FlowBatch]:
-    index, where = label_index(catalogue), shown_path(stretch.path)
-    read = read_parquet if suffix_of(stretch.path) == ".parquet" else read_csv
-    for block in read(stretch.path, form, stretch.start, stretch.stop):
-        yield _clean(block, index, f"column '{form.label}'", where)
-
-
-def _clean(block: Block, index: LabelIndex, column: str, where: str) -> FlowBatch:
-    """Checks a block's labels and keeps its sound rows."""
-    known = np.array([_position(text, index) for text in block.texts], dtype=np.int16)
-    labels = known[block.codes]
-    if (labels == _UNKNOWN).any():
-        _refuse(block, int(np.argmax(labels == _UNKNOWN)), index, column, where)
-    unlabelled = np.flatnonzero(labels == _NO_LABEL)
-    filled = ~np.isnan(block.features[unlabelled]).all(axis=1)
-    if filled.any():
-        _refuse(block, int(unlabelled[filled][0]), index, column, where)
-    keep = np.asarray(np.isfinite(block.features).all(axis=1))
-    return FlowBatch(
-        features=block.features if keep.all() else block.features[keep],
-        labels=labels[keep],
-        rows=len(labels) + block.blank,
-        non_finite=len(labels) - len(unlabelled) - int(keep.sum()),
-        empty=len(unlabelled) + block.blank,
-        consumed=block.consumed,
-    )
-
-
-def _position(text: str, index: LabelIndex) -> int:
-    if is_missing(text):
-        return _NO_LABEL
-    return index.by_key.get(label_key(text), _UNKNOWN)
-
-
-def _refuse(block: Block, number: int, index: LabelIndex, column: str, where: str) -> NoReturn:
-    text = block.texts[block.codes[number]]
-    row = f"{where}, row {block.row(number)}"
-    error = index.unknown(text, f"{row}, {column}")
-    if is_missing(text):
-        error = InputError(
-            "the row has no label",
-            where=f"{row}, {column}",
-            expected="one of: " + ", ".join(index.names),
-            mend="Add the label or remove the row",
-        )
-    if block.cut_off and number == len(block.codes) - 1:
-        error = truncated(error, row)
-    raise error

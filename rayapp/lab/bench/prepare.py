@@ -23,6 +23,7 @@ import pyarrow.csv as pc
 
 from envs import Catalogue, Flows, Scenario
 from envs.datasets import registry
+from envs.datasets.source import Reading
 from rayapp.preparation.memory import own_peak
 
 ROWS = 2_827_876
@@ -109,7 +110,9 @@ def _prepare(csv: Path, out: Path) -> PrepareSpeed:
         seconds[title.partition(" ")[0].lower()] = time.perf_counter() - begun
 
     with stage("Reading"):
-        flows = registry.opened([csv], Catalogue.named("paper"), "cicids2017").read()
+        flows = registry.opened(
+            [csv], Reading.labelled(Catalogue.named("paper")), "cicids2017"
+        ).read()
     scenario = Scenario.prepare(flows, out, stage=stage)
     detection = scenario.manifest["detection"].values()
     return PrepareSpeed(

@@ -13,6 +13,7 @@ import numpy as np
 
 from envs import Catalogue, Flows
 from envs.datasets import registry
+from envs.datasets.source import Reading
 from envs.detector.growing import COUNTED_FROM, grow
 from envs.division import split
 
@@ -76,7 +77,11 @@ def compare_trees(
         counted_from: see :func:`envs.detector.growing.grow`.
     """
     catalogue = Catalogue.named("paper")
-    source = registry.opened(data, catalogue) if data else registry.drawn(rows, 0, catalogue)
+    source = (
+        registry.opened(data, Reading.labelled(catalogue))
+        if data
+        else registry.drawn(rows, 0, catalogue)
+    )
     flows = source.read()
     return grown_in_turn(flows, seeds, counted_from)
 

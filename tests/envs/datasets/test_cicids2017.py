@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from envs.catalogue import Catalogue, TrafficClass
 from envs.datasets.cicflowmeter import SCHEMA
 from envs.datasets.cicids2017 import FORM, PUBLISHED_COUNTS
-from envs.datasets.labels import label_index, label_key
-from envs.datasets.tables import csv_files
+from envs.datasets.labels import Labelling, label_key
+from envs.datasets.source import Reading
+from envs.datasets.tables import text_files
+from envs.datasets.tables.sample import sample
 from envs.datasets.tables.source import TableSource, stretches
 from envs.errors import InputError
 from envs.flows import Flows, Progress
@@ -40,7 +42,7 @@ Row = tuple[Sequence[object], str]
 def read(
     paths: Sequence[Path], catalogue: Catalogue = PAPER, progress: Progress | None = None
 ) -> Flows:
-    return TableSource(FORM, paths, catalogue).read(progress)
+    return TableSource(FORM, paths, Reading.labelled(catalogue)).read(progress)
 
 
 def numbers(seed: int = 0) -> list[float]:
@@ -269,14 +271,14 @@ def test_progress_counts_the_bytes_on_disk_up_to_their_sum(tmp_path: Path) -> No
 
 def together(paths: Sequence[Path], size: int) -> tuple[object, ...]:
     """What the parts of files hold, one after the other."""
-    source = TableSource(FORM, paths, PAPER, part_bytes=size)
+    source = TableSource(FORM, paths, Reading.labelled(PAPER), part_bytes=size)
     parts = [batch for part in source.parts for batch in part.batches()]
     return (
         np.concatenate([part.features for part in parts]).tobytes(),
-        np.concatenate([part.labels for part in parts]).tolist(),
-        sum(part.rows for part in parts),
-        sum(part.non_finite for part in parts),
-        sum(part.empty for part in parts),
+        np.concatenate([part.actual for part in parts]).tolist(),
+        sum(part.tally.rows for part in parts),
+        sum(part.tally.dropped["non-finite"] for part in parts),
+        sum(part.tally.dropped["empty"] for part in parts),
     )
 
 
@@ -295,7 +297,7 @@ def test_the_stretches_of_a_file_hold_the_rows_of_the_whole(
 
     held = together(days, size)
 
-    assert len(stretches(days[0], 300)) > 5
+    assert len(stretches(sample(days[0]), 300)) > 5
     assert held[0] == whole.features.tobytes()
     assert held[2:] == (42, 6, 2)
 
@@ -306,7 +308,7 @@ def test_the_row_groups_of_a_parquet_file_hold_its_rows(tmp_path: Path, size: in
     path = tmp_path / "day.parquet"
     pq.write_table(pa.table(as_columns(rows)), path, row_group_size=3)
 
-    assert len(stretches(path, 1)) == 7
+    assert len(stretches(sample(path), 1)) == 7
     assert together([path], size)[0] == read([path]).features.tobytes()
 
 
@@ -321,7 +323,7 @@ def test_a_fault_in_a_late_stretch_is_told_as_in_the_whole(tmp_path: Path, suffi
         pq.write_table(pa.table(as_columns(rows)), path, row_group_size=2)
 
     told = [f"{path}, row {19 if suffix == 'csv' else 18}, column 'Label'"]
-    for part in TableSource(FORM, [path], PAPER, part_bytes=600).parts:
+    for part in TableSource(FORM, [path], Reading.labelled(PAPER), part_bytes=600).parts:
         try:
             list(part.batches())
         except InputError as error:
@@ -332,7 +334,7 @@ def test_a_fault_in_a_late_stretch_is_told_as_in_the_whole(tmp_path: Path, suffi
 
 def test_gzipped_files_are_read_whole(tmp_path: Path) -> None:
     path = write(tmp_path / "day.csv.gz", table([(numbers(i), "BENIGN") for i in range(9)]))
-    assert [(one.start, one.stop) for one in stretches(path, 10)] == [(0, None)]
+    assert [(one.start, one.stop) for one in stretches(sample(path), 10)] == [(0, None)]
 
 
 # --- labels -------------------------------------------------------------------------------
@@ -362,7 +364,7 @@ def test_every_known_damage_to_the_dash_is_understood(tmp_path: Path, raw: bytes
 
 
 def test_the_published_label_counts_merge_into_table_1() -> None:
-    index = label_index(PAPER)
+    index = Labelling(PAPER)
     counts = dict.fromkeys(PAPER.class_names, 0)
     for label, count in PUBLISHED_COUNTS.items():
         counts[PAPER.class_names[index.classes[index.by_key[label_key(label)]]]] += count
@@ -402,7 +404,7 @@ def test_a_catalogue_whose_labels_cannot_be_told_apart_is_refused() -> None:
         classes=(TrafficClass("a", ("x-y",), (0,)), TrafficClass("b", ("X – Y",), (1,))),
     )
     with pytest.raises(InputError, match="occurs twice"):
-        label_index(twice)
+        Labelling(twice)
 
 
 # --- rows that are left out ---------------------------------------------------------------
@@ -508,7 +510,7 @@ def test_where_blocks_end_does_not_matter(
     day = write(tmp_path_factory.mktemp("blocks") / "day.csv", table(rows, end="\r\n"))
     whole = outcome([day])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv_files, "BLOCK_BYTES", size)
+        patch.setattr(text_files, "BLOCK_BYTES", size)
         assert outcome([day]) == whole
 
 
@@ -603,7 +605,7 @@ def test_something_else_named_csv(tmp_path: Path, content: bytes, said: str) -> 
 def test_text_in_a_numeric_column_is_found(
     tmp_path: Path, before: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(csv_files, "BLOCK_BYTES", 3000)
+    monkeypatch.setattr(text_files, "BLOCK_BYTES", 3000)
     rows: list[Row] = [(numbers(i), "BENIGN") for i in range(before)]
     rows += [(changed("Idle Std", "many"), "BENIGN"), (numbers(), "BENIGN")]
     error = refusal(write(tmp_path / "day.csv", table(rows)))

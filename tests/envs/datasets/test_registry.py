@@ -9,19 +9,20 @@ import pytest
 
 from envs.catalogue import Catalogue
 from envs.datasets import registry
-from envs.datasets.registry import DataSet
-from envs.datasets.source import FlowSource
+from envs.datasets.kind import DataSet
+from envs.datasets.source import FlowSource, Reading
 from envs.errors import InputError
 from envs.flows import FeatureSchema, Flows, Progress, Provenance
 
 PAPER = Catalogue.named("paper")
+READING = Reading.labelled(PAPER)
 
 
 class Held(FlowSource):
     """Flows that can only be read all at once."""
 
-    def __init__(self, paths: Sequence[Path], catalogue: Catalogue) -> None:
-        self.catalogue, self.schema = catalogue, FeatureSchema.unnamed(2)
+    def __init__(self, paths: Sequence[Path], reading: Reading) -> None:
+        self.catalogue, self.schema = PAPER, FeatureSchema.unnamed(2)
 
     def read(self, progress: Progress | None = None) -> Flows:
         rows = np.zeros((4, 2), np.float32)
@@ -62,7 +63,7 @@ def test_every_shipped_kind_says_what_it_is() -> None:
 def test_a_kind_that_is_read_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, "HELD")
 
-    source = registry.opened([], PAPER, "held")
+    source = registry.opened([], READING, "held")
 
     assert source.read().schema.names == ("feature 0", "feature 1")
     assert not source.parts
@@ -90,18 +91,22 @@ def test_kinds_are_asked_for_what_they_have(monkeypatch: pytest.MonkeyPatch) -> 
     install(monkeypatch, "HELD")
 
     with pytest.raises(InputError, match=r"no kind of data set called 'nothing'.*held"):
-        registry.opened([], PAPER, "nothing")
+        registry.opened([], READING, "nothing")
     with pytest.raises(InputError, match="synthetic flows are not read from files"):
-        registry.opened([], PAPER, "synthetic")
+        registry.opened([], READING, "synthetic")
     with pytest.raises(InputError, match="cicids2017 flows are recorded, not drawn"):
         registry.drawn(100, 0, PAPER, "cicids2017")
 
 
-def test_files_that_several_kinds_recognise_need_a_name(
+def test_files_that_several_kinds_fit_need_a_name(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    both = [DataSet(n, "", "", FeatureSchema.unnamed(1), open=Held, recognises=bool) for n in "ab"]
+    both = [
+        DataSet(name, "", "", FeatureSchema.unnamed(1), open=Held, fits=lambda one: True)
+        for name in "ab"
+    ]
     monkeypatch.setattr(registry, "all_kinds", lambda: {one.name: one for one in both})
+    (tmp_path / "flows.csv").write_text("x,y\n1,2\n")
 
     with pytest.raises(InputError, match=r"can be read as a or b.*--dataset"):
         registry.recognised([tmp_path])

@@ -13,12 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from numpy.typing import NDArray
 
 from envs import Catalogue, InputError, Scenario
 from envs.datasets.cicflowmeter import SCHEMA
 from envs.datasets.cicids2017 import FORM
-from envs.datasets.source import Account, FlowBatch, FlowPart, FlowSource
+from envs.datasets.source import FlowBatch, FlowPart, FlowSource, Reading, Tally
 from envs.datasets.synthetic.entry import SyntheticSource
 from envs.datasets.tables.source import PART_BYTES, TableSource
 from envs.division import Wishes
@@ -35,7 +34,7 @@ LABELS = ("BENIGN", "DoS Hulk", "Web Attack - XSS")
 
 
 def files(path: Path, part_bytes: int = PART_BYTES) -> TableSource:
-    return TableSource(FORM, [path], PAPER, part_bytes)
+    return TableSource(FORM, [path], Reading.labelled(PAPER), part_bytes)
 
 
 def csv_of(rows: int, seed: int, *, spoilt: int = 0) -> str:
@@ -167,9 +166,9 @@ class Fickle:
         readings = len(list(self.counter.parent.iterdir()))
         self.counter.with_name(str(readings)).touch()
         features = np.full((self.size, len(FEATURES)), readings, np.float32)
-        labels = (np.arange(self.size) % 2).astype(np.int16)
-        features[:, 0] = labels
-        yield FlowBatch(features, labels, self.size, 0, 0, self.size)
+        actual = (np.arange(self.size) % 2).astype(np.int8)
+        features[:, 0] = actual
+        yield FlowBatch(features, actual, Tally(self.size), self.size)
 
 
 class FickleSource(FlowSource):
@@ -180,8 +179,8 @@ class FickleSource(FlowSource):
     def __init__(self, folder: Path) -> None:
         self.parts: Sequence[FlowPart] = [Fickle(400, folder / "0")]
 
-    def provenance(self, account: Account, labels: NDArray[np.int16]) -> Provenance:
-        return Provenance("mynet", {}, rows_read=account.rows)
+    def provenance(self, tally: Tally) -> Provenance:
+        return Provenance("mynet", {}, rows_read=tally.rows)
 
 
 def test_flows_that_change_between_two_readings_are_noticed(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from envs import Catalogue, Scenario
 from envs.datasets import registry
+from envs.datasets.source import Reading
 from rayapp.lab.bench import decisions, scaling
 from rayapp.lab.bench.drawing import draw_scaling
 from rayapp.lab.bench.made_up import made_up
@@ -70,7 +71,7 @@ def test_written_flows_are_read_back_to_the_bit(tmp_path: Path) -> None:
     flows = registry.drawn(500, 3, paper).read()
     write_csv(flows, tmp_path / "day.csv")
 
-    read = registry.opened([tmp_path / "day.csv"], paper).read()
+    read = registry.opened([tmp_path / "day.csv"], Reading.labelled(paper)).read()
 
     assert np.array_equal(read.features, flows.features)
     assert np.array_equal(read.actual, flows.actual)
