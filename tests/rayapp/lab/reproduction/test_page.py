@@ -23,13 +23,15 @@ MakeSystem = Callable[..., SystemResult]
 MakeResults = Callable[..., Results]
 
 
-@pytest.fixture
-def out(everything: Results, costs: Costs, tmp_path: Path) -> Path:
-    assert write_page(tmp_path, everything, costs, quick=True) == tmp_path / "index.html"
-    return tmp_path
+@pytest.fixture(scope="module")
+def out(everything: Results, costs: Costs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that tests only read; drawing all plots takes seconds."""
+    folder = tmp_path_factory.mktemp("page")
+    assert write_page(folder, everything, costs, quick=True) == folder / "index.html"
+    return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(out: Path) -> str:
     return (out / "index.html").read_text(encoding="utf-8")
 
