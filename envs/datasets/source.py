@@ -152,6 +152,8 @@ class FlowBatch:
         keys: n rows, if they are asked for: ``file``, ``row`` (as an editor counts it), and of
             ``time``, ``id``, ``src_ip``, ``src_port``, ``dst_ip``, ``dst_port`` and ``protocol``
             those that the file has, as texts.
+        refused: the same of the rows with a missing or infinite feature, with a column ``why``;
+            ``None`` if there are none.
     """
 
     features: NDArray[np.float32]
@@ -159,6 +161,7 @@ class FlowBatch:
     tally: Tally
     consumed: int
     keys: pa.Table | None = None
+    refused: pa.Table | None = None
 
     def __len__(self) -> int:
         return len(self.actual)
