@@ -264,6 +264,13 @@ def in_order(labels: Mapping[str, int], catalogue: Catalogue) -> dict[str, int]:
 
 def check_any_left(tally: Tally, files: Sequence[str]) -> None:
     """Raises :class:`InputError` if no row of the files is sound."""
+    if not tally.rows:
+        raise InputError(
+            "there are no rows",
+            where=", ".join(files[:3]) + (", ..." if len(files) > 3 else ""),
+            expected="one row per flow",
+            mend="Give files that hold flows",
+        )
     if tally.rows == tally.dropped.total():
         why = [f"{count:,} {REASONS[reason]}" for reason, count in tally.dropped.items() if count]
         unlabelled = tally.dropped[UNLABELLED] == tally.rows

@@ -171,28 +171,42 @@ def _of_array(stream: IO[bytes], where: str) -> Iterator[tuple[int, Record]]:
             expected="one record a line where there are so many",
             mend="Write the records one a line, for example with 'jq -c .[]'",
         )
-    number = 0
-    for value in _values(decode_text(raw.removeprefix(b"\xef\xbb\xbf")), where):
-        for record in value if isinstance(value, list) else _list_in(value) or [value]:
-            number += 1
-            if not isinstance(record, dict):
-                raise _no_record(_other(record), f"{where}, record {number}")
-            yield number, record
+    text = decode_text(raw.removeprefix(b"\xef\xbb\xbf"))
+    for number, record in enumerate(_values(text, where), start=1):
+        if not isinstance(record, dict):
+            raise _no_record(_other(record), f"{where}, record {number}")
+        yield number, record
 
 
 def _values(text: str, where: str) -> Iterator[Any]:
-    """The JSON values of a text: mostly one, several where files were joined."""
-    decoder, place = json.JSONDecoder(), 0
-    while (place := _after_blanks(text, place)) < len(text):
-        try:
-            value, place = decoder.raw_decode(text, place)
-        except (ValueError, RecursionError) as error:
-            line = text.count("\n", 0, getattr(error, "pos", place)) + 1
-            fault = _no_record(error, f"{where}, row {line}")
-            if getattr(error, "pos", 0) >= len(text.rstrip()) - 1:
-                fault = truncated(fault, f"{where}, row {line}")
-            raise fault from error
-        yield value
+    """The elements of an array, or of several where files were joined, one after the other.
+
+    A record outside of an array may hold the array.
+    """
+    decoder, inside, place = json.JSONDecoder(), False, _after_blanks(text, 0)
+    while place < len(text):
+        sign = text[place]
+        if sign == ("]" if inside else "["):
+            inside, place = not inside, place + 1
+        elif inside and sign == ",":
+            place += 1
+        else:
+            try:
+                value, place = decoder.raw_decode(text, place)
+            except (ValueError, RecursionError) as error:
+                raise _cut_off_or_damaged(error, text, place, where) from error
+            yield from [value] if inside else _list_in(value) or [value]
+        place = _after_blanks(text, place)
+    if inside:
+        fault = InputError("the array is not closed", expected="a ']' at its end")
+        raise truncated(fault, f"{where}, row {text.count(chr(10)) + 1}")
+
+
+def _cut_off_or_damaged(error: Exception, text: str, place: int, where: str) -> InputError:
+    fault_at = getattr(error, "pos", place)
+    row = f"{where}, row {text.count(chr(10), 0, fault_at) + 1}"
+    fault = _no_record(error, row)
+    return truncated(fault, row) if fault_at >= len(text.rstrip()) - 1 else fault
 
 
 def _after_blanks(text: str, place: int) -> int:

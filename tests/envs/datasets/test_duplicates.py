@@ -99,7 +99,7 @@ def test_duplicates_across_train_and_test_are_counted() -> None:
         "removed": 0,
         "test_rows_in_train": sum(kind in learnt for kind in kinds[division.test]),
     }
-    without = divide(actual, Wishes(), PAPER, found.kept())
+    without = divide(actual, Wishes(), PAPER, rows=found.kept())
     assert found.counted(without) == {"rows": 30, "removed": 30, "test_rows_in_train": 0}
     assert sorted([*without.train, *without.test]) == found.kept().tolist()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from envs.datasets import registry
 from envs.datasets.argus import label_of
 from envs.datasets.netflow import FORM as NETFLOW
 from envs.datasets.source import Reading
@@ -353,3 +354,25 @@ def test_flows_to_be_decided_keep_what_tells_them_apart(tmp_path: Path) -> None:
     assert keys["id"] == ["C1", "C2", "C3", "C4"]
     assert keys["src_port"] == ["41040", "5353", "8", "50000"]
     assert keys["row"] == [9, 10, 11, 12]
+
+
+def test_a_folder_of_zeek_gives_its_connections(tmp_path: Path) -> None:
+    write(tmp_path, zeek(), "conn.09:00.log")
+    write(tmp_path, zeek([]), "conn.10:00.log")
+    write(tmp_path, zeek(["1 C1 a.org"], ("ts", "uid", "query")), "dns.log")
+    write(tmp_path, "", "stderr.log")
+
+    source = registry.opened([tmp_path], Reading(None))
+
+    assert len(features(source)) == 4
+    assert [remark.split(":")[-1] for remark in source.remarks] == [
+        " it is no table of Zeek's conn.log",
+        " the file is empty",
+    ]
+
+
+def test_a_log_of_a_quiet_hour_alone_is_told_to_be_one(tmp_path: Path) -> None:
+    path = write(tmp_path, zeek([], (*CONN, "label")))
+
+    with pytest.raises(InputError, match="there are no rows"):
+        opened(path, reading=labelled("iot-23")).read()

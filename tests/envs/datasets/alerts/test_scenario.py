@@ -42,7 +42,7 @@ def write_verdicts(path: Path, verdicts: dict[str, str]) -> Path:
 
 
 def prepared(
-    folder: Path, verdicts: dict[str, str], labels: Labels | None = None, seed: int = 0
+    folder: Path, verdicts: dict[str, str], labels: dict[str, str] | None = None, seed: int = 0
 ) -> Scenario:
     scenario, _ = scenario_of_alerts(
         made_alerts(folder),
@@ -139,7 +139,7 @@ def test_alerts_that_labels_leave_out_are_no_flows(
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"7000": "Scan", "7001": "Scan"}, r"too few verdicts \(2 alerts.*all flows are of one"),
+        ({"7000": "Scan", "7001": "Scan"}, r"too few verdicts \(2 alerts.*all 2 flows are of one"),
         (
             {"7000": "Scan", "7001": "Benign"},
             r"too few verdicts.*has only one flow.*verdicts draft",
