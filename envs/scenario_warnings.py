@@ -49,7 +49,8 @@ def scenario_warnings(
         )
     if absent:
         found.append(
-            f"{len(absent)} of the catalogue's {len(names)} classes never occur: "
+            f"{len(absent)} of the catalogue's {len(names)} classes never "
+            f"{'occurs' if len(absent) == 1 else 'occur'}: "
             f"{_listed(dict.fromkeys(absent))}. Nothing is learnt of {_these(absent)}."
         )
     return found

@@ -48,6 +48,7 @@ FORM = TableFormat(
         "protocol": ("protocol",),
     },
     telling=(("bidirectional_packets", "bidirectional_bytes"),),
+    catalogue="enterprise-network",
     advice="Make flows of a capture: kirl flows CAPTURE --out flows.parquet",
 )
 
@@ -56,5 +57,5 @@ NFSTREAM = table_data_set(
     about="Flows of packet captures, as NFStream measures them",
     citation="Aouini, Pekar: NFStream: A Flexible Network Data Analysis Framework, Computer "
     "Networks 204, 2022",
-    labels=[],
+    labels=(),
 )

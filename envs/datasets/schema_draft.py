@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,9 +30,18 @@ _LABELS = (
 _KEYS: Mapping[str, tuple[str, ...]] = {
     "time": ("timestamp", "time", "ts", "starttime", "stime", "firstseen", "flowstart"),
     "id": ("uid", "flowid", "id"),
-    "src_ip": ("srcip", "sourceip", "idorigh", "srcaddr", "ipv4srcaddr", "saddr", "ipsrc"),
+    "src_ip": ("srcip", "sourceip", "idorigh", "srcaddr", "ipv4srcaddr", "saddr", "ipsrc", "src"),
     "src_port": ("srcport", "sourceport", "idorigp", "sport", "l4srcport"),
-    "dst_ip": ("dstip", "destip", "destinationip", "idresph", "dstaddr", "ipv4dstaddr", "daddr"),
+    "dst_ip": (
+        "dstip",
+        "destip",
+        "destinationip",
+        "idresph",
+        "dstaddr",
+        "ipv4dstaddr",
+        "daddr",
+        "dst",
+    ),
     "dst_port": (),
     "protocol": (),
 }
@@ -161,6 +171,17 @@ def _ignored(
             yield name, f"seems to say what {label} says"
         elif _IGNORED.fullmatch(key) or key in {n for names in _KEYS.values() for n in names}:
             yield name, "seems to tell flows or machines apart"
+        elif column and all(map(_is_address, column)):
+            yield name, "holds addresses of machines"
+
+
+def _is_address(cell: str) -> bool:
+    """Whether a cell holds an IPv4, IPv6 or MAC address."""
+    try:
+        ipaddress.ip_address(cell.strip())
+    except ValueError:
+        return re.fullmatch(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}", cell.strip()) is not None
+    return True
 
 
 def _says_the_same(column: Sequence[str], labels: Sequence[str]) -> bool:

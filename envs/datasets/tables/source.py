@@ -160,8 +160,9 @@ class TableSource(FlowSource):
             listed = ", ".join(self._absent[:5])
             more = len(self._absent) - 5
             yield (
-                f"{len(self._absent)} of {len(self._form.fields)} features are not in the files: "
-                f"{listed}" + (f" and {more} more" if more > 0 else "")
+                f"{len(self._absent)} of {len(self._form.fields)} features "
+                f"{'is' if len(self._absent) == 1 else 'are'} not in the files: {listed}"
+                + (f" and {more} more" if more > 0 else "")
             )
 
     def provenance(self, tally: Tally) -> Provenance:
