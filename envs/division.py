@@ -43,6 +43,7 @@ class Wishes:
         cross_fit: number of folds by which the agent can meet all training flows honestly,
             0 for none; ignored with ``honest``, which makes it useless.
         sample: most flows that the detector is fitted on, ``None`` for all.
+        deduplicate: whether flows that equal an earlier one are left out.
         opinion: kind of second opinion (:mod:`envs.detector.opinion`), ``None`` for none. It
             needs cross-fitting, which makes it honest.
     """
@@ -51,6 +52,7 @@ class Wishes:
     honest: float | None = None
     cross_fit: int = FOLDS
     sample: int | None = None
+    deduplicate: bool = False
     opinion: Literal["boosted", "forest"] | None = None
 
     @property
@@ -85,6 +87,7 @@ class Division:
     """Row numbers of flows by what they are for.
 
     Attributes:
+        rows: int64, all flows that were divided, ascending.
         train: int64, flows that the agent meets, in the order of the training split.
         test: int64, flows held out.
         fit_from: int64, the flows that the detector may be fitted on: ``train``, or the rest
@@ -93,6 +96,7 @@ class Division:
         chosen: int64, the positions of ``fit`` in ``fit_from``, ascending.
     """
 
+    rows: Rows
     train: Rows
     test: Rows
     fit_from: Rows
@@ -106,7 +110,11 @@ class Division:
 
 
 def divide(
-    actual: NDArray[np.int8], wishes: Wishes, catalogue: Catalogue, files: Sequence[str] = ()
+    actual: NDArray[np.int8],
+    wishes: Wishes,
+    catalogue: Catalogue,
+    files: Sequence[str] = (),
+    rows: Rows | None = None,
 ) -> Division:
     """Divides flows, given their classes.
 
@@ -115,20 +123,23 @@ def divide(
         wishes: how.
         catalogue: the classes.
         files: that the flows come from, for messages.
+        rows: int64, numbers of the flows to divide, ascending; ``None`` for all. The others are
+            in no part.
 
     Raises:
         InputError: only one class, a class with too few flows, or impossible wishes.
     """
     wishes.check()
-    _check_classes(actual, catalogue, files)
-    train, test = split(actual, seed=wishes.seed)
+    rows = np.arange(len(actual)) if rows is None else rows
+    _check_classes(actual[rows], catalogue, files)
+    train, test = (rows[part] for part in split(actual[rows], seed=wishes.seed))
     fit_from = train
     if wishes.honest is not None:
         fit_from, train = _parted(train, actual, wishes.honest, wishes.seed)
     if wishes.sample is None or wishes.sample >= len(fit_from):
-        return Division(train, test, fit_from, fit_from, np.arange(len(fit_from)))
+        return Division(rows, train, test, fit_from, fit_from, np.arange(len(fit_from)))
     chosen = stratified_sample(actual[fit_from], wishes.sample, seed=wishes.seed)
-    return Division(train, test, fit_from, fit_from[chosen], chosen)
+    return Division(rows, train, test, fit_from, fit_from[chosen], chosen)
 
 
 def split(

@@ -93,4 +93,4 @@ def _rows(path: Path) -> dict[str, str] | None:
         return None
     if rows and label_key(rows[0][0]) in _HEADERS:
         del rows[0]
-    return {row[0]: _class("".join(row[1:])) for row in rows}
+    return {row[0]: _class("".join(row[1:])) for row in rows if row[0]}

@@ -63,6 +63,8 @@ class MatchedFlows:
         signature: int32 [flows], the signature that each flow matches.
         cross_fitted: int32 [draws, flows fitted on], those that the flows which the detector
             was fitted on match honestly.
+        duplicates: what the manifest tells of flows that are there twice
+            (:meth:`envs.datasets.duplicates.Duplicates.counted`).
         opinions: the second opinion's, ``None`` where there is none.
     """
 
@@ -74,6 +76,7 @@ class MatchedFlows:
     detector: TreeDetector
     signature: NDArray[np.int32]
     cross_fitted: NDArray[np.int32]
+    duplicates: dict[str, int]
     opinions: Opinions | None = None
 
     def tables(self) -> Tables:

@@ -20,6 +20,7 @@ from envs import scenario_files
 from envs.catalogue import Catalogue
 from envs.contexts import ContextFinder
 from envs.datasets import cicflowmeter
+from envs.datasets.duplicates import Duplicates, row_hashes
 from envs.detector import (
     Detector,
     OpinionKind,
@@ -43,6 +44,7 @@ from envs.matching import (
     silently,
 )
 from envs.scenario_files import Tables
+from envs.scenario_warnings import scenario_warnings
 from envs.signatures import BetaPrior, SignatureTable
 from envs.state import Contexts, Counters, FlowSet
 
@@ -77,6 +79,7 @@ class Scenario:
         honest: float | None = None,
         cross_fit: int = FOLDS,
         sample: int | None = None,
+        deduplicate: bool = False,
         opinion: OpinionKind | None = None,
         stage: Stage = silently,
     ) -> Scenario:
@@ -91,6 +94,7 @@ class Scenario:
             cross_fit: number of folds by which the agent can meet all training flows
                 honestly, 0 for none; ignored with ``honest``, which makes it useless.
             sample: most flows to fit the detector on, drawn by class; ``None`` for all.
+            deduplicate: leave out flows that equal an earlier one, before the split.
             opinion: kind of second opinion to fit beside the tree, ``None`` for none; it needs
                 ``cross_fit``.
             stage: entered around each part of the work with its name.
@@ -100,11 +104,14 @@ class Scenario:
                 holds anything but a scenario, or impossible ``honest``, ``cross_fit``,
                 ``sample`` or ``opinion``.
         """
-        wishes = Wishes(seed, honest, cross_fit, sample, opinion)
+        wishes = Wishes(seed, honest, cross_fit, sample, deduplicate, opinion)
         wishes.check()
         scenario_files.check_replaceable(out)
         files = flows.provenance.origin.get("files", ())
-        division = divide(flows.actual, wishes, flows.catalogue, files)
+        with stage("Comparing flows for duplicates"):
+            found = Duplicates(row_hashes(flows.features, flows.actual))
+            rows = found.kept() if deduplicate else None
+        division = divide(flows.actual, wishes, flows.catalogue, files, rows)
         fit_features = flows.features[division.fit]
         with stage(f"Fitting a decision tree to {len(division.fit):,} flows"):
             detector = TreeDetector.fit(fit_features, flows.actual[division.fit], seed=seed)
@@ -134,6 +141,7 @@ class Scenario:
             detector,
             signature,
             cross_fitted,
+            found.counted(division),
             opinions,
         )
         with stage("Writing the scenario"):
@@ -152,7 +160,7 @@ class Scenario:
             InputError: ``out`` holds anything but a scenario, or cannot be written to.
         """
         division, catalogue = matched.division, matched.catalogue
-        classes = np.bincount(matched.actual, minlength=len(catalogue.classes))
+        classes = np.bincount(matched.actual[division.rows], minlength=len(catalogue.classes))
         fitted_on = {"fitted_on": len(division.fit)} if division.sampled else {}
         about: dict[str, Any] = {
             "source": asdict(matched.provenance),
@@ -164,6 +172,7 @@ class Scenario:
                 "cross_fit": wishes.folds,
             }
             | fitted_on,
+            "duplicates": matched.duplicates,
         }
         tables = matched.tables()
         opinions = matched.opinions
@@ -194,8 +203,8 @@ class Scenario:
 
         Args:
             out: the folder; what stood there is replaced once all is written.
-            about: ``source``, ``classes`` and ``split`` of the manifest, and ``opinion`` where
-                there is one.
+            about: ``source``, ``classes`` and ``split`` of the manifest, ``opinion`` where there
+                is one, and what else it tells.
             detector: that matches flows to the signatures.
             tables: signatures, training and test flows.
             catalogue: classes and actions.
@@ -225,6 +234,7 @@ class Scenario:
             "flows": {"train": len(tables.train[1]), "test": len(tables.test[1])},
             "signatures": len(tables.signatures),
             "detection": report_to_json(report),
+            "warnings": scenario_warnings(tables.train[1], report, catalogue),
             "catalogue": catalogue.to_json(),
             "features": schema.to_json(),
             "versions": scenario_files.versions(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import typer
 
@@ -13,6 +13,7 @@ from envs import InputError
 from rayapp.commands import advisor, bench, catalogue, console, graph, verdicts
 from rayapp.commands.advise import advise
 from rayapp.commands.datasets import datasets
+from rayapp.commands.decide import decide
 from rayapp.commands.demo import demo
 from rayapp.commands.evaluate import evaluate_run
 from rayapp.commands.flows import flows
@@ -42,6 +43,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("schema", schema, "kirl schema flows.csv --out my-network.yaml"),
     ("train", train, "kirl train --scenario scenario --algo ppo-kg --flows 4000000 --out run"),
     ("evaluate", evaluate_run, "kirl evaluate --run run --json"),
+    ("decide", decide, "kirl decide --run run --data flows.parquet --out decisions.parquet"),
     ("tune", tune, "kirl tune --scenario scenario --out tuning --search model --trials 12"),
     ("reproduce", reproduce, "kirl reproduce --scenario scenario --out reproduction --quick"),
     ("online", online, "kirl online --scenario scenario --out online"),
@@ -57,27 +59,39 @@ app.add_typer(advisor.app, name="advisor")
 app.add_typer(bench.app, name="bench")
 
 
-def main() -> None:
-    """Runs a command and ends the process. Bad input ends with one message and exit code 2."""
+def run(words: Sequence[str] | None = None) -> int:
+    """Runs a command in this process.
+
+    Args:
+        words: what follows ``kirl`` on the command line; by default that of this process.
+
+    Returns:
+        The exit code. Bad input ends with one message on standard error, and with 2.
+    """
     try:
-        app(standalone_mode=True)
-        code = 0
+        app(args=words, standalone_mode=True)
     except InputError as error:
         console.err.print(f"kirl: {error}", markup=False, soft_wrap=True)
         if error.below:
             console.err.print(error.below, markup=False, soft_wrap=True)
-        code = 2
+        return 2
     except OSError as error:
         # What the system refuses (a name too long, a file that has gone) is no bug of ours.
         if error.filename is None:
             raise
         console.err.print(f"kirl: {error.filename}: {error.strerror}.", soft_wrap=True)
-        code = 2
+        return 2
     except KeyboardInterrupt:
         console.err.print("Interrupted.")
-        code = 130
+        return 130
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def main() -> None:
+    """Runs the command that this process was started with, and ends the process."""
+    code = run()
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
         sys.stderr.flush()

@@ -184,7 +184,7 @@ def _batches(stream: BinaryIO) -> Iterator[pa.RecordBatch]:
 
 def _ended(code: int, said: IO[bytes], tally: MeterTally) -> InputError:
     """The error for a meter that ended before its time."""
-    where = quoted(tally.files[-1], 100)[1:-1]
+    where = ", ".join(quoted(name, 100)[1:-1] for name in tally.files[-1:]) or None
     if code == metering.OUT_OF_MEMORY:
         return InputError(
             f"the flows under way take {metering.MEMORY_SHARE:.0%} of this machine's memory",

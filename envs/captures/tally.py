@@ -58,8 +58,8 @@ class MeterTally:
         """What the owner of the captures should know, as sentences."""
         if other := self.packets - self.metered:
             yield (
-                f"{other:,} of {self.packets:,} packets belong to no flow: they are no IP, or "
-                "later fragments, whose ports nobody knows."
+                f"{other:,} of {self.packets:,} packets belong to no flow: they are no IP, have no "
+                "sound header, or are later fragments, whose ports nobody knows."
             )
         if self.cut:
             yield (

@@ -17,8 +17,8 @@ _SIDES = ("bidirectional", "src2dst", "dst2src")
 
 def _fields() -> Iterator[Field]:
     yield Field("dst_port", "port")
-    yield Field("protocol", "IP protocol number")
-    yield Field("ip_version")
+    yield Field("protocol", "number")
+    yield Field("ip_version", "version")
     for side in _SIDES:
         yield Field(f"{side}_duration_ms", "ms")
         yield Field(f"{side}_packets", "packets")
@@ -48,6 +48,7 @@ FORM = TableFormat(
         "protocol": ("protocol",),
     },
     telling=(("bidirectional_packets", "bidirectional_bytes"),),
+    catalogue="enterprise-network",
     advice="Make flows of a capture: kirl flows CAPTURE --out flows.parquet",
 )
 
@@ -56,5 +57,5 @@ NFSTREAM = table_data_set(
     about="Flows of packet captures, as NFStream measures them",
     citation="Aouini, Pekar: NFStream: A Flexible Network Data Analysis Framework, Computer "
     "Networks 204, 2022",
-    labels=[],
+    labels=(),
 )

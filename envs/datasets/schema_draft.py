@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from envs.datasets.tables.form import KEYS, Field, TableFormat, column_key
 from envs.datasets.tables.layout import locate
 from envs.datasets.tables.rows import shown_path
 from envs.datasets.tables.sample import Sample
-from envs.datasets.tables.source import blocks_of
+from envs.datasets.tables.source import Stretch, blocks
 from envs.errors import InputError, printable
 from envs.flows import Column, FeatureSchema, Progress
 
@@ -29,9 +30,18 @@ _LABELS = (
 _KEYS: Mapping[str, tuple[str, ...]] = {
     "time": ("timestamp", "time", "ts", "starttime", "stime", "firstseen", "flowstart"),
     "id": ("uid", "flowid", "id"),
-    "src_ip": ("srcip", "sourceip", "idorigh", "srcaddr", "ipv4srcaddr", "saddr", "ipsrc"),
+    "src_ip": ("srcip", "sourceip", "idorigh", "srcaddr", "ipv4srcaddr", "saddr", "ipsrc", "src"),
     "src_port": ("srcport", "sourceport", "idorigp", "sport", "l4srcport"),
-    "dst_ip": ("dstip", "destip", "destinationip", "idresph", "dstaddr", "ipv4dstaddr", "daddr"),
+    "dst_ip": (
+        "dstip",
+        "destip",
+        "destinationip",
+        "idresph",
+        "dstaddr",
+        "ipv4dstaddr",
+        "daddr",
+        "dst",
+    ),
     "dst_port": (),
     "protocol": (),
 }
@@ -161,6 +171,17 @@ def _ignored(
             yield name, f"seems to say what {label} says"
         elif _IGNORED.fullmatch(key) or key in {n for names in _KEYS.values() for n in names}:
             yield name, "seems to tell flows or machines apart"
+        elif column and all(map(_is_address, column)):
+            yield name, "holds addresses of machines"
+
+
+def _is_address(cell: str) -> bool:
+    """Whether a cell holds an IPv4, IPv6 or MAC address."""
+    try:
+        ipaddress.ip_address(cell.strip())
+    except ValueError:
+        return re.fullmatch(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}", cell.strip()) is not None
+    return True
 
 
 def _says_the_same(column: Sequence[str], labels: Sequence[str]) -> bool:
@@ -176,7 +197,7 @@ def _counted(one: Sample, label: str, progress: Progress | None) -> Counter[str]
     layout = locate(form, one, schema, Reading(None))
     counts: Counter[str] = Counter()
     whole = one.path.stat().st_size
-    for block in blocks_of(one, layout):
+    for block in blocks(Stretch(one.path), one.dialect, layout.columns, layout.wanted):
         for word, count in zip(block.texts[0].words, block.texts[0].counts(), strict=True):
             if count and not is_missing(word):
                 counts[word.strip()] += count

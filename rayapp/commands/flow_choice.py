@@ -9,6 +9,7 @@ from pathlib import Path
 from envs import Catalogue, InputError
 from envs.datasets import registry, schema_file
 from envs.datasets.label_files import is_mapping, read_labels
+from envs.datasets.label_join import join_of
 from envs.datasets.labels import Attempted, Labelling
 from envs.datasets.source import FlowSource, Reading
 from rayapp.commands import console
@@ -58,25 +59,20 @@ class FlowChoice:
     def _recognised(self) -> FlowSource:
         kind = registry.named(self.dataset) if self.dataset else registry.recognised(self.data)
         classes = Catalogue.find(self.catalogue or kind.catalogue)
-        return registry.opened(self.data, Reading(self._labelling(classes, {})), kind.name)
+        return registry.opened(self.data, self._reading(classes, {}), kind.name)
 
     def _described(self) -> FlowSource:
         schema = schema_file.read(self.schema or Path())
         classes = Catalogue.find(self.catalogue or schema.catalogue)
-        reading = Reading(self._labelling(classes, schema.labels))
+        reading = self._reading(classes, schema.labels)
         return schema_file.SchemaSource(schema, self.data, reading)
 
-    def _labelling(self, classes: Catalogue, said: Mapping[str, str]) -> Labelling:
-        for path in self.labels:
-            if not is_mapping(path):
-                raise InputError(
-                    "does not say what labels mean",
-                    where=str(path),
-                    expected="a YAML file (.yaml), or CSV with exactly the columns label and class",
-                    mend="Write one line 'label: class' per label",
-                )
-        meaning = {**said, **read_labels(self.labels, classes)}
-        return Labelling(classes, meaning, self.attempted, insists=self.attempted is not None)
+    def _reading(self, classes: Catalogue, said: Mapping[str, str]) -> Reading:
+        mappings = [path for path in self.labels if is_mapping(path)]
+        joined = [path for path in self.labels if path not in mappings]
+        meaning = {**said, **read_labels(mappings, classes)}
+        labelling = Labelling(classes, meaning, self.attempted, insists=self.attempted is not None)
+        return Reading(labelling, join=join_of(joined, self.data) if joined else None)
 
 
 def check_one(given: Mapping[str, object]) -> None:
@@ -94,6 +90,21 @@ def check_one(given: Mapping[str, object]) -> None:
             f"{' and '.join(named)} are given" if named else "nothing to prepare",
             expected="one of --data PATH, --alerts PATH, --pcap CAPTURE and --synthetic ROWS",
             mend=EXAMPLE,
+        )
+
+
+def check_joined(labels: Sequence[Path]) -> None:
+    """Checks that flows which a capture gives, and which have no labels, are given some.
+
+    Raises:
+        InputError: no file says which flow has which label.
+    """
+    if all(is_mapping(path) for path in labels):
+        raise InputError(
+            "flows of a capture have no labels",
+            expected="--labels FILE: a table with a label, addresses, ports and time of each flow",
+            mend="Give the labels, or write the flows with kirl flows CAPTURE --out flows.parquet "
+            "and decide them with kirl decide",
         )
 
 

@@ -21,8 +21,9 @@ from envs.storage import locate
 from rayapp.cluster import job
 from rayapp.commands import console, places
 from rayapp.commands.alerts import AlertsToPrepare, prepare_alerts, show_detection
-from rayapp.commands.flow_choice import FlowChoice, check_effect, check_one
+from rayapp.commands.flow_choice import FlowChoice, check_effect, check_joined, check_one
 from rayapp.commands.flows import measured
+from rayapp.commands.weaknesses import tell_weaknesses
 from rayapp.preparation.memory import TreeMemory, own_peak
 
 SAMPLE = 2_000_000
@@ -116,8 +117,9 @@ def prepare(
         typer.Option(
             metavar="FILE",
             help="Read from this file what labels mean: YAML lines 'label: class', or CSV with the "
-            "columns label and class. 'drop' leaves flows out. For alerts, labels are categories, "
-            "or ids of rules. Repeat it for several.",
+            "columns label and class. 'drop' leaves flows out. Or read from it which flow has "
+            "which label: a table with a label and the flow's id, or its addresses, ports and "
+            "time. For alerts, labels are categories or ids of rules. Repeat it for several.",
         ),
     ] = None,
     attempted: Annotated[
@@ -164,6 +166,14 @@ def prepare(
             f"is all of them, or {SAMPLE:,} with --engine ray.",
         ),
     ] = None,
+    deduplicate: Annotated[
+        bool,
+        typer.Option(
+            "--deduplicate",
+            help="Leave out every flow whose features and class equal those of an earlier one, "
+            "before the split.",
+        ),
+    ] = False,
     second_opinion: Annotated[
         Opinion,
         typer.Option(
@@ -185,7 +195,8 @@ def prepare(
 ) -> None:
     """Split flows 70/30, fit the detector, and write signatures and splits as a scenario."""
     kinds: dict[Opinion, OpinionKind] = {Opinion.boosted: "boosted", Opinion.forest: "forest"}
-    wishes = Wishes(seed, honest, cross_fit, sample, kinds.get(second_opinion))
+    second = kinds.get(second_opinion)
+    wishes = Wishes(seed, honest, cross_fit, sample, deduplicate, second)
     wishes.check()
     check_one(
         {
@@ -199,6 +210,7 @@ def prepare(
     detector_options: dict[str, object] = {
         "--honest": honest,
         "--sample": sample,
+        "--deduplicate": deduplicate,
         "--address": address,
         "--engine ray": engine is Engine.ray,
         "--second-opinion": wishes.opinion,
@@ -222,6 +234,7 @@ def prepare(
         check_effect("--schema", {"--dataset": dataset})
     if pcap:
         check_effect("--pcap", {"--dataset": dataset, "--schema": schema})
+        check_joined(labels or ())
     if pcap and engine is Engine.ray:
         raise InputError(
             "captures are measured on this machine alone",
@@ -263,6 +276,7 @@ def prepare(
         console.print_json(scenario.manifest | {"preparation": cost})
     else:
         show(scenario, out)
+    tell_weaknesses(scenario.manifest)
 
 
 def _in_memory(source: FlowSource, out: Path, wishes: Wishes) -> tuple[Scenario, float]:
@@ -274,6 +288,7 @@ def _in_memory(source: FlowSource, out: Path, wishes: Wishes) -> tuple[Scenario,
         honest=wishes.honest,
         cross_fit=wishes.cross_fit,
         sample=wishes.sample,
+        deduplicate=wishes.deduplicate,
         opinion=wishes.opinion,
         stage=console.working,
     )

@@ -1,7 +1,8 @@
 """Prepares a scenario from a stream of flows, in three readings and a few bytes per flow.
 
-1. Labels: every flow is read and cleaned; its class stays, its features do not. The classes
-   are enough to divide the flows into training and test part, exactly as in memory.
+1. Labels: every flow is read and cleaned; its class stays and a hash by which it is told from
+   others, its features do not. These are enough to leave out duplicates and to divide the flows
+   into training and test part, exactly as in memory.
 2. Sample: the features of the flows that the detector is fitted on are kept. The tree is
    fitted, and its flows are matched honestly, in this process.
 3. Signatures: every flow is read again and matched where it is read.
@@ -21,9 +22,10 @@ from typing import Any
 
 import numpy as np
 import ray
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from envs import InputError, Scenario
+from envs.datasets.duplicates import Duplicates, Hashes, row_hashes
 from envs.datasets.source import FlowBatch, FlowSource, Tally
 from envs.detector import SecondOpinion, TreeDetector, Views
 from envs.division import Wishes, divide
@@ -31,6 +33,8 @@ from envs.flows import Progress, Provenance
 from envs.matching import MatchedFlows, Opinions, fit_opinion, match_honestly
 from envs.scenario_files import check_replaceable
 from rayapp.preparation.stream import BatchHeader, Work, stream
+
+_LABEL = np.dtype([("actual", np.int8), ("hash", np.uint64)])
 
 
 def _quiet(title: str, unit: str) -> AbstractContextManager[Progress]:
@@ -72,8 +76,13 @@ def prepare(
     wishes.check()
     check_replaceable(out)
     passes = _Passes(source, stages or Stages())
-    provenance, actual = passes.labels()
-    division = divide(actual, wishes, source.catalogue, provenance.origin.get("files", ()))
+    provenance, actual, hashes = passes.labels()
+    found = Duplicates(hashes)
+    files = provenance.origin.get("files", ())
+    rows = found.kept() if wishes.deduplicate else None
+    division = divide(actual, wishes, source.catalogue, files, rows)
+    duplicates = found.counted(division)
+    del found, hashes
     features = passes.features(division.fit)
     with passes.stages.working(f"Fitting a decision tree on {len(division.fit):,} flows"):
         detector = TreeDetector.fit(features, actual[division.fit], seed=wishes.seed)
@@ -105,6 +114,7 @@ def prepare(
             detector,
             signature,
             cross_fitted,
+            duplicates,
             opinions,
         )
         return Scenario.of_matched(out, matched, wishes)
@@ -120,20 +130,27 @@ class _Passes:
         self._starts = np.zeros(len(source.parts) + 1, np.int64)
         self._order = source.order()
 
-    def labels(self) -> tuple[Provenance, NDArray[np.int8]]:
-        """Reads all flows; returns where they came from, and their classes in memory's order."""
+    def labels(self) -> tuple[Provenance, NDArray[np.int8], Hashes]:
+        """Reads all flows.
+
+        Returns:
+            Where they came from, and their classes and hashes in memory's order.
+        """
         tally = Tally()
-        found: dict[tuple[int, int], NDArray[np.int8]] = {}
+        found: dict[tuple[int, int], NDArray[np.void]] = {}
         with self.stages.reading("Reading labels", self._source.unit) as progress:
-            for header, labels in stream(self._source.parts, _Labels(), np.int8, progress):
+            for header, labels in stream(self._source.parts, _Labels(), _LABEL, progress):
                 tally.add(header.tally)
                 found[header.part, header.start] = labels.copy()
                 self._digests[header.part, header.start] = header.flows, header.digest
         for (part, _), labels in found.items():
             self._starts[part + 1] += len(labels)
         np.cumsum(self._starts, out=self._starts)
-        arrived = np.concatenate([np.empty(0, np.int8), *(found[key] for key in sorted(found))])
-        return self._source.provenance(tally), self._in_order(arrived)
+        provenance = self._source.provenance(tally)
+        arrived = np.concatenate([np.empty(0, _LABEL), *(found[key] for key in sorted(found))])
+        found.clear()
+        actual, hashes = (np.ascontiguousarray(arrived[name]) for name in _LABEL.names or ())
+        return provenance, self._in_order(actual), self._in_order(hashes)
 
     def features(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Reads again for the features of some rows, float32 [rows, features], in their order."""
@@ -171,7 +188,7 @@ class _Passes:
         signature, seen, bucket = self._in_order(arrived).T
         return np.ascontiguousarray(signature), Views(seen.astype(np.int8), bucket.astype(np.int8))
 
-    def _again(self, title: str, work: Work, kind: type[np.generic]) -> Any:  # noqa: ANN401
+    def _again(self, title: str, work: Work, kind: DTypeLike) -> Any:  # noqa: ANN401
         left = dict(self._digests)
         with self.stages.reading(title, self._source.unit) as progress:
             for header, result in stream(self._source.parts, work, kind, progress):
@@ -203,10 +220,16 @@ def _changed() -> InputError:
 
 @dataclass(frozen=True)
 class _Labels:
-    """The labels of all flows."""
+    """Class and hash of all flows."""
 
     def begin(self, part: int) -> Callable[[int, FlowBatch], NDArray[Any]]:
-        return lambda start, batch: batch.actual
+        def label(start: int, batch: FlowBatch) -> NDArray[Any]:
+            labels = np.empty(len(batch), _LABEL)
+            labels["actual"] = batch.actual
+            labels["hash"] = row_hashes(batch.features, batch.actual)
+            return labels
+
+        return label
 
 
 @dataclass(frozen=True)

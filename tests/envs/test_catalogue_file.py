@@ -91,7 +91,7 @@ def test_words_that_yaml_takes_for_something_else_stay_words(tmp_path: Path) -> 
         ("no_action: Wait", "no_action: Block", 2, "the best action for Calm is Wait"),
         ("[Block, Wait]", "[Blok]", 19, "no mitigation is called 'Blok'.*Did you mean 'Block'"),
         ("[Block, Wait]", "[Block, Block]", 19, "'Block' is ranked twice"),
-        ("[Block, Wait]", "[]", 19, "does not fit here. Expected a list of mitigations"),
+        ("[Block, Wait]", "[]", 19, "the list is empty. Expected a list of mitigations"),
         ("ranking: [Block, Wait]", "{}", 19, "not YAML"),
         ("    ranking: [Block, Wait]\n", "", 17, "Flood has neither ranking nor rewards"),
         ("[Block, Wait]", "[Block]\n    rewards: {Block: 1}", 17, "Flood has both"),

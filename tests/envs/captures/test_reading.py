@@ -66,6 +66,11 @@ def fed(feeding: Feeding) -> list[Packet]:
     return read(meter.written)
 
 
+def numbered(value: object) -> str | None:
+    """Names a parameter of bytes by its length; pytest names the others."""
+    return f"{len(value)} bytes" if isinstance(value, bytes) else None
+
+
 @pytest.mark.parametrize("make", [pcap, pcapng])
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("nano", [False, True])
@@ -116,7 +121,8 @@ def test_a_capture_that_ends_amid_a_packet_gives_those_before(
 
 @pytest.mark.parametrize(
     ("raw", "what"),
-    [
+    ids=numbered,
+    argvalues=[
         (b"", "this file is empty"),
         (b"\xd4\xc3", "not a packet capture"),
         (b"time,label\n1,2\n", "not a packet capture"),
@@ -226,7 +232,8 @@ def test_files_are_told_by_content_and_read_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "raw", "what"),
-    [
+    ids=numbered,
+    argvalues=[
         ("absent", None, "there is no such file or folder"),
         ("empty.pcap", pcap([]), "there is no packet in this capture"),
         ("table.csv", b"a,b\n", "not a packet capture"),
@@ -264,7 +271,8 @@ def test_late_and_cut_packets_are_counted_and_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("raw", "what"),
-    [
+    ids=numbered,
+    argvalues=[
         (
             section("<")
             + interface("<")

@@ -10,6 +10,7 @@ import pytest
 from envs.catalogue import Catalogue
 from envs.datasets import registry
 from envs.datasets.kind import DataSet
+from envs.datasets.labels import Labelling
 from envs.datasets.source import FlowSource, Reading
 from envs.errors import InputError
 from envs.flows import FeatureSchema, Flows, Progress, Provenance
@@ -50,14 +51,24 @@ def fresh() -> Iterator[None]:
 def test_every_shipped_kind_says_what_it_is() -> None:
     kinds = registry.all_kinds()
 
-    assert list(kinds)[:2] == ["cicids2017", "synthetic"]
-    for name in ("cicids2017", "synthetic"):
+    sizes = {
+        "cicids2017": (78, 15, "ICISSP 2018"),
+        "cicids2017-corrected": (83, 27, "CNS 2022"),
+        "cse-cic-ids2018": (78, 15, "ICISSP 2018"),
+        "cicddos2019": (80, 18, "ICCST 2019"),
+        "cicflowmeter": (78, 0, "ICISSP 2016"),
+        "cicflowmeter-python": (78, 0, "github.com"),
+        "synthetic": (78, 15, "ICISSP 2018"),
+    }
+    assert [name for name in kinds if name in sizes] == list(sizes)
+    for name, (features, labels, cited) in sizes.items():
         kind = kinds[name]
-        assert len(kind.schema) == 78
+        assert (len(kind.schema), len(kind.labels)) == (features, labels)
         assert all(column.unit for column in kind.schema.columns)
-        assert len(kind.labels) == 15
-        assert "ICISSP 2018" in kind.citation
+        assert cited in kind.citation
         assert kind.synthetic == (name == "synthetic") == (kind.open is None)
+        labelling = Labelling(Catalogue.named(kind.catalogue))
+        assert all(labelling.resolve(label)[0] >= 0 for label in kind.labels)
 
 
 def test_a_kind_that_is_read_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

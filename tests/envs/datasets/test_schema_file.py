@@ -23,14 +23,15 @@ TRAFFIC = Path(__file__).parents[4] / "shared" / "traffic"
 def table(path: Path, rows: int = 90, *, label: str = "Outcome") -> Path:
     """Flows of three kinds: numbers, words, identifiers, and a column that tells the label."""
     rng = np.random.default_rng(0)
-    lines = [f"row,ts,src_ip,proto,bytes,rate,note,{label},label_code"]
+    lines = [f"row,ts,src_ip,server,proto,bytes,rate,note,{label},label_code"]
     for number in range(rows):
         kind = number % 3
         words = ("fine", "BENIGN", "0") if kind == 0 else ("bad", "PortScan", "1")
         text = "mystery" if kind == 2 else words[1]
         lines.append(
-            f"{number},{1e9 + number:.1f},10.0.0.{number % 9},{('tcp', 'udp')[kind == 1]},"
-            f"{100 * kind + rng.integers(40)},{rng.normal():.3f},n{number},{text},{kind}"
+            f"{number},{1e9 + number:.1f},10.0.0.{number % 9},fe80::{number % 4},"
+            f"{('tcp', 'udp')[kind == 1]},{100 * kind + rng.integers(40)},{rng.normal():.3f},"
+            f"n{number},{text},{kind}"
         )
     path.write_text("\n".join(lines) + "\n")
     return path
@@ -56,7 +57,7 @@ def test_a_draft_tells_features_words_keys_and_labels_apart(tmp_path: Path) -> N
 
     assert draft["name"] == "my-flows"
     assert draft["label"] == "Label"
-    assert draft["ignore"] == ["row", "label_code", "note"]
+    assert draft["ignore"] == ["row", "server", "label_code", "note"]
     assert draft["categories"] == ["proto"]
     assert draft["keys"]["time"] == "ts"
     assert draft["keys"]["src_ip"] == "src_ip"

@@ -100,7 +100,7 @@ def test_a_catalogue_is_started_filled_in_and_checked(tmp_path: Path) -> None:
 
     checked = CliRunner().invoke(app, ["catalogue", "check", str(out)])
     assert checked.exit_code == 2
-    assert "classes[2].ranking: [] does not fit here" in checked.stderr
+    assert "classes[2].ranking: the list is empty" in checked.stderr
     out.write_text(out.read_text().replace("ranking: []", "ranking: [Filter Network Traffic]"))
     assert "is a catalogue: 3 classes" in run("catalogue", "check", out)
 

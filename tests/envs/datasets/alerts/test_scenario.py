@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs import BetaPrior, Catalogue, InputError, InteractionTable, Scenario
-from envs.datasets.alerts.classes import Labels, labelling_of, predicted_classes
+from envs.datasets.alerts.classes import labelling_of, predicted_classes
 from envs.datasets.alerts.reading import Alerts, read_alerts
 from envs.datasets.alerts.scenario import rule_records, scenario_of_alerts
 from envs.datasets.alerts.verdicts import draft
@@ -42,7 +42,7 @@ def write_verdicts(path: Path, verdicts: dict[str, str]) -> Path:
 
 
 def prepared(
-    folder: Path, verdicts: dict[str, str], labels: Labels | None = None, seed: int = 0
+    folder: Path, verdicts: dict[str, str], labels: dict[str, str] | None = None, seed: int = 0
 ) -> Scenario:
     scenario, _ = scenario_of_alerts(
         made_alerts(folder),
@@ -129,7 +129,7 @@ def test_order_of_files_makes_no_difference_but_for_the_split(
 def test_alerts_that_labels_leave_out_are_no_flows(
     tmp_path: Path, verdicts: dict[str, str]
 ) -> None:
-    scenario = prepared(tmp_path, verdicts, Labels("l", {"9": "drop", "misc attack": "DoS"}))
+    scenario = prepared(tmp_path, verdicts, {"9": "drop", "misc attack": "DoS"})
 
     assert scenario.signatures.rule == ("1:7 ET rule 7", "1:8 ET rule 8")
     assert scenario.manifest["source"]["dropped"] == {"left out by the labels": 10}
@@ -139,7 +139,7 @@ def test_alerts_that_labels_leave_out_are_no_flows(
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"7000": "Scan", "7001": "Scan"}, r"too few verdicts \(2 alerts.*all flows are of one"),
+        ({"7000": "Scan", "7001": "Scan"}, r"too few verdicts \(2 alerts.*all 2 flows are of one"),
         (
             {"7000": "Scan", "7001": "Benign"},
             r"too few verdicts.*has only one flow.*verdicts draft",
