@@ -126,13 +126,10 @@ def recorded_rewards(records: Records, action: NDArray[np.integer]) -> NDArray[n
         float64 [contexts]: the action's mean reward under the predicted class; with a second
         opinion, its mean reward over the classes that flows of the context are of.
     """
-    if records.contexts is None:
-        mean: NDArray[np.float64] = np.nan_to_num(
-            records.action_reward[records.predicted, action], nan=0.0
-        )
-        return mean
-    earned: NDArray[np.float64] = np.nan_to_num(records.action_reward, nan=0.0)[:, action]
-    mean = np.einsum("ct,tc->c", _shares(records), earned)
+    rewards = np.nan_to_num(records.action_reward, nan=0.0)
+    mean: NDArray[np.float64] = rewards[records.predicted, action]
+    if records.contexts is not None:
+        mean = np.einsum("ct,tc->c", _shares(records), rewards[:, action])
     return mean
 
 
