@@ -8,7 +8,7 @@ another do not belong to the scenario.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -296,7 +296,9 @@ class Scenario:
     @cached_property
     def contexts(self) -> Contexts:
         """What flows are met in: one context per signature where there is no second opinion."""
-        return self.met or Contexts.of_signatures(self.signatures.predicted)
+        if self.met is None:
+            return Contexts.of_signatures(self.signatures.predicted)
+        return replace(self.met, distinct=len(self.train[1]))
 
     @property
     def has_opinion(self) -> bool:

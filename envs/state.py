@@ -36,12 +36,15 @@ class Contexts:
             context; ``None`` where there is no second opinion.
         confidence: float32 [contexts], how sure it is of that (:mod:`envs.detector.opinion`);
             ``None`` likewise.
+        distinct: number of training flows. Training meets them over and over, and what was counted
+            a hundred times is no more certain for that. ``None`` where nobody counted.
     """
 
     signature: NDArray[np.int32]
     predicted: NDArray[np.int8]
     opinion: NDArray[np.int8] | None = None
     confidence: NDArray[np.float32] | None = None
+    distinct: int | None = None
 
     @classmethod
     def of_signatures(cls, predicted: NDArray[np.int8]) -> Contexts:

@@ -39,6 +39,7 @@ class GraphSpec:
         synthetic: whether the flows were drawn from a model.
         opinion: int8 [contexts], the second opinion's class; ``None`` where there is none.
         confidence: float32 [contexts], how sure it is; ``None`` likewise.
+        distinct: number of the scenario's training flows; ``None`` likewise.
     """
 
     fingerprint: str
@@ -51,6 +52,7 @@ class GraphSpec:
     synthetic: bool = False
     opinion: NDArray[np.int8] | None = None
     confidence: NDArray[np.float32] | None = None
+    distinct: int | None = None
 
     @classmethod
     def of(
@@ -68,6 +70,7 @@ class GraphSpec:
             scenario.synthetic,
             scenario.contexts.opinion,
             scenario.contexts.confidence,
+            scenario.contexts.distinct,
         )
 
     @cached_property
@@ -75,7 +78,9 @@ class GraphSpec:
         """What flows are met in."""
         if self.signature is None:
             return Contexts.of_signatures(self.predicted)
-        return Contexts(self.signature, self.predicted, self.opinion, self.confidence)
+        return Contexts(
+            self.signature, self.predicted, self.opinion, self.confidence, self.distinct
+        )
 
     def new_graph(self) -> KnowledgeGraph:
         """An empty graph of this kind."""
@@ -117,7 +122,11 @@ class GraphSpec:
         opinion: dict[str, Any] = {}
         # Graphs without a second opinion are described as they always were.
         if self.opinion is not None and self.confidence is not None:
-            opinion = {"opinion": self.opinion.tolist(), "confidence": self.confidence.tolist()}
+            opinion = {
+                "opinion": self.opinion.tolist(),
+                "confidence": self.confidence.tolist(),
+                "distinct": self.distinct,
+            }
         return opinion | {
             "fingerprint": self.fingerprint,
             "kind": self.kind,
@@ -170,6 +179,7 @@ class GraphSpec:
             is_synthetic(data),
             opinion,
             confidence,
+            _distinct(data.get("distinct")),
         )
 
 
@@ -202,6 +212,12 @@ def _opinions(
     if not all(type(number) is float and 0 <= number <= 1 for number in confidence):
         raise ValueError("a confidence that cannot be")
     return np.array(opinion, dtype=np.int8), np.array(confidence, dtype=np.float32)
+
+
+def _distinct(number: Any) -> int | None:  # noqa: ANN401 (from a file)
+    if number is not None and not (type(number) is int and number > 0):
+        raise ValueError("no sensible number of training flows")
+    return None if number is None else int(number)
 
 
 def _hexadecimal(text: Any) -> str:  # noqa: ANN401 (from a file)

@@ -107,22 +107,26 @@ class RawEncoder(nn.Module):
 class EmbeddingEncoder(nn.Module):
     """Observation vectors [n, columns] to features [n, width].
 
-    With a second opinion, contexts in which both detectors say the same share a learnt vector, so
-    that rare contexts are not learnt from nothing.
+    With a second opinion, all contexts in which both detectors say the same share one learnt vector,
+    and signatures have none of their own: with one, networks learn the few flows of rare contexts
+    by heart. What is known of a single signature comes in by its counters and by advice, which
+    weighs it against what is known of its kind.
     """
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
-        self.signature = nn.Embedding(spec.signatures, spec.embedding_dim)
-        nn.init.normal_(self.signature.weight, std=0.1)
+        if spec.opinion:
+            self.kind = nn.Embedding(spec.classes**2 * BUCKETS, spec.embedding_dim)
+            nn.init.normal_(self.kind.weight, std=0.1)
+        else:
+            self.signature = nn.Embedding(spec.signatures, spec.embedding_dim)
+            nn.init.normal_(self.signature.weight, std=0.1)
         self._spec = spec
         self.width = spec.classes + spec.embedding_dim + 3
         if spec.augmented:
             self.width += spec.actions + 1
         if spec.opinion:
-            self.kind = nn.Embedding(spec.classes**2 * BUCKETS, spec.embedding_dim)
-            nn.init.normal_(self.kind.weight, std=0.1)
-            self.width += spec.embedding_dim + spec.classes + 1
+            self.width += spec.classes + 1
 
     def prepare(self, observations: Tensor) -> Prepared:
         """All features but the learnt ones."""
@@ -149,10 +153,11 @@ class EmbeddingEncoder(nn.Module):
         )
 
     def join(self, prepared: Prepared) -> Tensor:
-        """Features with the signatures' learnt vectors, float32 [n, width]."""
-        learnt = self.signature(prepared.signature)
+        """Features with the learnt vectors, float32 [n, width]."""
         if prepared.kind is not None:
-            learnt = torch.cat([learnt, self.kind(prepared.kind)], dim=1)
+            learnt = self.kind(prepared.kind)
+        else:
+            learnt = self.signature(prepared.signature)
         return torch.cat([prepared.before, learnt, prepared.after], dim=1)
 
     def forward(self, observations: Tensor) -> Tensor:

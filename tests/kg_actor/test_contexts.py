@@ -26,7 +26,7 @@ SPEC = GraphSpec(
 
 OPINIONS = np.array([1, 2, 7, 2, 6, 0], np.int8)
 SURE = np.array([0.9995, 0.75, 0.5, 0.9945, 0.945, 0.5], np.float32)
-WITH_OPINION = replace(SPEC, opinion=OPINIONS, confidence=SURE)
+WITH_OPINION = replace(SPEC, opinion=OPINIONS, confidence=SURE, distinct=40)
 
 Event = tuple[int, int, int]
 events = st.lists(
@@ -93,7 +93,7 @@ def test_store_and_snapshot_keep_contexts(
     assert stored.state().equals(state)
     assert saved.equals(state)
     for spec in (of_store, of_snapshot):
-        for name in ("signature", "opinion", "confidence"):
+        for name in ("signature", "opinion", "confidence", "distinct"):
             found, given_one = (getattr(one.contexts, name) for one in (spec, wanted))
             assert np.array_equal(found, given_one)
             assert getattr(found, "dtype", None) == getattr(given_one, "dtype", None)
@@ -147,6 +147,8 @@ def test_rewards_are_those_of_true_types_where_there_is_a_second_opinion() -> No
         {"confidence": [True] * 6},
         {"confidence": None},
         {"signature": None},
+        {"distinct": 0},
+        {"distinct": "many"},
     ],
 )
 def test_a_second_opinion_that_cannot_be_is_refused(change: dict[str, Any]) -> None:
@@ -155,4 +157,6 @@ def test_a_second_opinion_that_cannot_be_is_refused(change: dict[str, Any]) -> N
 
 
 def test_a_graph_without_a_second_opinion_is_described_as_ever() -> None:
-    assert set(WITH_OPINION.to_json()) - set(SPEC.to_json()) == {"opinion", "confidence"}
+    assert set(WITH_OPINION.to_json()) - set(SPEC.to_json()) == {
+        *("opinion", "confidence", "distinct")
+    }

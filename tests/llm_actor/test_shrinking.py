@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,19 @@ def test_a_context_is_drawn_towards_those_of_its_kind() -> None:
     assert met[3, WEB] == pytest.approx(STRENGTH * web)
     assert met[3, BENIGN] == pytest.approx(10 + STRENGTH * (1 - web))
     assert np.allclose(met.sum(axis=1), counts.sum(axis=1) + STRENGTH)
+
+
+def test_flows_that_are_met_again_make_nothing_more_certain() -> None:
+    counts = np.zeros((4, 8), np.int64)
+    counts[1, WEB], counts[3, BENIGN] = 30, 10
+    contexts = dataclasses.replace(CONTEXTS, distinct=40)
+
+    once, often = (shrunk(counts * passes, contexts) for passes in (1, 100))
+
+    assert np.allclose(once, shrunk(counts, CONTEXTS))
+    assert np.allclose(often, 100 * once)
+    # Part of a pass counts as it is.
+    assert np.array_equal(shrunk(counts // 10, contexts), shrunk(counts // 10, CONTEXTS))
 
 
 def test_many_flows_of_a_context_outweigh_its_kind() -> None:

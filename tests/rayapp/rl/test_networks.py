@@ -66,9 +66,8 @@ def test_the_second_opinion_stands_behind_what_was_there_before() -> None:
 
     features = encoder(SEEN_TWICE)[0]
 
-    widths = [8, 4, 4, 2, 1, 15, 1, 8, 1]
-    _, own, kind, _, _, _, _, opinion, digits = features.split(widths)
-    assert torch.equal(own, encoder.signature.weight[1])
+    widths = [8, 4, 2, 1, 15, 1, 8, 1]
+    _, kind, _, _, _, _, opinion, digits = features.split(widths)
     assert torch.equal(kind, encoder.kind.weight[(2 * 8 + 7) * BUCKETS + 3])
     assert opinion.argmax() == 7
     assert digits.item() == pytest.approx(-math.log10(1 - 0.9945) / 4, rel=1e-4)
