@@ -26,6 +26,8 @@ SIZED = ("rayapp/rl/", "envs/state.py", "envs/bandit.py")
 
 DATA = {
     "envs/datasets/cicids2017.py": "labels, as they are published",
+    "envs/datasets/cicids2017_corrected.py": "labels, as they are published",
+    "envs/datasets/cse_cic_ids2018.py": "labels, as they are published",
     "envs/datasets/synthetic/": "the same labels, and how flows of them are drawn",
     "kg_actor/attack.py": "the ATT&CK techniques that labels stand for",
     "rayapp/lab/small_model/": "what the small model is trained on: names, rewards of many kinds",

@@ -90,8 +90,9 @@ def test_a_kind_of_another_package_is_prepared_trained_and_evaluated(
     (tmp_path / "other.csv").write_text(",".join(names) + "\n" + "1," * 78 + "fine\n")
     refused = kirl(site, "evaluate", "--run", run, "--data", tmp_path / "other.csv")
     assert refused.returncode == 2
-    assert "the flows are of cicids2017, with 78 features" in refused.stderr
-    assert "the 4 features that the run's detector was fitted on" in refused.stderr
+    assert "other.csv: the file is of the kind cicids2017, not mynet" in refused.stderr
+    assert "Expected flows of mynet" in refused.stderr
+    assert "other.csv --dataset cicids2017 --out scenario" in refused.stderr
 
 
 def test_a_kind_can_be_named_and_must_be_one_that_reads_files(
@@ -104,9 +105,12 @@ def test_a_kind_can_be_named_and_must_be_one_that_reads_files(
     assert asked.returncode == 2
     assert "--overwrite" in asked.stderr
     asked = kirl(site, "prepare", "--data", data, "--dataset", "cicids2017", "--out", f"{out}2")
-    assert "not a table of CICIDS2017 flows" in asked.stderr
+    assert "the file is of the kind mynet, not cicids2017" in asked.stderr
     asked = kirl(site, "prepare", "--data", data, "--dataset", "nonet", "--out", f"{out}2")
-    assert "one of cicids2017, synthetic, mynet" in asked.stderr
+    assert (
+        "there is no kind of data set called 'nonet'. Expected one of cicids2017, " in asked.stderr
+    )
+    assert ", synthetic, mynet." in asked.stderr
 
 
 def test_the_examples_catalogue_says_what_it_means() -> None:
