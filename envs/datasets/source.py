@@ -7,8 +7,9 @@ processor is free (``kirl prepare --engine ray``). Both give the same flows.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -40,16 +41,36 @@ REASONS = {
 """Why rows are dropped, in words."""
 
 
-class LabelJoin(Protocol):
-    """Labels that stand in a file of their own; it travels to where files are read."""
+class LabelFiles(Protocol):
+    """Labels that stand in files of their own."""
 
-    def labels(self, keys: Mapping[str, Words], size: int) -> Words:
+    def of(self, path: Path) -> LabelJoin:
+        """The labels of the flows in a file.
+
+        Raises:
+            InputError: there are none.
+        """
+        ...
+
+
+class LabelJoin(Protocol):
+    """Labels of one file; they travel to where flows are read."""
+
+    def labels_for(self, keys: Mapping[str, Words], size: int) -> Words:
         """The label of each row, ``""`` where there is none.
 
         Args:
             keys: the columns that tell flows apart, of
                 :data:`envs.datasets.tables.form.KEYS` those that the file has.
             size: number of rows.
+        """
+        ...
+
+    def account(self, flows: Iterable[tuple[str, Mapping[str, Words], int]]) -> str:
+        """What matches and what does not, in a sentence, given file, keys and rows of blocks.
+
+        Raises:
+            InputError: nothing matches, or two labels are for one flow.
         """
         ...
 
@@ -63,13 +84,13 @@ class Reading:
         schema: the features of the scenario that the flows are read for; ``None`` for all that
             the files have.
         keys: whether to hand on what tells one flow from another.
-        join: labels that stand in a file of their own.
+        join: labels that stand in files of their own.
     """
 
     labelling: Labelling | None
     schema: FeatureSchema | None = None
     keys: bool = False
-    join: LabelJoin | None = None
+    join: LabelFiles | None = None
 
     @classmethod
     def labelled(cls, catalogue: Catalogue) -> Reading:
@@ -138,6 +159,8 @@ class FlowBatch:
         keys: n rows, if they are asked for: ``file``, ``row`` (as an editor counts it), and of
             ``time``, ``id``, ``src_ip``, ``src_port``, ``dst_ip``, ``dst_port`` and ``protocol``
             those that the file has, as texts.
+        refused: the same of the rows with a missing or infinite feature, with a column ``why``;
+            ``None`` if there are none.
     """
 
     features: NDArray[np.float32]
@@ -145,6 +168,7 @@ class FlowBatch:
     tally: Tally
     consumed: int
     keys: pa.Table | None = None
+    refused: pa.Table | None = None
 
     def __len__(self) -> int:
         return len(self.actual)
@@ -247,6 +271,13 @@ def in_order(labels: Mapping[str, int], catalogue: Catalogue) -> dict[str, int]:
 
 def check_any_left(tally: Tally, files: Sequence[str]) -> None:
     """Raises :class:`InputError` if no row of the files is sound."""
+    if not tally.rows:
+        raise InputError(
+            "there are no rows",
+            where=", ".join(files[:3]) + (", ..." if len(files) > 3 else ""),
+            expected="one row per flow",
+            mend="Give files that hold flows",
+        )
     if tally.rows == tally.dropped.total():
         why = [f"{count:,} {REASONS[reason]}" for reason, count in tally.dropped.items() if count]
         unlabelled = tally.dropped[UNLABELLED] == tally.rows

@@ -19,16 +19,17 @@ from envs.datasets.source import (
     NON_FINITE,
     UNLABELLED,
     FlowBatch,
+    LabelJoin,
     Reading,
     Tally,
 )
 from envs.datasets.tables.form import TableFormat
-from envs.datasets.tables.layout import Layout
-from envs.datasets.tables.rows import Block, Words, to_float32, truncated
+from envs.datasets.tables.layout import Feature, Layout
+from envs.datasets.tables.rows import Block, Words, to_float32, truncated, word_in
 from envs.errors import InputError, quoted
 
-_NOT_THERE = -1.0
-"""A word that the scenario does not know, and a feature that a record leaves out."""
+_UNKNOWN_WORD = -1.0
+"""Stands for a word that the scenario does not know."""
 
 
 _LABELS = 1_000
@@ -44,13 +45,20 @@ class Cleaner:
         reading: how it is read.
         where: the file as its owner gave it, for messages.
         name: of the file, as the keys of flows tell it.
+        join: labels that stand in a file of their own.
     """
 
     def __init__(
-        self, form: TableFormat, layout: Layout, reading: Reading, where: str, name: str
+        self,
+        form: TableFormat,
+        layout: Layout,
+        reading: Reading,
+        where: str,
+        name: str,
+        join: LabelJoin | None = None,
     ) -> None:
         self._form, self._layout, self._reading = form, layout, reading
-        self._where, self._name = where, name
+        self._where, self._name, self._join = where, name, join
         self._told: set[str] = set()
 
     def clean(self, block: Block) -> FlowBatch:
@@ -76,10 +84,12 @@ class Cleaner:
             self._count_unknown(tally, keep & (actual == UNKNOWN), spelled, block)
             keep &= actual != UNKNOWN
         finite = np.asarray(np.isfinite(features).all(axis=1))
-        dropped[NON_FINITE] = int((keep & ~finite).sum())
+        refused = keep & ~finite
+        dropped[NON_FINITE] = int(refused.sum())
         keep &= finite
         tally.dropped = dropped
-        tally.labels = _counted(spelled, keep)
+        if self._reading.labelling is not None:
+            tally.labels = _counted(spelled, keep)
         whole = bool(keep.all())
         return FlowBatch(
             features if whole else features[keep],
@@ -87,18 +97,19 @@ class Cleaner:
             tally,
             block.consumed,
             self._keys(block, keep) if self._reading.keys else None,
+            self._refused(block, refused, features) if self._reading.keys else None,
         )
 
     @cached_property
     def _words(self) -> dict[str, Sequence[int]]:
-        """Places among a block's words: of categories, labels and keys."""
+        """Places among a block's words: of features, labels and keys."""
         layout = self._layout
-        categories = sum(1 for f in layout.features if f.codes is not None and f.position >= 0)
+        features = sum(1 for feature in layout.features if feature.text)
         labels = sum(1 for position in layout.labels if position >= 0)
         return {
-            "categories": range(categories),
-            "labels": range(categories, categories + labels),
-            "keys": range(categories + labels, categories + labels + len(layout.keys)),
+            "features": range(features),
+            "labels": range(features, features + labels),
+            "keys": range(features + labels, features + labels + len(layout.keys)),
         }
 
     def _features(self, block: Block) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -107,23 +118,17 @@ class Cleaner:
         features = np.empty((block.size, len(layout.features)), np.float32)
         empty = np.ones(block.size, bool)
         numbers = iter(block.numbers)
-        words = iter(self._words["categories"])
+        words = iter(self._words["features"])
         for place, feature in enumerate(layout.features):
-            if feature.position < 0:
-                features[:, place] = _NOT_THERE if feature.missing is None else feature.missing
-            elif feature.codes is not None:
+            if feature.text:
                 column = block.texts[next(words)]
-                features[:, place] = _coded(column, feature.codes)
-                empty &= np.array([not word.strip() for word in column.words])[column.codes]
+                cells = [word_in(word, layout.missing_words) for word in column.words]
+                empty &= np.array([not cell for cell in cells], bool)[column.codes]
+                number = _numbers_of(cells, feature)[column.codes]
             else:
                 number = next(numbers)
-                gone = np.isnan(number)
-                empty &= gone
-                if feature.factor != 1.0:
-                    number = number * feature.factor
-                if feature.missing is not None:
-                    number = np.where(gone, feature.missing, number)
-                features[:, place] = to_float32(number)
+                empty &= np.isnan(number)
+            features[:, place] = to_float32(_mended(number, feature))
         return features, empty
 
     def _actual(self, block: Block) -> tuple[NDArray[np.int16], Words]:
@@ -132,8 +137,8 @@ class Cleaner:
         if labelling is None:
             nothing = Words(np.zeros(block.size, np.int32), [""])
             return np.full(block.size, NO_LABEL, np.int16), nothing
-        if self._reading.join is not None:
-            texts = self._reading.join.labels(self._key_words(block), block.size)
+        if self._join is not None:
+            texts = self._join.labels_for(self._key_words(block), block.size)
         else:
             texts = self._label_words(block)
         no = {word.casefold() for word in self._form.unlabelled}
@@ -157,7 +162,8 @@ class Cleaner:
         positions = self._layout.labels
         columns = [block.texts[place] for place in self._words["labels"]]
         if len(positions) == 1:
-            return columns[0]
+            only = columns[0]
+            return Words(only.codes, [self._form.label_of((word,)) for word in only.words])
         code = np.zeros(block.size, np.int64)
         for column in columns:
             code = code * max(1, len(column.words)) + column.codes
@@ -186,9 +192,20 @@ class Cleaner:
         }
         for key, words in self._key_words(block).items():
             columns[key] = pa.DictionaryArray.from_arrays(
-                pa.array(words.codes[keep]), pa.array(words.words, pa.string())
+                pa.array(words.codes[keep]), _sound_texts(words.words)
             )
         return pa.table(columns)
+
+    def _refused(
+        self, block: Block, rows: NDArray[np.bool_], features: NDArray[np.float32]
+    ) -> pa.Table | None:
+        """Keys of the rows that are refused for a feature, and which one it is."""
+        if not rows.any():
+            return None
+        first = np.isfinite(features[rows]).argmin(axis=1)
+        why = [f"{quoted(name)} is missing or infinite" for name in self._layout.names]
+        reasons = pa.DictionaryArray.from_arrays(pa.array(first.astype(np.int32)), pa.array(why))
+        return self._keys(block, rows).append_column("why", reasons)
 
     def _check_last(self, actual: int, empty: bool, block: Block) -> None:
         if self._reading.labelling is None or empty or actual not in (NO_LABEL, UNKNOWN):
@@ -225,10 +242,29 @@ class Cleaner:
             tally.first[label] = min(tally.first.get(label, found), found)
 
 
-def _coded(words: Words, codes: dict[str, int]) -> NDArray[np.float32]:
-    by_word = [codes.get(word.strip(), _NOT_THERE) for word in words.words]
-    found: NDArray[np.float32] = np.array(by_word, np.float32)[words.codes]
-    return found
+def _mended(number: NDArray[np.float64], feature: Feature) -> NDArray[np.float64]:
+    """A column in the feature's unit, with what missing cells stand for."""
+    if feature.factor != 1.0:
+        number = number * feature.factor
+    if feature.missing is None:
+        return number
+    return np.where(np.isnan(number), feature.missing, number)
+
+
+def _numbers_of(cells: list[str], feature: Feature) -> NDArray[np.float64]:
+    """The number that stands for each word."""
+    if feature.value_of is not None:
+        return np.array([feature.value_of(c) if c else np.nan for c in cells], np.float64)
+    codes = feature.codes or {}
+    return np.array([codes.get(cell, _UNKNOWN_WORD) for cell in cells], np.float64)
+
+
+def _sound_texts(words: list[str]) -> pa.Array:
+    try:
+        return pa.array(words, pa.string())
+    except UnicodeEncodeError:
+        # JSON can spell out halves of characters, which no text may hold.
+        return pa.array([word.encode("utf-8", "replace").decode() for word in words], pa.string())
 
 
 def _counted(words: Words, rows: NDArray[np.bool_]) -> Counter[str]:

@@ -14,10 +14,11 @@ _READABLE = "files, or folders of files, that hold CSV, Parquet, Zeek logs or JS
 
 _PACKED = (".gz", ".bz2", ".xz", ".zip")
 
-_TABLES = (
-    *(".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson", ".log", ".labeled", ".binetflow"),
-)
+_TABLES = (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson", ".labeled", ".binetflow")
 """Names of tables: of a file in a folder that is called so, a fault is told. Others are skipped."""
+
+_LOG = ".log"
+"""Tables of Zeek are called so, and so is what programs say of themselves in the same folder."""
 
 
 def looks_like_a_table(path: Path) -> bool:
@@ -31,7 +32,7 @@ def looks_like_a_table(path: Path) -> bool:
 def stem_of(path: Path) -> str:
     """A file's name without what says how it is written."""
     name = path.name.lower()
-    for suffix in (*_PACKED, *_TABLES):
+    for suffix in (*_PACKED, *_TABLES, _LOG):
         name = name.removesuffix(suffix)
     return name
 

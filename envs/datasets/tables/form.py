@@ -45,6 +45,8 @@ class Field:
             keeps the list.
         missing: what an empty cell stands for; ``None`` drops the row, which is counted.
         factor: what numbers of the file are multiplied with to have ``unit``.
+        value_of: the number that a cell of text stands for, NaN for none, such as how many SYN
+            a history of a connection holds. Several fields may be made of one column.
     """
 
     name: str
@@ -53,6 +55,12 @@ class Field:
     category: bool = False
     missing: float | None = None
     factor: float = 1.0
+    value_of: Callable[[str], float] | None = None
+
+    @property
+    def column(self) -> str:
+        """What files usually call the column."""
+        return self.aliases[0] if self.value_of is not None and self.aliases else self.name
 
     @cached_property
     def keys(self) -> tuple[str, ...]:
@@ -86,8 +94,8 @@ class TableFormat:
         agrees: of a table that has these names, whether it is of this kind after all.
         catalogue: the shipped catalogue that knows its labels.
         headless: names of the columns of a file that has no header.
-        missing_words: what stands for 'no number', beside the usual words.
-        sparse: records leave out what is empty, so that all features count as present.
+        missing_words: what stands for nothing in a cell, beside the usual words.
+        sparse: JSON records leave out what is empty, so that all features count as present there.
         select: of records of several types, those with this value of this column.
         factors: given a file's first rows, what its numbers are multiplied with, by feature, to
             have the units of ``fields``. It raises InputError where units cannot be told.

@@ -5,7 +5,7 @@ A layout is found once per file, from its beginning, and travels to where the fi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from envs.datasets.source import Reading
@@ -39,16 +39,23 @@ class Feature:
     """How one feature is read from a file.
 
     Attributes:
-        position: of its column in the file, or -1 where a record format leaves it out.
+        position: of its column in the file.
         factor: that numbers are multiplied with.
         missing: what an empty cell stands for; ``None`` drops the row.
         codes: the number of each word; ``None`` for a column of numbers.
+        value_of: the number that a cell of text stands for; ``None`` for a column of numbers.
     """
 
     position: int
     factor: float = 1.0
     missing: float | None = None
     codes: dict[str, int] | None = None
+    value_of: Callable[[str], float] | None = None
+
+    @property
+    def text(self) -> bool:
+        """Whether the column is read as words."""
+        return self.codes is not None or self.value_of is not None
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ class Layout:
         labels: positions of the label columns; -1 for one that is not there.
         keys: position of each of :data:`envs.datasets.tables.form.KEYS` that the file has.
         names: of the features, for messages.
-        missing_words: what stands for 'no number'.
+        missing_words: what stands for nothing in a cell.
         select: position and value of rows that are flows.
         columns: names of all columns of the file.
     """
@@ -77,8 +84,8 @@ class Layout:
     def wanted(self) -> Wanted:
         """What to read: numbers in the order of features, then words, labels and keys."""
         pairs = list(zip(self.features, self.names, strict=True))
-        numeric = [(f.position, name) for f, name in pairs if f.codes is None and f.position >= 0]
-        words = [f.position for f in self.features if f.codes is not None and f.position >= 0]
+        numeric = [(f.position, name) for f, name in pairs if not f.text]
+        words = [f.position for f in self.features if f.text]
         labels = [position for position in self.labels if position >= 0]
         return Wanted(
             tuple(position for position, _ in numeric),
@@ -99,9 +106,22 @@ def present(form: TableFormat, samples: Sequence[Sample]) -> list[Field]:
     for one, names in zip(samples, found, strict=True):
         if not names:
             raise _none_of(form, one)
-    if form.sparse:
-        return list(form.fields)
     return [f for f in form.fields if all(f.name in names for names in found)]
+
+
+def completed(form: TableFormat, one: Sample) -> Sample:
+    """A file of JSON records with the columns that none of its first records happens to have.
+
+    Raises:
+        InputError: it has none of the features.
+    """
+    if not form.sparse or one.dialect.form != "records":
+        return one
+    if all(_position(f, one, form) < 0 for f in form.fields):
+        raise _none_of(form, one)
+    keys = (names for names in (form.keys or {}).values() if _named(names, one) < 0)
+    more = [f.column for f in form.fields if _position(f, one, form) < 0]
+    return one.with_columns([*dict.fromkeys(more), *(names[0] for names in keys)])
 
 
 def absent(form: TableFormat, fields: Sequence[Field]) -> list[str]:
@@ -122,13 +142,13 @@ def locate(form: TableFormat, one: Sample, schema: FeatureSchema, reading: Readi
     for column in schema.columns:
         wanted = fields.get(column.name, Field(column.name, column.unit))
         position = _position(wanted, one, form)
-        if position < 0 and not form.sparse:
+        if position < 0:
             missing.append(column.name)
         codes = None
         if column.categories is not None:
             codes = {word: code for code, word in enumerate(column.categories)}
         factor = wanted.factor * factors.get(column.name, 1.0)
-        features.append(Feature(position, factor, wanted.missing, codes))
+        features.append(Feature(position, factor, wanted.missing, codes, wanted.value_of))
     if missing:
         raise _missing(missing, form, one)
     labels: tuple[int, ...] = ()

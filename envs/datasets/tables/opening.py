@@ -31,6 +31,13 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
+_DAMAGED = (
+    *(gzip.BadGzipFile, zlib.error, lzma.LZMAError, zipfile.BadZipFile),
+    # What zipfile says of versions, methods and locks that it does not know.
+    *(NotImplementedError, RuntimeError),
+)
+
+
 @dataclass(frozen=True)
 class Opened:
     """An open file.
@@ -138,7 +145,7 @@ def _unpacking(path: Path) -> Iterator[None]:
             expected="a whole file",
             mend=mend,
         ) from error
-    except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise InputError(
             f"not sound packed data ({quoted(str(error), 80)[1:-1]})",
             where=shown_path(path),

@@ -6,8 +6,11 @@ A record within a record gives columns with dotted names: ``{"flow": {"age": 3}}
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -42,6 +45,15 @@ _DEPTH = 6
 _COLUMNS = 2000
 """Columns of a record at the most."""
 
+_BESIDE = 8
+"""Names that a record which holds others has at the most; a sensor's own records have more."""
+
+_MOST = 1e300
+
+_BLANKS = re.compile(r"\s*")
+
+_PLAIN = {int, float, type(None)}
+
 Record = dict[str, Any]
 
 
@@ -56,7 +68,7 @@ def sample_records(
     array = is_array(stream)
     found: list[Record] = []
     for _, record in numbered(stream, where, array=array):
-        found.append(record)
+        found.append(flat(record))
         if len(found) == rows:
             break
     if not found:
@@ -86,21 +98,29 @@ def read_records(
             number in an array.
     """
     where = shown_path(path)
+    places = sorted({*wanted.numbers, *wanted.texts})
+    getters = [_getter(names[place]) for place in places]
+    select = None if wanted.select is None else (_getter(names[wanted.select[0]]), wanted.select[1])
     with opened(path) as file:
-        held: list[tuple[int, Record]] = []
+        held = _Held([], [], places)
         for number, record in numbered(file.stream, where, array=array):
-            held.append((number, record))
-            if len(held) == BLOCK_ROWS:
-                yield _to_block(held, names, wanted, file.raw.tell(), where)
-                held = []
-        if held:
-            yield _to_block(held, names, wanted, file.raw.tell(), where)
+            if select is not None and select[0](record) != select[1]:
+                continue
+            held.numbers.append(number)
+            held.rows.append([getter(record) for getter in getters])
+            if len(held.rows) == BLOCK_ROWS:
+                yield held.block(wanted, file.raw.tell(), where)
+                held = _Held([], [], places)
+        if held.rows:
+            yield held.block(wanted, file.raw.tell(), where)
 
 
 def is_array(stream: IO[bytes]) -> bool:
     """Whether the records stand in one array, or in a record that holds one."""
     stream.seek(0)
     line = stream.readline(RECORD_BYTES).removeprefix(b"\xef\xbb\xbf").strip()
+    while not line and (line := stream.readline(RECORD_BYTES)):
+        line = line.strip()
     more = stream.readline(RECORD_BYTES).strip()
     stream.seek(0)
     if line.startswith(b"["):
@@ -114,7 +134,7 @@ def is_array(stream: IO[bytes]) -> bool:
 
 
 def numbered(stream: IO[bytes], where: str, *, array: bool) -> Iterator[tuple[int, Record]]:
-    """Records with the number that names each in a message, flattened.
+    """Records with the number that names each in a message.
 
     Raises:
         InputError: one is damaged.
@@ -129,17 +149,17 @@ def _of_lines(stream: IO[bytes], where: str) -> Iterator[tuple[int, Record]]:
         text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
         if not text.strip():
             continue
-        place = f"{where}, row {number}"
         try:
             record = json.loads(decode_text(text))
         except (ValueError, RecursionError) as error:
+            place = f"{where}, row {number}"
             fault = _no_record(error, place)
             if not line.endswith(b"\n") and len(line) < RECORD_BYTES:
                 fault = truncated(fault, place)
             raise fault from error
         if not isinstance(record, dict):
-            raise _no_record(ValueError(f"it is a {type(record).__name__}"), place)
-        yield number, flat(record)
+            raise _no_record(_other(record), f"{where}, row {number}")
+        yield number, record
 
 
 def _of_array(stream: IO[bytes], where: str) -> Iterator[tuple[int, Record]]:
@@ -151,25 +171,59 @@ def _of_array(stream: IO[bytes], where: str) -> Iterator[tuple[int, Record]]:
             expected="one record a line where there are so many",
             mend="Write the records one a line, for example with 'jq -c .[]'",
         )
-    try:
-        value = json.loads(decode_text(raw.removeprefix(b"\xef\xbb\xbf")))
-    except (ValueError, RecursionError) as error:
-        raise _no_record(error, where) from error
-    records = value if isinstance(value, list) else _list_in(value)
-    for number, record in enumerate(records or (), start=1):
+    text = decode_text(raw.removeprefix(b"\xef\xbb\xbf"))
+    for number, record in enumerate(_values(text, where), start=1):
         if not isinstance(record, dict):
-            raise _no_record(
-                ValueError(f"it is a {type(record).__name__}"), f"{where}, record {number}"
-            )
-        yield number, flat(record)
+            raise _no_record(_other(record), f"{where}, record {number}")
+        yield number, record
+
+
+def _values(text: str, where: str) -> Iterator[Any]:
+    """The elements of an array, or of several where files were joined, one after the other.
+
+    A record outside of an array may hold the array.
+    """
+    decoder, inside, place = json.JSONDecoder(), False, _after_blanks(text, 0)
+    while place < len(text):
+        sign = text[place]
+        if sign == ("]" if inside else "["):
+            inside, place = not inside, place + 1
+        elif inside and sign == ",":
+            place += 1
+        else:
+            try:
+                value, place = decoder.raw_decode(text, place)
+            except (ValueError, RecursionError) as error:
+                raise _cut_off_or_damaged(error, text, place, where) from error
+            yield from [value] if inside else _list_in(value) or [value]
+        place = _after_blanks(text, place)
+    if inside:
+        fault = InputError("the array is not closed", expected="a ']' at its end")
+        raise truncated(fault, f"{where}, row {text.count(chr(10)) + 1}")
+
+
+def _cut_off_or_damaged(error: Exception, text: str, place: int, where: str) -> InputError:
+    fault_at = getattr(error, "pos", place)
+    row = f"{where}, row {text.count(chr(10), 0, fault_at) + 1}"
+    fault = _no_record(error, row)
+    return truncated(fault, row) if fault_at >= len(text.rstrip()) - 1 else fault
+
+
+def _after_blanks(text: str, place: int) -> int:
+    found = _BLANKS.match(text, place)
+    return found.end() if found else place
 
 
 def _list_in(value: Any) -> list[Any] | None:  # noqa: ANN401 (JSON)
     """The only list of records that a record holds."""
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or len(value) > _BESIDE:
         return None
     lists = [one for one in value.values() if isinstance(one, list) and one]
     return lists[0] if len(lists) == 1 and isinstance(lists[0][0], dict) else None
+
+
+def _other(value: Any) -> ValueError:  # noqa: ANN401 (JSON)
+    return ValueError(f"it is a {type(value).__name__}")
 
 
 def _no_record(error: Exception, where: str) -> InputError:
@@ -196,6 +250,39 @@ def _flatten(record: Record, before: str, found: Record, depth: int) -> None:
             found[f"{before}{name}"] = value
 
 
+def _getter(name: str) -> Callable[[Record], Any]:
+    """Gets what :func:`flat` has under a name; ``None`` for nothing."""
+    head, dot, rest = name.partition(".")
+    if not dot:
+        return lambda record: _plain(record.get(name))
+    if "." in rest:
+        return lambda record: _within(record, name, 0)
+
+    def get(record: Record) -> Any:  # noqa: ANN401 (JSON)
+        value = record.get(name)
+        if value is None:
+            inner = record.get(head)
+            value = inner.get(rest) if type(inner) is dict else None
+        return None if type(value) is dict else value
+
+    return get
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 (JSON)
+    return None if type(value) is dict else value
+
+
+def _within(record: Record, name: str, depth: int) -> Any:  # noqa: ANN401 (JSON)
+    value = record.get(name)
+    place = name.find(".")
+    while value is None and place >= 0 and depth < _DEPTH:
+        inner = record.get(name[:place])
+        if type(inner) is dict:
+            value = _within(inner, name[place + 1 :], depth + 1)
+        place = name.find(".", place + 1)
+    return _plain(value)
+
+
 def word_of(value: Any) -> str:  # noqa: ANN401 (JSON)
     """A value as the text of a cell."""
     if value is None:
@@ -207,44 +294,55 @@ def word_of(value: Any) -> str:  # noqa: ANN401 (JSON)
     return json.dumps(value)
 
 
-def _to_block(
-    held: list[tuple[int, Record]],
-    names: tuple[str, ...],
-    wanted: Wanted,
-    consumed: int,
-    where: str,
-) -> Block:
-    if wanted.select is not None:
-        column, value = names[wanted.select[0]], wanted.select[1]
-        held = [one for one in held if one[1].get(column) == value]
-    places = [number for number, _ in held]
-    numbers = [
-        _numbers(held, names[position], name, wanted, where)
-        for position, name in zip(wanted.numbers, wanted.names, strict=True)
-    ]
-    texts = [_texts(held, names[position]) for position in wanted.texts]
-    return Block(numbers, texts, len(held), 0, consumed, lambda: places)
+@dataclass(frozen=True)
+class _Held:
+    """Records that become a block.
+
+    Attributes:
+        numbers: that name each in a message.
+        rows: the values of each in the columns that are read.
+        places: positions of these columns.
+    """
+
+    numbers: list[int]
+    rows: list[list[Any]]
+    places: list[int]
+
+    def block(self, wanted: Wanted, consumed: int, where: str) -> Block:
+        columns = dict(zip(self.places, zip(*self.rows, strict=True), strict=True))
+        numbers = [
+            self._numbers(columns[position], name, wanted, where)
+            for position, name in zip(wanted.numbers, wanted.names, strict=True)
+        ]
+        words = {position: _texts(columns[position]) for position in set(wanted.texts)}
+        texts = [words[position] for position in wanted.texts]
+        return Block(numbers, texts, len(self.rows), 0, consumed, lambda: self.numbers)
+
+    def _numbers(
+        self, values: tuple[Any, ...], name: str, wanted: Wanted, where: str
+    ) -> NDArray[np.float64]:
+        if set(map(type, values)) <= _PLAIN:
+            with contextlib.suppress(OverflowError):
+                return np.array(values, np.float64)
+        found = np.empty(len(values), np.float64)
+        for place, value in enumerate(values):
+            if value is None:
+                found[place] = np.nan
+            elif isinstance(value, int | float):
+                # Integers beyond float64 are an OverflowError.
+                found[place] = np.inf if abs(value) > _MOST else float(value)
+            elif isinstance(value, str) and is_number(value, wanted.missing_words):
+                found[place] = number_of(value, wanted.missing_words)
+            else:
+                place_told = f"{where}, row {self.numbers[place]}"
+                raise not_a_number(word_of(value), name, place_told)
+        return found
 
 
-def _numbers(
-    held: list[tuple[int, Record]], column: str, name: str, wanted: Wanted, where: str
-) -> NDArray[np.float64]:
-    found = np.empty(len(held), np.float64)
-    for place, (number, record) in enumerate(held):
-        value = record.get(column)
-        if value is None:
-            found[place] = np.nan
-        elif isinstance(value, int | float):
-            # Integers beyond float64 are an OverflowError.
-            found[place] = float(value) if abs(value) < 1e300 else np.inf
-        elif isinstance(value, str) and is_number(value, wanted.missing_words):
-            found[place] = number_of(value, wanted.missing_words)
-        else:
-            raise not_a_number(word_of(value), name, f"{where}, row {number}")
-    return found
-
-
-def _texts(held: list[tuple[int, Record]], column: str) -> Words:
+def _texts(values: tuple[Any, ...]) -> Words:
     places: dict[str, int] = {}
-    codes = [places.setdefault(word_of(record.get(column)), len(places)) for _, record in held]
+    codes = [
+        places.setdefault(value if type(value) is str else word_of(value), len(places))
+        for value in values
+    ]
     return Words(np.array(codes, np.int32), list(places))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,8 @@ _NUMBER = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 
+_GROUPED = re.compile(r"[+-]?\d{1,3}(?:\.\d{3}){2,}", re.ASCII)
+
 _HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]{1,8}", re.ASCII)
 
 
@@ -36,7 +38,7 @@ class Wanted:
         numbers: columns read as numbers.
         texts: columns read as words.
         names: of the columns read as numbers, for messages.
-        missing_words: what stands for 'no number', beside :data:`MISSING_WORDS`.
+        missing_words: what stands for nothing, beside :data:`MISSING_WORDS`.
         select: position and value: other rows are no rows of this table.
     """
 
@@ -90,10 +92,37 @@ class Block:
     cut_off: bool = False
     headers: int = 0
 
+    def selected(self, word: str) -> Block:
+        """The rows whose last column of words says ``word``, without that column."""
+        last = self.texts[-1]
+        keep = np.array([one.strip() == word for one in last.words], bool)[last.codes]
+        kept = np.flatnonzero(keep)
+
+        def rows() -> Sequence[int]:
+            # Counting the lines of a text takes time, and only errors and keys need it.
+            numbers: list[int] = np.asarray(self.rows())[kept].tolist()
+            return numbers
+
+        return replace(
+            self,
+            numbers=[column[keep] for column in self.numbers],
+            texts=[Words(column.codes[keep], column.words) for column in self.texts[:-1]],
+            size=len(kept),
+            blank=0,
+            rows=rows,
+            cut_off=self.cut_off and bool(keep[-1:].any()),
+        )
+
 
 def shown_path(path: Path) -> str:
     """A path as its owner gave it, safe to print."""
     return quoted(str(path), limit=500)[1:-1]
+
+
+def word_in(cell: str, missing_words: tuple[str, ...] = ()) -> str:
+    """The word in a cell, ``""`` where it says nothing."""
+    word = cell.strip()
+    return "" if word in missing_words else word
 
 
 def is_number(cell: str, missing_words: tuple[str, ...] = ()) -> bool:
@@ -123,6 +152,14 @@ def not_a_number(cell: str, name: str, where: str) -> InputError:
             where=where,
             expected="a header line that is the same as the first one, or none",
             mend="Give the files that were joined one by one",
+        )
+    if _GROUPED.fullmatch(cell.strip()):
+        return InputError(
+            f"{quoted(cell)} is not a number: a spreadsheet has put dots between its digits, so "
+            "that nobody can tell where the decimal point was",
+            where=where,
+            expected="a decimal number with one decimal point",
+            mend="Take the file as it was before a spreadsheet saved it",
         )
     return InputError(
         f"{quoted(cell)} is not a number",

@@ -10,10 +10,10 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,10 @@ from envs.datasets.tables.opening import LINE_BYTES, Opened, opened
 from envs.datasets.tables.rows import MISSING_WORDS, is_number, shown_path
 from envs.errors import InputError, quoted
 
-Form = Literal["text", "records", "parquet"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Form = Literal["text", "records", "parquet", "held"]
 
 ROWS = 500
 """Rows that a sample holds at the most."""
@@ -56,7 +59,7 @@ class Dialect:
     """How a file is written; it travels to where the file is read.
 
     Attributes:
-        form: text with one row a line, JSON records, or Parquet.
+        form: text with one row a line, JSON records, Parquet, or a table held in memory.
         separator: of cells in a text.
         begins: the byte, of the text as it is when unpacked, at which rows begin.
         lines: that come before the rows.
@@ -89,12 +92,14 @@ class Sample:
         dialect: how it is written.
         names: of its columns, as they stand there; empty if it has no header.
         rows: the first rows, [rows][columns], as texts.
+        held: the whole table, where it is no file but held in memory.
     """
 
     path: Path
     dialect: Dialect
     names: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    held: pa.Table | None = None
 
     @cached_property
     def positions(self) -> dict[str, list[int]]:
@@ -104,10 +109,14 @@ class Sample:
             found.setdefault(column_key(name), []).append(position)
         return found
 
+    def places(self, name: str) -> list[int]:
+        """Positions of the columns of that name."""
+        return self.positions.get(column_key(name), [])
+
     def column(self, *names: str) -> list[str] | None:
         """The cells of the first of these columns that is there."""
         for name in names:
-            for position in self.positions.get(column_key(name), ()):
+            for position in self.places(name):
                 return [row[position] for row in self.rows]
         return None
 
@@ -122,8 +131,18 @@ class Sample:
         """The same with the names that a kind gives to the columns of a file without header."""
         if self.names or len(form.headless) != self.dialect.width:
             return self
-        named = Sample(self.path, self.dialect, form.headless, self.rows)
+        named = replace(self, names=form.headless)
         return named if form.agrees is None or form.agrees(named) else self
+
+    def with_columns(self, names: Sequence[str]) -> Sample:
+        """The same with further columns, which the first rows leave empty."""
+        more = ("",) * len(names)
+        return replace(
+            self,
+            dialect=replace(self.dialect, width=self.dialect.width + len(more)),
+            names=(*self.names, *names),
+            rows=tuple((*row, *more) for row in self.rows),
+        )
 
 
 def _number(cell: str) -> float:
@@ -147,6 +166,15 @@ def sample(path: Path) -> Sample:
             names, rows = sample_parquet(path, ROWS)
             return Sample(path, Dialect("parquet", width=len(names)), names, rows)
         return _of_text(path, file, where)
+
+
+def sample_held(table: pa.Table) -> Sample:
+    """The beginning of a table that is held in memory; messages call it 'the table'."""
+    from envs.datasets.tables.parquet_files import texts_of
+
+    names = tuple(table.schema.names)
+    dialect = Dialect("held", width=len(names))
+    return Sample(Path("the table"), dialect, names, texts_of(table.slice(0, ROWS)), table)
 
 
 def _of_text(path: Path, file: Opened, where: str) -> Sample:

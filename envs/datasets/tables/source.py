@@ -12,7 +12,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from envs.datasets.duplicates import equal_files
 from envs.datasets.kind import DataSet
 from envs.datasets.label_files import check_labels
 from envs.datasets.source import (
@@ -20,6 +22,7 @@ from envs.datasets.source import (
     NON_FINITE,
     FlowBatch,
     FlowSource,
+    LabelJoin,
     Reading,
     Tally,
     check_any_left,
@@ -34,15 +37,18 @@ from envs.datasets.tables.files import (
     size_of,
 )
 from envs.datasets.tables.form import Field, TableFormat, column_key
-from envs.datasets.tables.layout import Layout, absent, has_label, locate, present
+from envs.datasets.tables.layout import Layout, absent, completed, has_label, locate, present
 from envs.datasets.tables.opening import opened
-from envs.datasets.tables.parquet_files import group_starts, read_parquet
+from envs.datasets.tables.parquet_files import group_starts, read_held, read_parquet
 from envs.datasets.tables.records import read_records
-from envs.datasets.tables.rows import Block, Wanted, shown_path
-from envs.datasets.tables.sample import Dialect, Sample, sample
+from envs.datasets.tables.rows import Block, Wanted, Words, shown_path, word_in
+from envs.datasets.tables.sample import Dialect, Sample, sample, sample_held
 from envs.datasets.tables.text_files import read_text
 from envs.errors import InputError, quoted
 from envs.flows import Column, FeatureSchema, Provenance
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 PART_BYTES = 64 * 2**20
 """Bytes of files that are read in one go; a published row of CICIDS2017 in CSV has about 500."""
@@ -109,7 +115,8 @@ class TableSource(FlowSource):
     Args:
         form: of the table.
         paths: files and folders, searched in depth. Order of rows: that of ``paths``, within a
-            folder that of the sorted file paths. A file reached twice is read once.
+            folder that of the sorted file paths. A file reached twice is read once. Or a table
+            that is held in memory.
         reading: how they are read.
         part_bytes: size of the parts that plain files are cut into.
 
@@ -120,7 +127,7 @@ class TableSource(FlowSource):
     def __init__(
         self,
         form: TableFormat,
-        paths: Sequence[Path],
+        paths: Sequence[Path] | pa.Table,
         reading: Reading,
         part_bytes: int = PART_BYTES,
     ) -> None:
@@ -134,21 +141,28 @@ class TableSource(FlowSource):
         fields = present(form, samples)
         self.schema = reading.schema or _schema(form, fields, samples)
         self._absent = absent(form, fields) if reading.schema is None else []
-        self.remarks = (*_shortened(unused), *self._remarks())
+        joined = _joined(form, samples, reading)
+        self.remarks = (*_shortened(unused), *self._remarks(), *joined)
+        alone = replace(reading, join=None)
         self.parts = [
-            TablePart(stretch, Path.cwd(), form, one.dialect, layout, reading)
+            TablePart(stretch, Path.cwd(), form, one.dialect, layout, alone, join, one.held)
             for one in samples
             for layout in [locate(form, one, self.schema, reading)]
+            for join in [None if reading.join is None else reading.join.of(one.path)]
             for stretch in stretches(one, part_bytes)
         ]
 
     def _remarks(self) -> Iterator[str]:
+        for alike in equal_files(self._files):
+            named = " and ".join(map(shown_path, alike))
+            yield f"{named} hold the same bytes, so each of their flows counts {len(alike)} times"
         if self._absent:
             listed = ", ".join(self._absent[:5])
             more = len(self._absent) - 5
             yield (
-                f"{len(self._absent)} of {len(self._form.fields)} features are not in the files: "
-                f"{listed}" + (f" and {more} more" if more > 0 else "")
+                f"{len(self._absent)} of {len(self._form.fields)} features "
+                f"{'is' if len(self._absent) == 1 else 'are'} not in the files: {listed}"
+                + (f" and {more} more" if more > 0 else "")
             )
 
     def provenance(self, tally: Tally) -> Provenance:
@@ -156,6 +170,14 @@ class TableSource(FlowSource):
         names = names_of(self._files)
         if self._reading.labelling is not None:
             check_labels(tally, self._reading.labelling, self._form.label)
+        if not tally.rows and self._form.select is not None:
+            column, value = self._form.select
+            raise InputError(
+                f"no record has the {column} {quoted(value)}",
+                where=", ".join(names[:3]),
+                expected=f"records of {self._form.title} that are flows",
+                mend=self._form.advice,
+            )
         check_any_left(tally, names)
         dropped = {NON_FINITE: 0, EMPTY: 0} | {k: v for k, v in tally.dropped.items() if v}
         return Provenance(
@@ -169,9 +191,11 @@ class TableSource(FlowSource):
 
 
 def _usable(
-    form: TableFormat, paths: Sequence[Path], reading: Reading
+    form: TableFormat, paths: Sequence[Path] | pa.Table, reading: Reading
 ) -> tuple[list[Sample], list[str]]:
     """The files to read, and remarks on those of folders that are not read."""
+    if not isinstance(paths, Sequence):
+        return [sample_held(paths).headed(form)], []
     samples, unused = list[Sample](), list[str]()
     for path, named in find_files(paths):
         try:
@@ -186,7 +210,7 @@ def _usable(
         elif not named and _lacks_label(form, one, reading):
             unused.append(f"{shown_path(path)} is not read: {_NO_LABEL}")
         else:
-            samples.append(one)
+            samples.append(completed(form, one))
     if not samples:
         raise InputError(
             f"there is no table of {form.title} in the folder",
@@ -197,6 +221,30 @@ def _usable(
             below="\n".join(unused[:_REMARKS]),
         )
     return samples, unused
+
+
+def _joined(form: TableFormat, samples: Sequence[Sample], reading: Reading) -> Iterator[str]:
+    """What becomes of labels that stand in a file of their own; it is read before all else."""
+    if reading.join is None:
+        return
+    told: dict[int, tuple[LabelJoin, list[Sample]]] = {}
+    for one in samples:
+        join = reading.join.of(one.path)
+        told.setdefault(id(join), (join, []))[1].append(one)
+    for join, files in told.values():
+        yield join.account(_flow_keys(form, files, reading))
+
+
+def _flow_keys(
+    form: TableFormat, samples: Sequence[Sample], reading: Reading
+) -> Iterator[tuple[str, dict[str, Words], int]]:
+    """What tells flows apart: the file, the keys, and how many flows, block by block."""
+    nothing = FeatureSchema(form.made_by, ())
+    for one in samples:
+        layout = locate(replace(form, factors=None), one, nothing, reading)
+        where = shown_path(one.path)
+        for block in blocks(Stretch(one.path), one.dialect, layout.columns, layout.wanted):
+            yield where, dict(zip(layout.keys, block.texts, strict=True)), block.size
 
 
 def _shortened(unused: Sequence[str]) -> Iterator[str]:
@@ -225,11 +273,11 @@ def _words(
     asked = FeatureSchema(form.made_by, tuple(Column(f.name, f.unit, ()) for f in fields))
     for one in samples:
         layout = locate(replace(form, factors=None), one, asked, Reading(None))
-        there = [f.name for f, at in zip(fields, layout.features, strict=True) if at.position >= 0]
-        for block in _blocks(Stretch(one.path), one.dialect, layout.columns, layout.wanted):
-            for name, column in zip(there, block.texts, strict=False):
+        wanted = layout.wanted
+        for block in blocks(Stretch(one.path), one.dialect, layout.columns, wanted, one.held):
+            for name, column in zip(counts, block.texts, strict=True):
                 for word, count in zip(column.words, column.counts(), strict=True):
-                    counts[name][word.strip()] += count
+                    counts[name][word_in(word, form.missing_words)] += count
     return {name: _most_frequent(found) for name, found in counts.items()}
 
 
@@ -258,12 +306,15 @@ class Stretch:
 def stretches(one: Sample, size: int) -> list[Stretch]:
     """Cuts a file into stretches of about ``size`` bytes that can be read by themselves.
 
-    Packed files and JSON are whole, and so are Parquet files of one row group.
+    Packed files and JSON are whole, and so are Parquet files of one row group, and what is held
+    in memory.
 
     Raises:
         InputError: the file cannot be read.
     """
     path = one.path
+    if one.held is not None:
+        return [Stretch(path, size=len(one.held))]
     whole = size_of(path)
     if whole <= size or one.dialect.form == "records":
         return [Stretch(path, size=whole)]
@@ -282,15 +333,37 @@ def stretches(one: Sample, size: int) -> list[Stretch]:
     return [Stretch(path, *one) for one in zip(starts, stops, sizes, strict=True)]
 
 
-def _blocks(
-    stretch: Stretch, dialect: Dialect, columns: tuple[str, ...], wanted: Wanted
+def blocks(
+    stretch: Stretch,
+    dialect: Dialect,
+    columns: tuple[str, ...],
+    wanted: Wanted,
+    held: pa.Table | None = None,
 ) -> Iterator[Block]:
-    if dialect.form == "parquet":
-        yield from read_parquet(stretch.path, wanted, stretch.start, stretch.stop)
-    elif dialect.form == "records":
+    """The rows of a stretch in order, whatever form the file has.
+
+    Args:
+        stretch: of a file.
+        dialect: how the file is written.
+        columns: names of all its columns.
+        wanted: the columns to read.
+        held: the table itself, where it is no file but held in memory.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    if dialect.form == "records":
         yield from read_records(stretch.path, columns, wanted, array=dialect.array)
+        return
+    read = replace(wanted, texts=(*wanted.texts, *(wanted.select or ())[:1]))
+    if held is not None:
+        blocks = read_held(held, read, shown_path(stretch.path))
+    elif dialect.form == "parquet":
+        blocks = read_parquet(stretch.path, read, stretch.start, stretch.stop)
     else:
-        yield from read_text(stretch.path, dialect, wanted, stretch.start, stretch.stop)
+        blocks = read_text(stretch.path, dialect, read, stretch.start, stretch.stop)
+    for block in blocks:
+        yield block if wanted.select is None else block.selected(wanted.select[1])
 
 
 @dataclass(frozen=True)
@@ -304,6 +377,8 @@ class TablePart:
         dialect: how the file is written.
         layout: where everything stands in it.
         reading: how it is read.
+        join: labels that stand in a file of their own.
+        held: the table, where it is no file but held in memory.
     """
 
     stretch: Stretch
@@ -312,10 +387,12 @@ class TablePart:
     dialect: Dialect
     layout: Layout
     reading: Reading
+    join: LabelJoin | None = None
+    held: pa.Table | None = None
 
     @property
     def size(self) -> int:
-        """Bytes on disk."""
+        """Bytes on disk; rows of a table that is held in memory."""
         return self.stretch.size
 
     def batches(self) -> Iterator[FlowBatch]:
@@ -327,11 +404,12 @@ class TablePart:
             InputError: which names the file as its owner did.
         """
         stretch = replace(self.stretch, path=self.folder / self.stretch.path)
-        name = quoted(stretch.path.name, 500)[1:-1]
-        cleaner = Cleaner(self.form, self.layout, self.reading, shown_path(self.stretch.path), name)
+        name, shown = quoted(stretch.path.name, 500)[1:-1], shown_path(self.stretch.path)
+        cleaner = Cleaner(self.form, self.layout, self.reading, shown, name, self.join)
         try:
             layout = self.layout
-            for block in _blocks(stretch, self.dialect, layout.columns, layout.wanted):
+            read = blocks(stretch, self.dialect, layout.columns, layout.wanted, self.held)
+            for block in read:
                 yield cleaner.clean(block)
         except InputError as error:
             told = error.where

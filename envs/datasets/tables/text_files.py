@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -111,14 +111,15 @@ def read_text(
         if start:
             begun = _seek(stream, max(start, dialect.begins))
             # Told in errors alone; counted beforehand, late rows would cost the whole file.
-            sheet = replace(sheet, before=lambda: _lines_before(path, begun))
+            sheet = replace(sheet, before=cache(lambda: _lines_before(path, begun)))
         line, rows = 1, 0
         for piece in _pieces(stream, sheet, stop):
             block = _to_block(piece, line, sheet, file.raw.tell() - start)
             rows += block.size + block.blank + block.headers
             line += piece.count(b"\n")
             yield block
-    if not (rows or start or stop):
+    # Zeek writes a log for a quiet hour, too.
+    if not (rows or start or stop or dialect.header.startswith(ZEEK_FIELDS)):
         raise InputError(
             "there is a header but no row below it",
             where=where,
@@ -261,7 +262,7 @@ def _tidied(piece: bytes, first_line: int, sheet: _Sheet) -> bytes:
     if header.startswith(ZEEK_FIELDS):
         if b"#" not in piece:
             return piece
-        lines = piece.split(b"\n")
+        lines = piece.splitlines()
         for offset, line in enumerate(lines):
             if line.startswith(ZEEK_FIELDS) and line.rstrip(b"\r\n") != header.rstrip(b"\r\n"):
                 raise InputError(
@@ -270,7 +271,7 @@ def _tidied(piece: bytes, first_line: int, sheet: _Sheet) -> bytes:
                     expected="one #fields line, or the same one again",
                     mend="Give the logs that were joined one by one",
                 )
-        return b"\n".join(line for line in lines if not line.startswith(b"#"))
+        return b"\n".join([*(line for line in lines if not line.startswith(b"#")), b""])
     if not header or header not in piece:
         return piece
     return b"\n".join(line for line in piece.split(b"\n") if line.rstrip(b"\r") != header)
