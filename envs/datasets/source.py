@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -130,7 +130,14 @@ class Tally:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able form."""
-        return asdict(self)
+        return {
+            "rows": self.rows,
+            "dropped": dict(self.dropped),
+            "labels": dict(self.labels),
+            "unknown": dict(self.unknown),
+            "first": self.first,
+            "attempted": self.attempted,
+        }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Tally:
