@@ -35,7 +35,8 @@ class Mitigation:
 
     Attributes:
         name: what people call it.
-        attack_id: its id in MITRE ATT&CK, ``None`` for an action that ATT&CK does not have.
+        attack_id: its id in MITRE ATT&CK, ``None`` for an action that ATT&CK does not have. Two
+            actions may have one id: ways to carry out the same mitigation.
         scope: what it is applied to.
         undo: whether it can be taken back.
         duration: seconds until it is taken back unless somebody says otherwise; ``None`` for an
@@ -164,6 +165,15 @@ class Catalogue:
     def action_names(self) -> tuple[str, ...]:
         """Action names in index order."""
         return tuple(a.name for a in self.actions)
+
+    @cached_property
+    def by_attack_id(self) -> dict[str, str]:
+        """The action that an ATT&CK id means: of several ways to carry it out the first one."""
+        found: dict[str, str] = {}
+        for action in self.actions:
+            if action.attack_id is not None:
+                found.setdefault(action.attack_id, action.name)
+        return found
 
     @cached_property
     def rewards(self) -> NDArray[np.int8]:

@@ -137,6 +137,8 @@ def told(error: ErrorDetails, document: Document) -> InputError:
         model, _ = _described(at[:-1])
         what, expected = f"unknown key {str(at[-1])[:60]!r}", one_of(model.model_fields)
         mend = meant(str(at[-1]), model.model_fields)
+    elif error["input"] == []:
+        what, mend = "the list is empty", "Fill it in"
     else:
         shown = repr(error["input"])
         what = f"{shown if len(shown) <= 60 else shown[:60] + '...'} does not fit here"

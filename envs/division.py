@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from envs.catalogue import Catalogue
 from envs.errors import InputError
+from envs.stratified import Rows, stratified_parts
 
 TEST_SHARE = 0.3
 """Share of flows held out for testing (paper, section IV-A: 70/30)."""
@@ -29,8 +30,6 @@ _FILES = 5
 SAMPLED_AT_LEAST = 1000
 """Flows of every class that a sample holds at the least, if there are so many."""
 
-Rows = NDArray[np.int64]
-
 
 @dataclass(frozen=True)
 class Wishes:
@@ -43,12 +42,14 @@ class Wishes:
         cross_fit: number of folds by which the agent can meet all training flows honestly,
             0 for none; ignored with ``honest``, which makes it useless.
         sample: most flows that the detector is fitted on, ``None`` for all.
+        deduplicate: whether flows that equal an earlier one are left out.
     """
 
     seed: int = 0
     honest: float | None = None
     cross_fit: int = FOLDS
     sample: int | None = None
+    deduplicate: bool = False
 
     @property
     def folds(self) -> int:
@@ -74,6 +75,7 @@ class Division:
     """Row numbers of flows by what they are for.
 
     Attributes:
+        rows: int64, all flows that were divided, ascending.
         train: int64, flows that the agent meets, in the order of the training split.
         test: int64, flows held out.
         fit_from: int64, the flows that the detector may be fitted on: ``train``, or the rest
@@ -82,6 +84,7 @@ class Division:
         chosen: int64, the positions of ``fit`` in ``fit_from``, ascending.
     """
 
+    rows: Rows
     train: Rows
     test: Rows
     fit_from: Rows
@@ -95,7 +98,11 @@ class Division:
 
 
 def divide(
-    actual: NDArray[np.int8], wishes: Wishes, catalogue: Catalogue, files: Sequence[str] = ()
+    actual: NDArray[np.int8],
+    wishes: Wishes,
+    catalogue: Catalogue,
+    files: Sequence[str] = (),
+    rows: Rows | None = None,
 ) -> Division:
     """Divides flows, given their classes.
 
@@ -104,20 +111,23 @@ def divide(
         wishes: how.
         catalogue: the classes.
         files: that the flows come from, for messages.
+        rows: int64, numbers of the flows to divide, ascending; ``None`` for all. The others are
+            in no part.
 
     Raises:
         InputError: only one class, a class with too few flows, or impossible wishes.
     """
     wishes.check()
-    _check_classes(actual, catalogue, files)
-    train, test = split(actual, seed=wishes.seed)
+    rows = np.arange(len(actual)) if rows is None else rows
+    _check_classes(actual[rows], catalogue, files)
+    train, test = (rows[part] for part in split(actual[rows], seed=wishes.seed))
     fit_from = train
     if wishes.honest is not None:
         fit_from, train = _parted(train, actual, wishes.honest, wishes.seed)
     if wishes.sample is None or wishes.sample >= len(fit_from):
-        return Division(train, test, fit_from, fit_from, np.arange(len(fit_from)))
+        return Division(rows, train, test, fit_from, fit_from, np.arange(len(fit_from)))
     chosen = stratified_sample(actual[fit_from], wishes.sample, seed=wishes.seed)
-    return Division(train, test, fit_from, fit_from[chosen], chosen)
+    return Division(rows, train, test, fit_from, fit_from[chosen], chosen)
 
 
 def split(
@@ -133,13 +143,7 @@ def split(
     Returns:
         Row numbers of the training and of the test part, each shuffled.
     """
-    # Here, not above: it takes more than a second to import, which most commands do without.
-    from sklearn.model_selection import train_test_split
-
-    train, test = train_test_split(
-        np.arange(len(actual)), test_size=test_share, stratify=actual, random_state=seed
-    )
-    return train, test
+    return stratified_parts(actual, test_share, seed=seed)
 
 
 def stratified_sample(actual: NDArray[np.int8], size: int, *, seed: int) -> Rows:
@@ -182,19 +186,15 @@ def stratified_sample(actual: NDArray[np.int8], size: int, *, seed: int) -> Rows
 
 def _parted(rows: Rows, actual: NDArray[np.int8], share: float, seed: int) -> tuple[Rows, Rows]:
     """Training rows parted into those the detector is fitted on, and those the agent meets."""
-    from sklearn.model_selection import train_test_split
-
     try:
-        fit, meet = train_test_split(
-            rows, test_size=share, stratify=actual[rows], random_state=seed
-        )
+        fit, meet = stratified_parts(actual[rows], share, seed=seed)
     except ValueError as error:
         raise InputError(
             f"a class has too few training flows to set a share of {share:g} apart",
             expected="at least two training flows of every class on either side",
             mend="Choose another --honest, --cross-fit, or give more flows",
         ) from error
-    return fit, meet
+    return rows[fit], rows[meet]
 
 
 def _check_classes(actual: NDArray[np.int8], catalogue: Catalogue, files: Sequence[str]) -> None:
@@ -202,17 +202,17 @@ def _check_classes(actual: NDArray[np.int8], catalogue: Catalogue, files: Sequen
     present = np.flatnonzero(counts)
     if len(present) < 2:
         found = catalogue.class_names[int(present[0])] if len(present) else "none"
-        attack = found != catalogue.benign_class
-        missing = f"benign flows ({catalogue.benign_class})" if attack else "attacks"
         if catalogue.benign_class is None:
-            missing = "another class"
+            missing = "others"
+        elif found == catalogue.benign_class:
+            missing = "attacks"
+        else:
+            missing = f"benign flows ({catalogue.benign_class})"
         more = len(files) - _FILES
+        where = ", ".join(files[:_FILES]) + (f" and {more} more files" if more > 0 else "")
         raise InputError(
-            f"all {len(actual):,} flows are of one class ({found}); {missing} are missing"
-            if missing != "another class"
-            else f"all {len(actual):,} flows are of one class ({found})",
-            where=", ".join(files[:_FILES]) + (f" and {more} more files" if more > 0 else "")
-            or None,
+            f"all {len(actual):,} flows are of one class ({found}): there are no {missing}",
+            where=where or None,
             expected="flows of at least two classes, so that there is something to detect",
             mend=f"Give the files that hold {missing}, too: --data may be repeated",
         )

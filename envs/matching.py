@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.catalogue import Catalogue
-from envs.detector import Detector
+from envs.detector import TreeDetector
 from envs.division import Division, Wishes
 from envs.flows import FeatureSchema, Provenance
 from envs.scenario_files import Tables
@@ -36,6 +36,8 @@ class MatchedFlows:
         signature: int32 [flows], the signature that each flow matches.
         cross_fitted: int32 [draws, flows fitted on], those that the flows which the detector
             was fitted on match honestly.
+        duplicates: what the manifest tells of flows that are there twice
+            (:meth:`envs.datasets.duplicates.Duplicates.counted`).
     """
 
     provenance: Provenance
@@ -43,9 +45,10 @@ class MatchedFlows:
     schema: FeatureSchema
     actual: NDArray[np.int8]
     division: Division
-    detector: Detector
+    detector: TreeDetector
     signature: NDArray[np.int32]
     cross_fitted: NDArray[np.int32]
+    duplicates: dict[str, int]
 
     def tables(self) -> Tables:
         """The scenario's tables."""
@@ -74,7 +77,7 @@ class MatchedFlows:
 
 
 def match_honestly(
-    detector: Detector, features: NDArray[np.float32], wishes: Wishes
+    detector: TreeDetector, features: NDArray[np.float32], wishes: Wishes
 ) -> NDArray[np.int32]:
     """Signatures that the flows a detector was fitted on match honestly, int32 [draws, n]."""
     draws = DRAWS if wishes.folds else 0

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from envs.datasets import registry
+from envs.datasets import registry, schema_file
 from envs.datasets.labels import Labelling
+from envs.datasets.schema_file import SchemaSource
 from envs.datasets.source import FlowSource, Reading
 from envs.scenario import Scenario
 
@@ -46,4 +47,7 @@ def further_flows(
             a detector of one feature set is never applied to another.
     """
     reading = reading_of(scenario, labelled=labelled, keys=keys)
+    schema = schema_file.described(scenario.manifest["source"].get("reading", {}))
+    if schema is not None:
+        return SchemaSource(schema, paths, reading)
     return registry.opened(paths, reading, scenario.kind)

@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import typer
 
 from envs import InputError
-from rayapp.commands import advisor, bench, catalogue, console, graph
+from rayapp.commands import advisor, bench, catalogue, console, graph, verdicts
 from rayapp.commands.advise import advise
 from rayapp.commands.datasets import datasets
+from rayapp.commands.decide import decide
 from rayapp.commands.demo import demo
 from rayapp.commands.evaluate import evaluate_run
+from rayapp.commands.flows import flows
 from rayapp.commands.online import online
 from rayapp.commands.prepare import prepare
 from rayapp.commands.reproduce import reproduce
+from rayapp.commands.schema import schema
 from rayapp.commands.settings import settings
 from rayapp.commands.train import train
 from rayapp.commands.tune import tune
@@ -36,8 +39,11 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("demo", demo, "kirl demo --out demo"),
     ("prepare", prepare, "kirl prepare --data MachineLearningCVE/ --out scenario"),
     ("datasets", datasets, "kirl datasets cicids2017"),
+    ("flows", flows, "kirl flows capture.pcapng --out flows.parquet"),
+    ("schema", schema, "kirl schema flows.csv --out my-network.yaml"),
     ("train", train, "kirl train --scenario scenario --algo ppo-kg --flows 4000000 --out run"),
     ("evaluate", evaluate_run, "kirl evaluate --run run --json"),
+    ("decide", decide, "kirl decide --run run --data flows.parquet --out decisions.parquet"),
     ("tune", tune, "kirl tune --scenario scenario --out tuning --search model --trials 12"),
     ("reproduce", reproduce, "kirl reproduce --scenario scenario --out reproduction --quick"),
     ("online", online, "kirl online --scenario scenario --out online"),
@@ -47,32 +53,45 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
 for _name, _command, _example in _COMMANDS:
     app.command(_name, epilog=f"Example: {_example}")(_command)
 app.add_typer(catalogue.app, name="catalogue")
+app.add_typer(verdicts.app, name="verdicts")
 app.add_typer(graph.app, name="graph")
 app.add_typer(advisor.app, name="advisor")
 app.add_typer(bench.app, name="bench")
 
 
-def main() -> None:
-    """Runs a command and ends the process. Bad input ends with one message and exit code 2."""
+def run(words: Sequence[str] | None = None) -> int:
+    """Runs a command in this process.
+
+    Args:
+        words: what follows ``kirl`` on the command line; by default that of this process.
+
+    Returns:
+        The exit code. Bad input ends with one message on standard error, and with 2.
+    """
     try:
-        app(standalone_mode=True)
-        code = 0
+        app(args=words, standalone_mode=True)
     except InputError as error:
         console.err.print(f"kirl: {error}", markup=False, soft_wrap=True)
         if error.below:
             console.err.print(error.below, markup=False, soft_wrap=True)
-        code = 2
+        return 2
     except OSError as error:
         # What the system refuses (a name too long, a file that has gone) is no bug of ours.
         if error.filename is None:
             raise
         console.err.print(f"kirl: {error.filename}: {error.strerror}.", soft_wrap=True)
-        code = 2
+        return 2
     except KeyboardInterrupt:
         console.err.print("Interrupted.")
-        code = 130
+        return 130
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def main() -> None:
+    """Runs the command that this process was started with, and ends the process."""
+    code = run()
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
         sys.stderr.flush()

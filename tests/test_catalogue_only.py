@@ -25,11 +25,10 @@ SIZED = ("rayapp/rl/", "envs/state.py", "envs/bandit.py")
 """Where the number of the paper's actions, 15, has no other meaning."""
 
 DATA = {
-    "envs/datasets/cicids2017.py": "labels, as they are published",
+    "envs/datasets/": "labels, as they are published",
     "envs/datasets/netflow.py": "the same",
     "envs/datasets/unsw.py": "the same",
     "envs/datasets/zeek.py": "the same",
-    "envs/datasets/synthetic/": "the same labels, and how flows of them are drawn",
     "kg_actor/attack.py": "the ATT&CK techniques that labels stand for",
     "rayapp/lab/small_model/": "what the small model is trained on: names, rewards of many kinds",
     "rayapp/lab/reproduction/": "the paper's published figures",

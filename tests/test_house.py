@@ -20,6 +20,7 @@ LAYERS: Mapping[str, int] = {
     "settings_input": 0,
     "rl": 0,
     "runs": 1,
+    "decisions": 1,
     "preparation": 1,
     "cluster": 1,
     "lab": 2,

@@ -12,6 +12,8 @@ from envs.datasets.source import FlowSource, Reading
 from envs.flows import FeatureSchema
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from envs.datasets.tables.sample import Sample
 
 
@@ -28,8 +30,8 @@ class DataSet:
         labels: the labels that it is published with.
         synthetic: whether its flows are drawn from a model rather than recorded.
         catalogue: the shipped catalogue that knows its labels.
-        open: given files or folders and how to read them, the source of their flows; ``None`` for
-            a kind that is not read from files.
+        open: given files or folders (or, for tables, an Arrow table) and how to read them, the
+            source of their flows; ``None`` for a kind that is not read from files.
         fits: given the beginning of a file, whether it is of this kind, or how many columns tell
             that it is; 0 for a file of another kind.
         known: given the beginning of a file, how many of the features it has, and the names of
@@ -46,7 +48,7 @@ class DataSet:
     labels: tuple[str, ...] = ()
     synthetic: bool = False
     catalogue: str = "paper"
-    open: Callable[[Sequence[Path], Reading], FlowSource] | None = None
+    open: Callable[[Sequence[Path] | pa.Table, Reading], FlowSource] | None = None
     fits: Callable[[Sample], int] = lambda one: 0
     known: Callable[[Sample], tuple[int, list[str]]] = lambda one: (0, [])
     draw: Callable[[int, int, Catalogue], FlowSource] | None = None

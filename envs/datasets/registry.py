@@ -15,6 +15,7 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from envs.catalogue import Catalogue
 from envs.datasets.kind import DataSet
@@ -22,6 +23,9 @@ from envs.datasets.source import FlowSource, Reading
 from envs.datasets.tables.recognition import check_kind, recognise
 from envs.errors import InputError
 from envs.flows import KIND
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 GROUP = "kirl.datasets"
 
@@ -37,6 +41,7 @@ _SHIPPED = {
     "zeek-conn": "envs.datasets.zeek:ZEEK_CONN",
     "suricata-flow": "envs.datasets.suricata:SURICATA_FLOW",
     "argus": "envs.datasets.argus:ARGUS",
+    "nfstream": "envs.datasets.nfstream:NFSTREAM",
     "synthetic": "envs.datasets.synthetic.entry:SYNTHETIC",
 }
 
@@ -121,7 +126,26 @@ def opened(paths: Sequence[Path], reading: Reading, name: str | None = None) -> 
         InputError: there is nothing to read, the files are of another kind than the one that was
             named, or the kind is not read from files.
     """
-    kind = recognised(paths) if name is None else named(name)
+    if name is not None and paths and named(name).open is not None:
+        check_kind(paths, name, _readable())
+    return _read_by(recognised(paths) if name is None else named(name), paths, reading)
+
+
+def held(table: pa.Table, reading: Reading, name: str) -> FlowSource:
+    """The source of the flows in an Arrow table.
+
+    Args:
+        table: as it would stand in a file.
+        reading: how it is read.
+        name: of the kind.
+
+    Raises:
+        InputError: it is no such table, or the kind is not read from tables.
+    """
+    return _read_by(named(name), table, reading)
+
+
+def _read_by(kind: DataSet, data: Sequence[Path] | pa.Table, reading: Reading) -> FlowSource:
     if kind.open is None:
         raise InputError(
             f"{kind.name} flows are not read from files",
@@ -129,9 +153,7 @@ def opened(paths: Sequence[Path], reading: Reading, name: str | None = None) -> 
             + ", ".join(one.name for one in all_kinds().values() if one.open),
             mend="Leave --data or --dataset out",
         )
-    if name is not None and paths:
-        check_kind(paths, name, _readable())
-    return kind.open(paths, reading)
+    return kind.open(data, reading)
 
 
 def drawn(rows: int, seed: int, catalogue: Catalogue, name: str = "synthetic") -> FlowSource:

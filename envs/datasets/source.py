@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -130,7 +130,14 @@ class Tally:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able form."""
-        return asdict(self)
+        return {
+            "rows": self.rows,
+            "dropped": dict(self.dropped),
+            "labels": dict(self.labels),
+            "unknown": dict(self.unknown),
+            "first": self.first,
+            "attempted": self.attempted,
+        }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Tally:
@@ -152,6 +159,8 @@ class FlowBatch:
         keys: n rows, if they are asked for: ``file``, ``row`` (as an editor counts it), and of
             ``time``, ``id``, ``src_ip``, ``src_port``, ``dst_ip``, ``dst_port`` and ``protocol``
             those that the file has, as texts.
+        refused: the same of the rows with a missing or infinite feature, with a column ``why``;
+            ``None`` if there are none.
     """
 
     features: NDArray[np.float32]
@@ -159,6 +168,7 @@ class FlowBatch:
     tally: Tally
     consumed: int
     keys: pa.Table | None = None
+    refused: pa.Table | None = None
 
     def __len__(self) -> int:
         return len(self.actual)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def decisions(scenario: ScenarioOrSynthetic = None, as_json: AsJson = False) -> None:
     """Measure how long decisions take, from features to action.
 
-    Flows are decided one at a time and in batches, and the whole test split is scored.
+    Flows are decided one at a time, in batches, and from a file to a file as kirl decide does it;
+    and the whole test split is scored.
     """
     with tempfile.TemporaryDirectory() as folder:
         where = scenario or synthetic_scenario(Path(folder) / "scenario")
@@ -58,6 +59,12 @@ def _show(speed: DecisionSpeed) -> None:
     formats = {"median ms": ",.2f", "99th percentile ms": ",.2f", "flows": ",.0f"}
     title = "From a flow's features to a mitigation, one flow at a time"
     console.out.print(terminal_table(table, formats=formats, title=title))
+    rates = ", ".join(
+        f"{rate:,.0f} flows/s as {kind}" for kind, rate in speed.written_rows_per_second.items()
+    )
+    console.out.print(
+        f"kirl decide on a Parquet file of {speed.file_rows:,} flows: {rates}", soft_wrap=True
+    )
     console.out.print(
         f"in batches of {speed.batch_flows:,}: {speed.batched_flows_per_second:,.0f} flows/s\n"
         f"scorecard of {speed.test_flows:,} test flows: {speed.evaluate_seconds:.3f} s "

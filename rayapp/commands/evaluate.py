@@ -10,7 +10,7 @@ import typer
 from numpy.typing import NDArray
 from rich.table import Table
 
-from envs import FlowSet, Scenario
+from envs import FlowSet, InputError, Scenario
 from envs.reading import further_flows
 from envs.score import Scorecard, evaluate
 from rayapp.commands import console
@@ -57,6 +57,14 @@ def scorecard(folder: RunFolder, data: list[Path] | None = None) -> Scorecard:
 
 def _matched(data: list[Path], scenario: Scenario) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
     """Signatures, by the scenario's detector, and true classes of the flows in files."""
+    if scenario.of_alerts:
+        raise InputError(
+            "the run was trained on alerts of an IDS, and files of flows hold none",
+            where=", ".join(map(str, data[:3])),
+            expected="the run alone: its test split holds the verdicts that training did not meet",
+            mend="Leave --data out; to score other alerts, prepare a scenario of them with "
+            "--verdicts",
+        )
     unseen = read_flows(further_flows(scenario, data))
     return scenario.detector().match(unseen.features), unseen.actual
 

@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from envs import Catalogue, Flows, InputError, Scenario
 from envs.datasets import registry
-from envs.datasets.label_files import is_mapping, read_labels
-from envs.datasets.label_join import join_of
-from envs.datasets.labels import Attempted, Labelling
-from envs.datasets.source import FlowSource, LabelFiles, Reading
+from envs.datasets.labels import Attempted
+from envs.datasets.source import FlowSource
 from envs.division import FOLDS, Wishes
 from envs.storage import locate
 from rayapp.cluster import job
 from rayapp.commands import console, places
+from rayapp.commands.alerts import AlertsToPrepare, prepare_alerts, show_detection
+from rayapp.commands.flow_choice import FlowChoice, check_effect, check_joined, check_one
+from rayapp.commands.flows import measured
+from rayapp.commands.weaknesses import tell_weaknesses
 from rayapp.preparation.memory import TreeMemory, own_peak
 
 SAMPLE = 2_000_000
@@ -36,10 +37,8 @@ class Engine(StrEnum):
     ray = "ray"
 
 
-EXAMPLE = "Example: kirl prepare --data MachineLearningCVE/ --out scenario"
-
-
 def prepare(
+    context: typer.Context,
     out: Annotated[
         str, typer.Option(metavar=places.METAVAR, help="Write the scenario to this folder.")
     ],
@@ -48,6 +47,39 @@ def prepare(
         typer.Option(
             help="Read flows from a table (CSV, Parquet, a Zeek log, JSON records; packed or not), "
             "or from a folder of tables. Repeat it for several."
+        ),
+    ] = None,
+    alerts: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Read alerts of an IDS instead: eve.json of Suricata, notice.log of Zeek, or any "
+            "table with --schema. Its rules are the signatures, and --verdicts says how far they "
+            "can be trusted. Repeat it for several."
+        ),
+    ] = None,
+    verdicts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Read from this CSV or JSON file what alerts really were: id or rule, and class. "
+            "kirl verdicts draft writes one to fill in.",
+        ),
+    ] = None,
+    schema: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Read tables of your own that this YAML file describes; kirl schema drafts one. "
+            "With --alerts it names the columns signature and class, and id, time and message if "
+            "there are such.",
+        ),
+    ] = None,
+    pcap: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="CAPTURE",
+            help="Measure the flows of a packet capture, or of a folder of captures, instead. "
+            "kirl flows keeps them for later. Repeat it for several.",
         ),
     ] = None,
     synthetic_rows: Annotated[
@@ -78,7 +110,7 @@ def prepare(
             help="Read from this file what labels mean: YAML lines 'label: class', or CSV with the "
             "columns label and class. 'drop' leaves flows out. Or read from it which flow has "
             "which label: a table with a label and the flow's id, or its addresses, ports and "
-            "time. Repeat it for several.",
+            "time. For alerts, labels are categories or ids of rules. Repeat it for several.",
         ),
     ] = None,
     attempted: Annotated[
@@ -125,6 +157,14 @@ def prepare(
             f"is all of them, or {SAMPLE:,} with --engine ray.",
         ),
     ] = None,
+    deduplicate: Annotated[
+        bool,
+        typer.Option(
+            "--deduplicate",
+            help="Leave out every flow whose features and class equal those of an earlier one, "
+            "before the split.",
+        ),
+    ] = False,
     address: Annotated[
         str | None,
         typer.Option(help="Stream on this Ray cluster. All its machines must see the files."),
@@ -137,28 +177,63 @@ def prepare(
     ] = False,
 ) -> None:
     """Split flows 70/30, fit the detector, and write signatures and splits as a scenario."""
-    wishes = Wishes(seed, honest, cross_fit, sample)
+    wishes = Wishes(seed, honest, cross_fit, sample, deduplicate)
     wishes.check()
-    _check(data, synthetic_rows)
-    _check_labelled(data, labels, attempted)
+    check_one(
+        {
+            "--data": data,
+            "--alerts": alerts,
+            "--pcap": pcap,
+            # 0 flows are asked for, too, and refused by what draws them.
+            "--synthetic": synthetic_rows is not None,
+        }
+    )
+    detector_options: dict[str, object] = {
+        "--honest": honest,
+        "--sample": sample,
+        "--deduplicate": deduplicate,
+        "--address": address,
+        "--engine ray": engine is Engine.ray,
+    }
+    if alerts:
+        check_effect(
+            "--alerts", {"--dataset": dataset, "--attempted": attempted} | detector_options
+        )
+        prepare_alerts(
+            AlertsToPrepare(alerts, verdicts, labels or [], schema, catalogue, seed),
+            out,
+            overwrite=overwrite,
+            as_json=as_json,
+        )
+        return
+    check_effect("flows, which are no --alerts", {"--verdicts": verdicts})
+    if synthetic_rows is not None:
+        unfit = {"--labels": labels, "--attempted": attempted, "--schema": schema}
+        check_effect("--synthetic", unfit)
+    if schema is not None:
+        check_effect("--schema", {"--dataset": dataset})
+    if pcap:
+        check_effect("--pcap", {"--dataset": dataset, "--schema": schema})
+        check_joined(labels or ())
+    if pcap and engine is Engine.ray:
+        raise InputError(
+            "captures are measured on this machine alone",
+            expected="--engine memory, or flows that all machines see",
+            mend="Write them first: kirl flows CAPTURE --out flows.parquet; then give --data "
+            "flows.parquet",
+        )
     place = locate(out)
     if isinstance(place, Path):
         job.check_kept(place)
     places.check_vacant(place, overwrite=overwrite)
     begun = time.perf_counter()
-    if data:
-        kind = registry.recognised(data) if dataset is None else registry.named(dataset)
-        classes = Catalogue.find(catalogue or kind.catalogue)
-        meaning = read_labels([path for path in labels or () if is_mapping(path)], classes)
-        labelling = Labelling(classes, meaning, attempted, insists=attempted is not None)
-        reading = Reading(labelling, join=_joined(labels or [], data))
-        source = registry.opened(data, reading, kind.name)
-        for remark in source.remarks:
-            console.say(f"{remark}.")
-    else:
-        kind = registry.named(dataset or "synthetic")
-        classes = Catalogue.find(catalogue or kind.catalogue)
-        source = registry.drawn(synthetic_rows or 0, seed, classes, kind.name)
+    if pcap:
+        # They go when the command ends.
+        data = [context.with_resource(measured(pcap))]
+    choice = FlowChoice(
+        data or (), synthetic_rows, dataset, schema, labels or (), attempted, catalogue, seed
+    )
+    source = choice.source()
     with places.written(place) as folder:
         if engine is Engine.memory:
             scenario, peak = _in_memory(source, folder, wishes)
@@ -181,6 +256,7 @@ def prepare(
         console.print_json(scenario.manifest | {"preparation": cost})
     else:
         show(scenario, out)
+    tell_weaknesses(scenario.manifest)
 
 
 def _in_memory(source: FlowSource, out: Path, wishes: Wishes) -> tuple[Scenario, float]:
@@ -192,6 +268,7 @@ def _in_memory(source: FlowSource, out: Path, wishes: Wishes) -> tuple[Scenario,
         honest=wishes.honest,
         cross_fit=wishes.cross_fit,
         sample=wishes.sample,
+        deduplicate=wishes.deduplicate,
         stage=console.working,
     )
     return scenario, own_peak()
@@ -248,41 +325,8 @@ def _tell_read(source: dict[str, Any], seconds: float | None = None) -> None:
 def show(scenario: Scenario, place: str | None = None) -> None:
     """Prints the detection report (the paper's Table V)."""
     manifest: dict[str, Any] = scenario.manifest
-    table = Table(title=f"Detection on {manifest['flows']['test']:,} test flows ({scenario.kind})")
-    table.add_column("class")
-    for name in ("precision %", "recall %", "F1 %", "support"):
-        table.add_column(name, justify="right")
-    for name, row in manifest["detection"].items():
-        ratios = [f"{100 * row[key]:.2f}" for key in ("precision", "recall", "f1")]
-        table.add_row(name, *ratios, f"{row['support']:,}")
-    console.out.print(table)
+    show_detection(scenario)
     console.out.print(
         f"{manifest['signatures']:,} signatures from {manifest['flows']['train']:,} training "
         f"flows, written to {place or scenario.path}"
     )
-
-
-def _check(data: list[Path] | None, rows: int | None) -> None:
-    if bool(data) == (rows is not None):
-        raise InputError(
-            "nothing to prepare" if not data else "both --data and --synthetic are given",
-            expected="--data PATH or --synthetic ROWS",
-            mend=EXAMPLE,
-        )
-
-
-def _check_labelled(
-    data: list[Path] | None, labels: list[Path] | None, attempted: Attempted | None
-) -> None:
-    if not data and (labels or attempted):
-        raise InputError(
-            f"{'--labels' if labels else '--attempted'} has no effect without --data",
-            expected="flows that are read from files",
-            mend="Leave it out",
-        )
-
-
-def _joined(labels: list[Path], data: list[Path]) -> LabelFiles | None:
-    """The labels of those files that say which flow has which."""
-    keyed = [path for path in labels if not is_mapping(path)]
-    return join_of(keyed, data) if keyed else None

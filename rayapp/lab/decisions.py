@@ -1,7 +1,8 @@
-"""One decision, from a flow's features to a mitigation, and what it costs.
+"""What one decision costs, from a flow's features to a mitigation.
 
 Three ways, as the paper compares them (section V): the policy alone, the policy with cached
-advice, and the policy with the language model asked for every flow.
+advice, and the policy with the language model asked for every flow. The first two are
+:class:`rayapp.decisions.decider.Decider`, which looks decisions up.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from envs import Catalogue, Contexts, Suggestion
-from envs.detector import Detector
+from envs import Suggestion
 from kg_actor import Records
 from llm_actor import Advisor, compose
 from llm_actor.advisor import ask
+from rayapp.decisions.decider import Decider
 from rayapp.rl.acting import action_probabilities
 from rayapp.rl.saved_policy import SavedPolicy
 
@@ -36,68 +37,52 @@ class Latency:
     flows: int
 
 
-class Decider:
-    """Decides on flows with frozen knowledge.
+class AskingDecider:
+    """Decides with the advisor asked about each flow's context anew.
 
     Args:
-        detector: matches features to signatures.
-        policy: a trained network.
-        contexts: that flows are met in, one per signature.
-        catalogue: classes and actions.
+        decider: of the run.
+        policy: of the run.
+        advisor: answers for each flow.
+        records: of all contexts, as the graph holds them.
+
+    Raises:
+        ValueError: the policy was trained without advice.
     """
 
     def __init__(
-        self,
-        detector: Detector,
-        policy: SavedPolicy,
-        contexts: Contexts,
-        catalogue: Catalogue,
+        self, decider: Decider, policy: SavedPolicy, advisor: Advisor, records: Records
     ) -> None:
-        self._detector, self._policy = detector, policy
-        self._contexts, self._catalogue = contexts, catalogue
+        if policy.suggestion is None:
+            raise ValueError("a policy trained without advice has no use for an advisor")
+        self._decider, self._policy, self._known = decider, policy, policy.suggestion
+        self._advisor, self._records = advisor, records
         self._network = policy.network()
 
-    def decide(self, features: NDArray[np.float32]) -> NDArray[np.int64]:
+    def actions(self, features: NDArray[np.float32]) -> NDArray[np.int64]:
         """The most probable action of each flow, int64 [n].
 
         Args:
-            features: float32 [n, 78].
+            features: float32 [n, features].
         """
-        return self._act(self._detector.match(features), self._policy.suggestion)
-
-    def decide_asking(
-        self, features: NDArray[np.float32], advisor: Advisor, records: Records
-    ) -> NDArray[np.int64]:
-        """The same, with the advisor asked about each flow's signature anew.
-
-        Args:
-            features: float32 [n, 78].
-            advisor: answers for each flow.
-            records: of all signatures, as the graph holds them.
-
-        Raises:
-            ValueError: the policy was trained without advice.
-        """
-        if self._policy.suggestion is None:
-            raise ValueError("a policy trained without advice has no use for an advisor")
-        signature = self._detector.match(features)
+        context, records = self._decider.contexts(features), self._records
         asked = replace(
             records,
-            predicted=records.predicted[signature],
-            context_actual=records.context_actual[signature],
-            confidence=records.confidence[signature],
+            predicted=records.predicted[context],
+            context_actual=records.context_actual[context],
+            confidence=records.confidence[context],
         )
-        answers, _ = ask(advisor, compose(asked, self._catalogue))
-        known = self._policy.suggestion
-        suggestion = Suggestion(known.action.copy(), known.reward.copy())
-        suggestion.action[signature] = answers.argmax(axis=1)
-        reward = records.action_reward[asked.predicted, suggestion.action[signature]]
-        suggestion.reward[signature] = np.nan_to_num(reward)
-        return self._act(signature, suggestion)
-
-    def _act(self, context: NDArray[np.int32], suggestion: Suggestion | None) -> NDArray[np.int64]:
+        answers, _ = ask(self._advisor, compose(asked, self._decider.knowledge.catalogue))
+        suggestion = Suggestion(self._known.action.copy(), self._known.reward.copy())
+        suggestion.action[context] = answers.argmax(axis=1)
+        reward = records.action_reward[asked.predicted, suggestion.action[context]]
+        suggestion.reward[context] = np.nan_to_num(reward)
         chosen: NDArray[np.int64] = action_probabilities(
-            self._network, self._contexts, self._policy.counters, suggestion, context
+            self._network,
+            self._decider.knowledge.contexts,
+            self._policy.counters,
+            suggestion,
+            context,
         ).argmax(axis=1)
         return chosen
 
@@ -106,8 +91,8 @@ def latency(decide: Callable[[NDArray[np.float32]], object], flows: NDArray[np.f
     """Decides on flows one by one, after a few to warm up.
 
     Args:
-        decide: takes float32 [1, 78].
-        flows: float32 [n, 78].
+        decide: takes float32 [1, features].
+        flows: float32 [n, features].
     """
     for row in flows[:5]:
         decide(row[None])

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 import ray.data
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from ray.data import ExecutionResources
 
 from envs import InputError
@@ -73,7 +73,7 @@ _LAST = "last"
 
 
 def stream(
-    parts: Sequence[FlowPart], work: Work, kind: type[np.generic], progress: Progress
+    parts: Sequence[FlowPart], work: Work, kind: DTypeLike, progress: Progress
 ) -> Iterator[tuple[BatchHeader, Result]]:
     """Reads all parts and yields what becomes of each batch, as it comes. Ray must be running.
 

@@ -1,7 +1,8 @@
 """Prepares a scenario from a stream of flows, in three readings and a few bytes per flow.
 
-1. Labels: every flow is read and cleaned; its class stays, its features do not. The classes
-   are enough to divide the flows into training and test part, exactly as in memory.
+1. Labels: every flow is read and cleaned; its class stays and a hash by which it is told from
+   others, its features do not. These are enough to leave out duplicates and to divide the flows
+   into training and test part, exactly as in memory.
 2. Sample: the features of the flows that the detector is fitted on are kept. The tree is
    fitted, and its flows are matched honestly, in this process.
 3. Signatures: every flow is read again and matched where it is read.
@@ -21,16 +22,19 @@ from typing import Any
 
 import numpy as np
 import ray
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from envs import InputError, Scenario
+from envs.datasets.duplicates import Duplicates, Hashes, row_hashes
 from envs.datasets.source import FlowBatch, FlowSource, Tally
-from envs.detector import Detector
+from envs.detector import TreeDetector
 from envs.division import Wishes, divide
 from envs.flows import Progress, Provenance
 from envs.matching import MatchedFlows, match_honestly
 from envs.scenario_files import check_replaceable
 from rayapp.preparation.stream import BatchHeader, Work, stream
+
+_LABEL = np.dtype([("actual", np.int8), ("hash", np.uint64)])
 
 
 def _quiet(title: str, unit: str) -> AbstractContextManager[Progress]:
@@ -72,11 +76,16 @@ def prepare(
     wishes.check()
     check_replaceable(out)
     passes = _Passes(source, stages or Stages())
-    provenance, actual = passes.labels()
-    division = divide(actual, wishes, source.catalogue, provenance.origin.get("files", ()))
+    provenance, actual, hashes = passes.labels()
+    found = Duplicates(hashes)
+    files = provenance.origin.get("files", ())
+    rows = found.kept() if wishes.deduplicate else None
+    division = divide(actual, wishes, source.catalogue, files, rows)
+    duplicates = found.counted(division)
+    del found, hashes
     features = passes.features(division.fit)
     with passes.stages.working(f"Fitting a decision tree on {len(division.fit):,} flows"):
-        detector = Detector.fit(features, actual[division.fit], seed=wishes.seed)
+        detector = TreeDetector.fit(features, actual[division.fit], seed=wishes.seed)
         cross_fitted = match_honestly(detector, features, wishes)
     del features
     signature = passes.signatures(detector)
@@ -90,6 +99,7 @@ def prepare(
             detector,
             signature,
             cross_fitted,
+            duplicates,
         )
         return Scenario.of_matched(out, matched, wishes)
 
@@ -104,20 +114,27 @@ class _Passes:
         self._starts = np.zeros(len(source.parts) + 1, np.int64)
         self._order = source.order()
 
-    def labels(self) -> tuple[Provenance, NDArray[np.int8]]:
-        """Reads all flows; returns where they came from, and their classes in memory's order."""
+    def labels(self) -> tuple[Provenance, NDArray[np.int8], Hashes]:
+        """Reads all flows.
+
+        Returns:
+            Where they came from, and their classes and hashes in memory's order.
+        """
         tally = Tally()
-        found: dict[tuple[int, int], NDArray[np.int8]] = {}
+        found: dict[tuple[int, int], NDArray[np.void]] = {}
         with self.stages.reading("Reading labels", self._source.unit) as progress:
-            for header, labels in stream(self._source.parts, _Labels(), np.int8, progress):
+            for header, labels in stream(self._source.parts, _Labels(), _LABEL, progress):
                 tally.add(header.tally)
                 found[header.part, header.start] = labels.copy()
                 self._digests[header.part, header.start] = header.flows, header.digest
         for (part, _), labels in found.items():
             self._starts[part + 1] += len(labels)
         np.cumsum(self._starts, out=self._starts)
-        arrived = np.concatenate([np.empty(0, np.int8), *(found[key] for key in sorted(found))])
-        return self._source.provenance(tally), self._in_order(arrived)
+        provenance = self._source.provenance(tally)
+        arrived = np.concatenate([np.empty(0, _LABEL), *(found[key] for key in sorted(found))])
+        found.clear()
+        actual, hashes = (np.ascontiguousarray(arrived[name]) for name in _LABEL.names or ())
+        return provenance, self._in_order(actual), self._in_order(hashes)
 
     def features(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Reads again for the features of some rows, float32 [rows, features], in their order."""
@@ -134,7 +151,7 @@ class _Passes:
             gathered[mine[mine >= 0]] = features.reshape(-1, width)
         return gathered
 
-    def signatures(self, detector: Detector) -> NDArray[np.int32]:
+    def signatures(self, detector: TreeDetector) -> NDArray[np.int32]:
         """Reads again and matches, int32 [flows]."""
         arrived = np.empty(self._starts[-1], np.int32)
         work = _Signatures(ray.put(detector))
@@ -143,7 +160,7 @@ class _Passes:
             arrived[first : first + header.flows] = signature
         return self._in_order(arrived)
 
-    def _again(self, title: str, work: Work, kind: type[np.generic]) -> Any:  # noqa: ANN401
+    def _again(self, title: str, work: Work, kind: DTypeLike) -> Any:  # noqa: ANN401
         left = dict(self._digests)
         with self.stages.reading(title, self._source.unit) as progress:
             for header, result in stream(self._source.parts, work, kind, progress):
@@ -175,10 +192,16 @@ def _changed() -> InputError:
 
 @dataclass(frozen=True)
 class _Labels:
-    """The labels of all flows."""
+    """Class and hash of all flows."""
 
     def begin(self, part: int) -> Callable[[int, FlowBatch], NDArray[Any]]:
-        return lambda start, batch: batch.actual
+        def label(start: int, batch: FlowBatch) -> NDArray[Any]:
+            labels = np.empty(len(batch), _LABEL)
+            labels["actual"] = batch.actual
+            labels["hash"] = row_hashes(batch.features, batch.actual)
+            return labels
+
+        return label
 
 
 @dataclass(frozen=True)
@@ -212,7 +235,7 @@ class _Signatures:
     detector: Any
 
     def begin(self, part: int) -> Callable[[int, FlowBatch], NDArray[Any]]:
-        detector: Detector = ray.get(self.detector)
+        detector: TreeDetector = ray.get(self.detector)
 
         def match(start: int, batch: FlowBatch) -> NDArray[Any]:
             return detector.match(batch.features)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     # Both take a while to import, and most commands do without.
     from pandas import DataFrame
 
+    from rayapp.decisions.decider import Decider
     from rayapp.rl.saved_policy import Policy
 
 
@@ -32,6 +34,7 @@ class Run:
         run = Run("run")
         run.scorecard().query("flows < 100")
         run.progress().plot(x="flows", y="average_reward")
+        run.decide(pandas.read_csv("flows.csv")).mitigation.value_counts()
 
     Args:
         path: the run's folder, on this machine.
@@ -93,6 +96,52 @@ class Run:
         }
         flows = np.array([card.flows_per_class[name] for name in names], np.int64)
         return DataFrame({"class": names, "flows": flows, **rewards})
+
+    def decide(self, frame: DataFrame, *, explain: bool = False) -> DataFrame:
+        """What the policy does about flows without labels, as ``kirl decide`` writes it.
+
+        Loading detector, policy and graph takes a while and is done once per ``Run``.
+
+        Args:
+            frame: one row per flow. Columns are found by all the names that they have in files,
+                in any order; others are passed over.
+            explain: whether to tell why.
+
+        Returns:
+            One row for each row of the frame, with its index, and the columns
+
+            =================== ======== ==================================================
+            ``class``           category name of the class detected
+            ``signature``       Int64    number of the signature that the flow matches
+            ``rule``            category the signature's condition
+            ``seen``            Int64    N, flows that the signature has matched
+            ``correct``         Int64    C, those of them that were of the class
+            ``confidence``      float64  B, eq. 1
+            ``mitigation``      category what the policy does
+            ``attack_id``       category its id in MITRE ATT&CK; missing if it has none
+            ``probability``     float64  of the mitigation, by the policy
+            ``expected_reward`` float64  per flow, by the classes that such flows were of
+            ``ranked``          object   all mitigations, the likeliest first: a list of
+                                         dictionaries with ``mitigation``, ``probability`` and
+                                         ``expected_reward``, shared by rows
+            ``undecided``       category why nothing is decided; missing where something is
+            ``explanation``     object   with ``explain``: a dictionary of the graph's records,
+                                         what was advised, and what such flows were
+            =================== ======== ==================================================
+
+        Raises:
+            InputError: training has not finished, or a column is missing or holds no numbers.
+        """
+        from rayapp.decisions import frames
+
+        return frames.decide(frame, *self._deciding, explain=explain)
+
+    @cached_property
+    def _deciding(self) -> tuple[Decider, Scenario]:
+        from rayapp.decisions.decider import Decider
+
+        scenario = self.scenario()
+        return Decider.of(self.folder, scenario), scenario
 
     def progress(self) -> DataFrame:
         """What every iteration of the training saw.

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from envs import Catalogue
-from envs.catalogue import TrafficClass
-from kg_actor.attack import TECHNIQUES, parent_id, source_name, techniques_of
+from envs.catalogue import TrafficClass, shipped
+from kg_actor.attack import NAMES, TECHNIQUES, parent_id, source_name, techniques_of
 
 PAPER = Catalogue.named("paper")
 
@@ -37,6 +37,27 @@ def test_a_catalogue_that_merges_labels_otherwise_gets_their_techniques() -> Non
         "Password Guessing",
         "Exploit Public-Facing Application",
     ]
+
+
+def test_a_catalogue_that_names_techniques_is_taken_at_its_word() -> None:
+    crafted = TrafficClass("Scan", ("DDoS",), (0,), technique=("T1046", "T1046", "T9999"))
+
+    assert [(t.attack_id, t.name) for t in techniques_of(crafted)] == [
+        ("T1046", "Network Service Discovery"),
+        ("T9999", "T9999"),
+    ]
+
+
+def test_techniques_of_all_shipped_catalogues_have_names() -> None:
+    found = {
+        technique
+        for name in shipped()
+        for traffic in Catalogue.named(name).classes
+        for technique in techniques_of(traffic)
+    }
+
+    assert {technique.attack_id for technique in found} == {*NAMES}
+    assert all(technique.name != technique.attack_id for technique in found)
 
 
 def test_urls_are_those_of_attack_mitre_org() -> None:

@@ -202,8 +202,14 @@ def renamed(name: str, attack_id: str | None = "M1047") -> Catalogue:
     )
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    """A page whose names are harmless."""
+    return page_of(graph_of(), tmp_path_factory.mktemp("plain"), signature=0, rules=RULES)
+
+
 @given(
-    st.one_of(
+    name=st.one_of(
         st.text(min_size=1, max_size=30),
         st.lists(
             st.sampled_from(
@@ -214,10 +220,9 @@ def renamed(name: str, attack_id: str | None = "M1047") -> Catalogue:
     )
 )
 def test_hostile_names_change_no_markup(
-    tmp_path_factory: pytest.TempPathFactory, name: str
+    tmp_path_factory: pytest.TempPathFactory, plain: Page, name: str
 ) -> None:
     folder = tmp_path_factory.mktemp("page")
-    plain = page_of(graph_of(), folder, signature=0, rules=RULES)
     odd = page_of(
         graph_of(renamed(name)), folder, signature=0, rules=[name, name], title=name, note=None
     )

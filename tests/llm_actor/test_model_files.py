@@ -77,7 +77,11 @@ def test_weights_are_counted_in_the_type_that_they_are_loaded_in(tmp_path: Path)
     assert weights_size(tmp_path, torch.bfloat16) == 2 * numbers
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff" * 20, b"\x02" + b"\0" * 7 + b"[]"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff" * 20, b"\x02" + b"\0" * 7 + b"[]"],
+    ids=["empty", "too long a header", "no header"],
+)
 def test_damaged_weights_are_left_to_loading(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(content)
 

@@ -188,7 +188,11 @@ def test_what_an_answer_means(answer: str, action: str, outcome: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", ["", "?!", "I cannot help with that.", "M9999", "[ZZ]", "P", "[1]", "[", "\x00" * 99]
+    "answer",
+    [
+        *("", "?!", "I cannot help with that.", "M9999", "[ZZ]", "P", "[1]", "["),
+        pytest.param("\x00" * 99, id="zeros"),
+    ],
 )
 def test_what_means_nothing_is_left_to_the_records(answer: str) -> None:
     assert understood(answer, PAPER.actions) == (None, "record")

@@ -84,10 +84,12 @@ class Cleaner:
             self._count_unknown(tally, keep & (actual == UNKNOWN), spelled, block)
             keep &= actual != UNKNOWN
         finite = np.asarray(np.isfinite(features).all(axis=1))
-        dropped[NON_FINITE] = int((keep & ~finite).sum())
+        refused = keep & ~finite
+        dropped[NON_FINITE] = int(refused.sum())
         keep &= finite
         tally.dropped = dropped
-        tally.labels = _counted(spelled, keep)
+        if self._reading.labelling is not None:
+            tally.labels = _counted(spelled, keep)
         whole = bool(keep.all())
         return FlowBatch(
             features if whole else features[keep],
@@ -95,6 +97,7 @@ class Cleaner:
             tally,
             block.consumed,
             self._keys(block, keep) if self._reading.keys else None,
+            self._refused(block, refused, features) if self._reading.keys else None,
         )
 
     @cached_property
@@ -189,9 +192,20 @@ class Cleaner:
         }
         for key, words in self._key_words(block).items():
             columns[key] = pa.DictionaryArray.from_arrays(
-                pa.array(words.codes[keep]), pa.array(words.words, pa.string())
+                pa.array(words.codes[keep]), _sound_texts(words.words)
             )
         return pa.table(columns)
+
+    def _refused(
+        self, block: Block, rows: NDArray[np.bool_], features: NDArray[np.float32]
+    ) -> pa.Table | None:
+        """Keys of the rows that are refused for a feature, and which one it is."""
+        if not rows.any():
+            return None
+        first = np.isfinite(features[rows]).argmin(axis=1)
+        why = [f"{quoted(name)} is missing or infinite" for name in self._layout.names]
+        reasons = pa.DictionaryArray.from_arrays(pa.array(first.astype(np.int32)), pa.array(why))
+        return self._keys(block, rows).append_column("why", reasons)
 
     def _check_last(self, actual: int, empty: bool, block: Block) -> None:
         if self._reading.labelling is None or empty or actual not in (NO_LABEL, UNKNOWN):
@@ -243,6 +257,14 @@ def _numbers_of(cells: list[str], feature: Feature) -> NDArray[np.float64]:
         return np.array([feature.value_of(c) if c else np.nan for c in cells], np.float64)
     codes = feature.codes or {}
     return np.array([codes.get(cell, _UNKNOWN_WORD) for cell in cells], np.float64)
+
+
+def _sound_texts(words: list[str]) -> pa.Array:
+    try:
+        return pa.array(words, pa.string())
+    except UnicodeEncodeError:
+        # JSON can spell out halves of characters, which no text may hold.
+        return pa.array([word.encode("utf-8", "replace").decode() for word in words], pa.string())
 
 
 def _counted(words: Words, rows: NDArray[np.bool_]) -> Counter[str]:

@@ -45,8 +45,13 @@ def sample_parquet(path: Path, rows: int) -> tuple[tuple[str, ...], tuple[tuple[
     with _opened(path) as (file, _):
         names = tuple(file.schema_arrow.names)
         batch = next(file.iter_batches(batch_size=rows), None)
-        columns = [] if batch is None else [column.to_pylist() for column in batch.columns]
-        return names, tuple(tuple(map(_text, row)) for row in zip(*columns, strict=True))
+        return names, () if batch is None else texts_of(batch)
+
+
+def texts_of(rows: Any) -> tuple[tuple[str, ...], ...]:  # noqa: ANN401 (pyarrow is untyped)
+    """The cells of an Arrow table or batch as texts, [rows][columns]."""
+    columns = [column.to_pylist() for column in rows.columns]
+    return tuple(tuple(map(_text, row)) for row in zip(*columns, strict=True))
 
 
 def read_parquet(
@@ -67,6 +72,19 @@ def read_parquet(
     where = shown_path(path)
     with _opened(path) as (file, size):
         yield from _blocks(file, wanted, range(file.num_row_groups)[start:stop], size, where)
+
+
+def read_held(table: pa.Table, wanted: Wanted, where: str) -> Iterator[Block]:
+    """The rows of a table that is held in memory, in order.
+
+    Raises:
+        InputError: a column holds something else than is wanted. Rows are counted from 1.
+    """
+    places = {position: position for position in (*wanted.numbers, *wanted.texts)}
+    done = 0
+    for batch in table.combine_chunks().to_batches(max_chunksize=BATCH_ROWS):
+        yield _to_block(batch, wanted, places, done, done + len(batch), where)
+        done += len(batch)
 
 
 def group_starts(path: Path, size: int) -> list[int]:

@@ -15,6 +15,8 @@ from envs.errors import InputError, quoted
 from envs.spelling import label_key
 
 _SHOWN = 8
+_ALIKE = 3
+"""Features of a kind that a file has before it is likened to it; two tables share a port."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ def _of_no_kind(one: Sample, kinds: Sequence[DataSet]) -> InputError:
     shown = ", ".join(quoted(name, 60) for name in one.names[:_SHOWN]) or "no header"
     more = len(one.names) - _SHOWN
     there = {kind.name: kind.known(one) for kind in kinds}
-    near = sorted((kind for kind in kinds if there[kind.name][0]), key=lambda k: -there[k.name][0])
+    near = sorted((k for k in kinds if there[k.name][0] >= _ALIKE), key=lambda k: -there[k.name][0])
     most = there[near[0].name][0] if near else 0
     nearest = ", ".join(kind.name for kind in near if there[kind.name][0] == most)
     where = shown_path(one.path)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,10 @@ from envs.datasets.tables.opening import LINE_BYTES, Opened, opened
 from envs.datasets.tables.rows import MISSING_WORDS, is_number, shown_path
 from envs.errors import InputError, quoted
 
-Form = Literal["text", "records", "parquet"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Form = Literal["text", "records", "parquet", "held"]
 
 ROWS = 500
 """Rows that a sample holds at the most."""
@@ -56,7 +59,7 @@ class Dialect:
     """How a file is written; it travels to where the file is read.
 
     Attributes:
-        form: text with one row a line, JSON records, or Parquet.
+        form: text with one row a line, JSON records, Parquet, or a table held in memory.
         separator: of cells in a text.
         begins: the byte, of the text as it is when unpacked, at which rows begin.
         lines: that come before the rows.
@@ -89,12 +92,14 @@ class Sample:
         dialect: how it is written.
         names: of its columns, as they stand there; empty if it has no header.
         rows: the first rows, [rows][columns], as texts.
+        held: the whole table, where it is no file but held in memory.
     """
 
     path: Path
     dialect: Dialect
     names: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    held: pa.Table | None = None
 
     @cached_property
     def positions(self) -> dict[str, list[int]]:
@@ -126,7 +131,7 @@ class Sample:
         """The same with the names that a kind gives to the columns of a file without header."""
         if self.names or len(form.headless) != self.dialect.width:
             return self
-        named = Sample(self.path, self.dialect, form.headless, self.rows)
+        named = replace(self, names=form.headless)
         return named if form.agrees is None or form.agrees(named) else self
 
     def with_columns(self, names: Sequence[str]) -> Sample:
@@ -161,6 +166,15 @@ def sample(path: Path) -> Sample:
             names, rows = sample_parquet(path, ROWS)
             return Sample(path, Dialect("parquet", width=len(names)), names, rows)
         return _of_text(path, file, where)
+
+
+def sample_held(table: pa.Table) -> Sample:
+    """The beginning of a table that is held in memory; messages call it 'the table'."""
+    from envs.datasets.tables.parquet_files import texts_of
+
+    names = tuple(table.schema.names)
+    dialect = Dialect("held", width=len(names))
+    return Sample(Path("the table"), dialect, names, texts_of(table.slice(0, ROWS)), table)
 
 
 def _of_text(path: Path, file: Opened, where: str) -> Sample:

@@ -12,7 +12,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from envs.datasets.duplicates import equal_files
 from envs.datasets.kind import DataSet
 from envs.datasets.label_files import check_labels
 from envs.datasets.source import (
@@ -37,13 +39,16 @@ from envs.datasets.tables.files import (
 from envs.datasets.tables.form import Field, TableFormat, column_key
 from envs.datasets.tables.layout import Layout, absent, completed, has_label, locate, present
 from envs.datasets.tables.opening import opened
-from envs.datasets.tables.parquet_files import group_starts, read_parquet
+from envs.datasets.tables.parquet_files import group_starts, read_held, read_parquet
 from envs.datasets.tables.records import read_records
 from envs.datasets.tables.rows import Block, Wanted, Words, shown_path, word_in
-from envs.datasets.tables.sample import Dialect, Sample, sample
+from envs.datasets.tables.sample import Dialect, Sample, sample, sample_held
 from envs.datasets.tables.text_files import read_text
 from envs.errors import InputError, quoted
 from envs.flows import Column, FeatureSchema, Provenance
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 PART_BYTES = 64 * 2**20
 """Bytes of files that are read in one go; a published row of CICIDS2017 in CSV has about 500."""
@@ -110,7 +115,8 @@ class TableSource(FlowSource):
     Args:
         form: of the table.
         paths: files and folders, searched in depth. Order of rows: that of ``paths``, within a
-            folder that of the sorted file paths. A file reached twice is read once.
+            folder that of the sorted file paths. A file reached twice is read once. Or a table
+            that is held in memory.
         reading: how they are read.
         part_bytes: size of the parts that plain files are cut into.
 
@@ -121,7 +127,7 @@ class TableSource(FlowSource):
     def __init__(
         self,
         form: TableFormat,
-        paths: Sequence[Path],
+        paths: Sequence[Path] | pa.Table,
         reading: Reading,
         part_bytes: int = PART_BYTES,
     ) -> None:
@@ -139,7 +145,7 @@ class TableSource(FlowSource):
         self.remarks = (*_shortened(unused), *self._remarks(), *joined)
         alone = replace(reading, join=None)
         self.parts = [
-            TablePart(stretch, Path.cwd(), form, one.dialect, layout, alone, join)
+            TablePart(stretch, Path.cwd(), form, one.dialect, layout, alone, join, one.held)
             for one in samples
             for layout in [locate(form, one, self.schema, reading)]
             for join in [None if reading.join is None else reading.join.of(one.path)]
@@ -147,12 +153,16 @@ class TableSource(FlowSource):
         ]
 
     def _remarks(self) -> Iterator[str]:
+        for alike in equal_files(self._files):
+            named = " and ".join(map(shown_path, alike))
+            yield f"{named} hold the same bytes, so each of their flows counts {len(alike)} times"
         if self._absent:
             listed = ", ".join(self._absent[:5])
             more = len(self._absent) - 5
             yield (
-                f"{len(self._absent)} of {len(self._form.fields)} features are not in the files: "
-                f"{listed}" + (f" and {more} more" if more > 0 else "")
+                f"{len(self._absent)} of {len(self._form.fields)} features "
+                f"{'is' if len(self._absent) == 1 else 'are'} not in the files: {listed}"
+                + (f" and {more} more" if more > 0 else "")
             )
 
     def provenance(self, tally: Tally) -> Provenance:
@@ -181,9 +191,11 @@ class TableSource(FlowSource):
 
 
 def _usable(
-    form: TableFormat, paths: Sequence[Path], reading: Reading
+    form: TableFormat, paths: Sequence[Path] | pa.Table, reading: Reading
 ) -> tuple[list[Sample], list[str]]:
     """The files to read, and remarks on those of folders that are not read."""
+    if not isinstance(paths, Sequence):
+        return [sample_held(paths).headed(form)], []
     samples, unused = list[Sample](), list[str]()
     for path, named in find_files(paths):
         try:
@@ -261,7 +273,8 @@ def _words(
     asked = FeatureSchema(form.made_by, tuple(Column(f.name, f.unit, ()) for f in fields))
     for one in samples:
         layout = locate(replace(form, factors=None), one, asked, Reading(None))
-        for block in blocks(Stretch(one.path), one.dialect, layout.columns, layout.wanted):
+        wanted = layout.wanted
+        for block in blocks(Stretch(one.path), one.dialect, layout.columns, wanted, one.held):
             for name, column in zip(counts, block.texts, strict=True):
                 for word, count in zip(column.words, column.counts(), strict=True):
                     counts[name][word_in(word, form.missing_words)] += count
@@ -293,12 +306,15 @@ class Stretch:
 def stretches(one: Sample, size: int) -> list[Stretch]:
     """Cuts a file into stretches of about ``size`` bytes that can be read by themselves.
 
-    Packed files and JSON are whole, and so are Parquet files of one row group.
+    Packed files and JSON are whole, and so are Parquet files of one row group, and what is held
+    in memory.
 
     Raises:
         InputError: the file cannot be read.
     """
     path = one.path
+    if one.held is not None:
+        return [Stretch(path, size=len(one.held))]
     whole = size_of(path)
     if whole <= size or one.dialect.form == "records":
         return [Stretch(path, size=whole)]
@@ -318,7 +334,11 @@ def stretches(one: Sample, size: int) -> list[Stretch]:
 
 
 def blocks(
-    stretch: Stretch, dialect: Dialect, columns: tuple[str, ...], wanted: Wanted
+    stretch: Stretch,
+    dialect: Dialect,
+    columns: tuple[str, ...],
+    wanted: Wanted,
+    held: pa.Table | None = None,
 ) -> Iterator[Block]:
     """The rows of a stretch in order, whatever form the file has.
 
@@ -327,6 +347,7 @@ def blocks(
         dialect: how the file is written.
         columns: names of all its columns.
         wanted: the columns to read.
+        held: the table itself, where it is no file but held in memory.
 
     Raises:
         InputError: the file is damaged.
@@ -335,7 +356,9 @@ def blocks(
         yield from read_records(stretch.path, columns, wanted, array=dialect.array)
         return
     read = replace(wanted, texts=(*wanted.texts, *(wanted.select or ())[:1]))
-    if dialect.form == "parquet":
+    if held is not None:
+        blocks = read_held(held, read, shown_path(stretch.path))
+    elif dialect.form == "parquet":
         blocks = read_parquet(stretch.path, read, stretch.start, stretch.stop)
     else:
         blocks = read_text(stretch.path, dialect, read, stretch.start, stretch.stop)
@@ -355,6 +378,7 @@ class TablePart:
         layout: where everything stands in it.
         reading: how it is read.
         join: labels that stand in a file of their own.
+        held: the table, where it is no file but held in memory.
     """
 
     stretch: Stretch
@@ -364,10 +388,11 @@ class TablePart:
     layout: Layout
     reading: Reading
     join: LabelJoin | None = None
+    held: pa.Table | None = None
 
     @property
     def size(self) -> int:
-        """Bytes on disk."""
+        """Bytes on disk; rows of a table that is held in memory."""
         return self.stretch.size
 
     def batches(self) -> Iterator[FlowBatch]:
@@ -383,7 +408,8 @@ class TablePart:
         cleaner = Cleaner(self.form, self.layout, self.reading, shown, name, self.join)
         try:
             layout = self.layout
-            for block in blocks(stretch, self.dialect, layout.columns, layout.wanted):
+            read = blocks(stretch, self.dialect, layout.columns, layout.wanted, self.held)
+            for block in read:
                 yield cleaner.clean(block)
         except InputError as error:
             told = error.where

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -111,7 +111,7 @@ def read_text(
         if start:
             begun = _seek(stream, max(start, dialect.begins))
             # Told in errors alone; counted beforehand, late rows would cost the whole file.
-            sheet = replace(sheet, before=lambda: _lines_before(path, begun))
+            sheet = replace(sheet, before=cache(lambda: _lines_before(path, begun)))
         line, rows = 1, 0
         for piece in _pieces(stream, sheet, stop):
             block = _to_block(piece, line, sheet, file.raw.tell() - start)

@@ -1,10 +1,11 @@
-"""What a decision costs, one at a time and in batches, and a scorecard of a whole test split.
+"""What a decision costs: one at a time, in batches, and by ``kirl decide`` from file to file.
 
 Features are synthetic: what a flow holds does not matter to how long it takes.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -13,13 +14,17 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from envs import Scenario
 from envs.datasets import registry
 from envs.score import evaluate
 from rayapp import config
-from rayapp.lab.decisions import Decider
-from rayapp.lab.reproduction.costs import Costs, measure, network_of
+from rayapp.decisions.decider import Decider
+from rayapp.decisions.deciding import Job
+from rayapp.decisions.writing import Format
+from rayapp.lab.reproduction.costs import Costs, measure
 from rayapp.runs import training
 from rayapp.runs.folder import RunFolder, begin
 
@@ -30,6 +35,9 @@ BATCH = 8_192
 BATCHES = 20
 ROUNDS = 5
 
+FILE_ROWS = 1_000_000
+"""Flows of the Parquet file that ``kirl decide`` reads."""
+
 
 @dataclass(frozen=True)
 class DecisionSpeed:
@@ -39,6 +47,9 @@ class DecisionSpeed:
         costs: seconds of a single decision from features to action: median and 99th percentile.
         batch_flows: decided at once.
         batched_flows_per_second: with cached advice, from features to action.
+        file_rows: flows of a Parquet file that is decided as ``kirl decide`` does it.
+        written_rows_per_second: by format: Parquet to a file, lines of JSON and CSV to nowhere;
+            from the first row read to the last one written, the best of two rounds.
         test_flows: of the scenario.
         load_seconds: of a run's policy and scenario.
         evaluate_seconds: of the scorecard of all test flows, once they are loaded.
@@ -48,6 +59,8 @@ class DecisionSpeed:
     costs: Costs
     batch_flows: int
     batched_flows_per_second: float
+    file_rows: int
+    written_rows_per_second: dict[Format, float]
     test_flows: int
     load_seconds: float
     evaluate_seconds: float
@@ -55,7 +68,10 @@ class DecisionSpeed:
 
 
 def measure_decisions(
-    scenario: Scenario, folder: Path, progress: Callable[[int, int], None]
+    scenario: Scenario,
+    folder: Path,
+    progress: Callable[[int, int], None],
+    file_rows: int = FILE_ROWS,
 ) -> DecisionSpeed:
     """Trains a policy with and one without advice, and lets them decide; Ray must be running.
 
@@ -63,18 +79,23 @@ def measure_decisions(
         scenario: to train on.
         folder: for the runs; empty.
         progress: called with steps done and steps in all.
+        file_rows: flows of the file that is decided.
     """
     plain = _trained(scenario, folder / "ppo", "ppo")
-    progress(1, 4)
+    progress(1, 5)
     infused = _trained(scenario, folder / "ppo-kg", "ppo-kg")
-    progress(2, 4)
+    progress(2, 5)
     costs = measure(scenario, plain, infused)
-    progress(3, 4)
+    progress(3, 5)
     batched = _batched(scenario, infused)
     loading, scoring = _scored(infused)
-    progress(4, 4)
+    progress(4, 5)
+    written = _written(scenario, infused, folder, file_rows)
+    progress(5, 5)
     flows = len(scenario.test[0])
-    return DecisionSpeed(costs, BATCH, batched, flows, loading, scoring, flows / scoring)
+    return DecisionSpeed(
+        costs, BATCH, batched, file_rows, written, flows, loading, scoring, flows / scoring
+    )
 
 
 def _trained(scenario: Scenario, folder: Path, algo: str) -> RunFolder:
@@ -87,12 +108,31 @@ def _trained(scenario: Scenario, folder: Path, algo: str) -> RunFolder:
 
 
 def _batched(scenario: Scenario, run: RunFolder) -> float:
-    decider = Decider(scenario.detector(), network_of(run), scenario.contexts, scenario.catalogue)
+    decider = Decider.of(run, scenario)
     features = registry.drawn(BATCH * BATCHES, 1, scenario.catalogue).read().features
     pieces = np.split(features, BATCHES)
-    decider.decide(pieces[0])
-    seconds = [_seconds(partial(decider.decide, piece)) for piece in pieces]
+    decider.actions(pieces[0])
+    seconds = [_seconds(partial(decider.actions, piece)) for piece in pieces]
     return BATCH / statistics.median(seconds)
+
+
+def _written(scenario: Scenario, run: RunFolder, folder: Path, rows: int) -> dict[Format, float]:
+    """Rows per second of ``kirl decide``'s own way by format."""
+    data, out = folder / "flows.parquet", folder / "decisions.parquet"
+    features = registry.drawn(rows, 1, scenario.catalogue).read().features
+    columns = [pa.array(np.ascontiguousarray(column), pa.float64()) for column in features.T]
+    pq.write_table(pa.Table.from_arrays(columns, list(scenario.schema.names)), data)
+    del features, columns
+    rates: dict[Format, float] = {}
+    formats: tuple[Format, ...] = ("parquet", "json", "csv")
+    for kind in formats:
+        with Path(os.devnull).open("wb") as nowhere:
+            seconds = [
+                Job.of(run, [data]).write(out if kind == "parquet" else nowhere, kind).seconds
+                for _ in range(2)
+            ]
+        rates[kind] = rows / min(seconds)
+    return rates
 
 
 def _scored(run: RunFolder) -> tuple[float, float]:

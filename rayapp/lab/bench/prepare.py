@@ -39,7 +39,7 @@ class PrepareSpeed:
     Attributes:
         rows: read, and split 70/30.
         csv_bytes: of the file.
-        seconds: of each part: reading, fitting, matching, writing.
+        seconds: of each part: reading, comparing (for duplicates), fitting, matching, writing.
         rows_per_second: read.
         fitted_rows_per_second: training rows, by the tree alone.
         total_seconds: of all parts.

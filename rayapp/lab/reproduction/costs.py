@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from envs import Scenario
 from envs.datasets import registry
 from kg_actor import records_of
 from llm_actor.selection import build
 from rayapp import config
-from rayapp.lab.decisions import Decider, Latency, latency
+from rayapp.decisions.decider import Decider
+from rayapp.lab.decisions import AskingDecider, Latency, latency
 from rayapp.rl.saved_policy import SavedPolicy
 from rayapp.runs.folder import RunFolder
 
@@ -62,21 +60,14 @@ def measure(scenario: Scenario, plain: RunFolder, infused: RunFolder) -> Costs:
     """
     features = registry.drawn(FLOWS, 0, scenario.catalogue).read().features
     catalogue, settings = scenario.catalogue, infused.manifest().settings
-    detector = scenario.detector()
     advisor = build(settings.advice.spec())
     records = records_of(infused.graph().counts(), catalogue, config.beta_prior(settings.prior))
-    deciders = [
-        Decider(detector, network_of(folder), scenario.contexts, catalogue)
-        for folder in (plain, infused)
-    ]
-
-    def asking(flow: NDArray[np.float32]) -> object:
-        return deciders[1].decide_asking(flow, advisor, records)
-
+    alone, cached = (Decider.of(folder, scenario) for folder in (plain, infused))
+    asking = AskingDecider(cached, network_of(infused), advisor, records)
     return Costs(
-        latency(deciders[0].decide, features),
-        latency(deciders[1].decide, features),
-        latency(asking, features[:ASKED_FLOWS]),
+        latency(alone.actions, features),
+        latency(cached.actions, features),
+        latency(asking.actions, features[:ASKED_FLOWS]),
         advisor.name,
         settings.advice.advisor,
     )

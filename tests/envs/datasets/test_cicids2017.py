@@ -697,6 +697,7 @@ def test_a_column_that_is_there_twice(tmp_path: Path) -> None:
         (b"a" * (2 << 20), "longer than 1 MiB"),
         (b'"' + b"a" * 200_000 + b"\n", "no header"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "bytes",
 )
 def test_something_else_named_csv(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "day.csv").write_bytes(content)

@@ -1,4 +1,4 @@
-"""The command line as its users meet it: real processes, real files."""
+"""The command line as its users meet it: real files, and real processes where these matter."""
 
 from __future__ import annotations
 
@@ -7,26 +7,19 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 from envs.datasets.cicflowmeter import SCHEMA
+from tests.kirl import Done, kirl, kirl_alone, on_the_tests_ray
 
 FEATURES = SCHEMA.names
 
 HEADER = ",".join([*(f" {name}" for name in FEATURES[:-1]), FEATURES[-1], " Label"])
-
-
-def kirl(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "rayapp", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
 
 
 def csv_of(path: Path, labels: dict[str, int], seed: int = 0) -> Path:
@@ -62,17 +55,18 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(prepared: Path) -> Path:
-    done = kirl(
-        *("train", "--scenario", prepared / "scenario", "--algo", "ppo-kg", "--passes", 30),
-        *("--set", "learning.flows_per_iteration=500", "--out", prepared / "run", "--json"),
-    )
+def trained(ray_local: ModuleType, prepared: Path) -> Path:
+    with on_the_tests_ray():
+        done = kirl(
+            *("train", "--scenario", prepared / "scenario", "--algo", "ppo-kg", "--passes", 30),
+            *("--set", "learning.flows_per_iteration=500", "--out", prepared / "run", "--json"),
+        )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["flows_trained"] == 30 * 154
     return prepared / "run"
 
 
-def assert_refused(done: subprocess.CompletedProcess[str], *said: str) -> None:
+def assert_refused(done: Done, *said: str) -> None:
     told = " ".join(done.stderr.split())
     assert done.returncode == 2, told
     assert "Traceback" not in told
@@ -100,7 +94,7 @@ def test_runs_share_a_graph_and_learn_from_lessons(prepared: Path) -> None:
         "type,action,reward,weight,provenance\nDoS,Audit,2.5,100,red-team\n"
     )
     for name in ("one", "two"):
-        done = kirl(
+        done = kirl_alone(
             *("train", "--scenario", prepared / "scenario", "--flows", 1000),
             *("--graph", prepared / "team", "--lessons", prepared / "lessons.csv"),
             *("--set", "learning.flows_per_iteration=500", "--out", prepared / name),
@@ -173,7 +167,6 @@ def broken(folder: Path, what: str) -> Path:
     good = csv_of(folder / "good.csv", {"BENIGN": 20, "DDoS": 20}).read_text().splitlines()
     cells = good[4].split(",")
     contents: dict[str, list[str]] = {
-        "missing-column": [line.partition(",")[2] for line in good],
         "renamed-column": [good[0].replace("Flow Duration", "Flow Durations"), *good[1:]],
         "unknown-label": [*good[:4], ",".join([*cells[:-1], "Ransomware"]), *good[5:]],
         "text-in-number": [*good[:4], ",".join(["http", *cells[1:]]), *good[5:]],
@@ -195,7 +188,6 @@ def broken(folder: Path, what: str) -> Path:
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        ("missing-column", ["Destination Port"]),
         ("renamed-column", ["'?Flow Duration'?", "Flow Durations"]),
         ("unknown-label", ["Ransomware", "(row|line) 5"]),
         ("text-in-number", ["Destination Port", "(row|line) 5", "http"]),
@@ -220,6 +212,16 @@ def test_bad_data_ends_with_one_message_and_nothing_written(
     assert not list(tmp_path.glob("*scenario*"))
 
 
+def test_a_process_that_refuses_its_input_ends_alike(tmp_path: Path) -> None:
+    data = broken(tmp_path, "unknown-label")
+
+    done = kirl_alone("prepare", "--data", data, "--out", tmp_path / "scenario")
+
+    assert_refused(done, "Ransomware", "(row|line) 5", data.name)
+    assert not done.stdout
+    assert not list(tmp_path.glob("*scenario*"))
+
+
 def test_evaluate_refuses_bad_data_alike(trained: Path, tmp_path: Path) -> None:
     data = broken(tmp_path, "text-in-number")
 
@@ -229,7 +231,7 @@ def test_evaluate_refuses_bad_data_alike(trained: Path, tmp_path: Path) -> None:
 
 
 def test_prepare_wants_data_or_synthetic(tmp_path: Path) -> None:
-    assert_refused(kirl("prepare", "--out", tmp_path / "s"), "--data PATH or --synthetic ROWS")
+    assert_refused(kirl("prepare", "--out", tmp_path / "s"), "--data PATH, --alerts PATH, --pcap CAPTURE and --synthetic ROWS")
 
 
 def test_prepare_leaves_what_is_there(prepared: Path, tmp_path: Path) -> None:
@@ -311,23 +313,33 @@ def test_evaluate_names_what_is_no_run(tmp_path: Path) -> None:
     assert_refused(kirl("evaluate", "--run", tmp_path), r"no run\.json")
 
 
-def test_demo_runs_end_to_end_on_little(tmp_path: Path) -> None:
-    done = kirl("demo", "--rows", 3000, "--flows", 40_000, "--out", tmp_path / "demo")
+def assert_demo(demo: Callable[..., Done], out: Path) -> None:
+    done = demo("demo", "--rows", 3000, "--flows", 40_000, "--out", out)
 
     assert done.returncode == 0, done.stderr
     assert "ppo-kg" in done.stdout
-    explorer = (tmp_path / "demo" / "graph.html").read_text()
+    explorer = (out / "graph.html").read_text()
     assert "Learnt on synthetic flows" in explorer
-    page = (tmp_path / "demo" / "index.html").read_text()
+    page = (out / "index.html").read_text()
     assert "synthetic" in page.lower()
     assert "<svg" in page
 
-    again = kirl("demo", "--rows", 3000, "--flows", 40_000, "--out", tmp_path / "demo", "--json")
+    again = demo("demo", "--rows", 3000, "--flows", 40_000, "--out", out, "--json")
 
     told = json.loads(again.stdout)
-    assert told["page"] == str(tmp_path / "demo" / "index.html")
+    assert told["page"] == str(out / "index.html")
     assert {name: run["flows_trained"] for name, run in told["runs"].items()} == {
         "ppo": 40_000,
         "ppo-kg": 40_000,
     }
     assert all(-5 <= run["class_mean_reward"] <= 5 for run in told["runs"].values())
+
+
+def test_demo_runs_end_to_end_on_little(ray_local: ModuleType, tmp_path: Path) -> None:
+    with on_the_tests_ray():
+        assert_demo(kirl, tmp_path / "demo")
+
+
+@pytest.mark.slow
+def test_demo_starts_and_ends_a_ray_for_each_training(tmp_path: Path) -> None:
+    assert_demo(kirl_alone, tmp_path / "demo")

@@ -1,35 +1,23 @@
-"""``kirl online`` in a process of its own."""
+"""``kirl online``: what it refuses, and both drifts in processes of their own."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from envs import Scenario
-
-
-def kirl_online(scenario: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    words = ["--scenario", str(scenario), "--out", str(out), *more]
-    return subprocess.run(
-        [sys.executable, "-m", "rayapp", "online", *words],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+from tests.kirl import kirl, kirl_alone
 
 
 @pytest.mark.slow
 def test_all_systems_go_through_both_drifts(scenario: Scenario, tmp_path: Path) -> None:
-    where = (scenario.path, tmp_path / "online")
+    where = ("online", "--scenario", scenario.path, "--out", tmp_path / "online")
     options = ("--flows", "200000", "--delay", "16384", "--becomes", "Web", "--json")
 
-    done = kirl_online(*where, *options)
-    again = kirl_online(*where, *options)
+    done = kirl_alone(*where, *options)
+    again = kirl_alone(*where, *options)
 
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
@@ -55,8 +43,10 @@ def test_all_systems_go_through_both_drifts(scenario: Scenario, tmp_path: Path) 
 def test_what_cannot_drift_is_refused(
     scenario: Scenario, tmp_path: Path, options: tuple[str, ...], message: str
 ) -> None:
-    refused = kirl_online(scenario.path, tmp_path / "online", *options)
+    out = tmp_path / "online"
+
+    refused = kirl("online", "--scenario", scenario.path, "--out", out, *options)
 
     assert refused.returncode == 2
     assert message in refused.stderr
-    assert not (tmp_path / "online").exists()
+    assert not out.exists()

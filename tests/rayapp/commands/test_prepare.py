@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from envs import Catalogue, Scenario
 from envs.datasets.synthetic.entry import SyntheticSource
+from tests.kirl import kirl, kirl_alone
 
 
 @pytest.mark.slow
 def test_a_stream_is_prepared_and_tells_what_it_cost(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "rayapp", "prepare", "--synthetic", "4000", "--json"),
-            *("--engine", "ray", "--sample", "1000", "--out", tmp_path / "scenario"),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
+    done = kirl_alone(
+        *("prepare", "--synthetic", 4000, "--json", "--engine", "ray", "--sample", 1000),
+        *("--out", tmp_path / "scenario"),
     )
 
     assert done.returncode == 0, done.stderr
@@ -41,16 +34,7 @@ def test_a_stream_is_prepared_and_tells_what_it_cost(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_streamed_is_refused_before_ray_is_started(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "rayapp", "prepare", "--engine", "ray"),
-            *("--data", tmp_path, "--out", tmp_path / "scenario"),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    done = kirl("prepare", "--engine", "ray", "--data", tmp_path, "--out", tmp_path / "scenario")
 
     assert done.returncode == 2
     assert "nothing to read in this folder" in done.stderr

@@ -1,32 +1,20 @@
-"""``kirl tune`` in a process of its own."""
+"""``kirl tune``: what it refuses, and a sweep in a process of its own."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from envs import Scenario
 from rayapp import config
+from tests.kirl import Done, kirl, kirl_alone
 
 SMALL = (
     *("--flows", "1600", "--trials", "3", "--parallel", "2"),
     *("--set", "learning.flows_per_iteration=100", "--set", "learning.epochs=2"),
 )
-
-
-def kirl_tune(scenario: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    words = ["--scenario", str(scenario), "--out", str(out), *more]
-    return subprocess.run(
-        [sys.executable, "-m", "rayapp", "tune", *words],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(
@@ -40,12 +28,13 @@ def kirl_tune(scenario: Path, out: Path, *more: str) -> subprocess.CompletedProc
 def test_what_cannot_be_searched_is_refused_before_anything_is_written(
     scenario: Scenario, tmp_path: Path, words: tuple[str, ...], message: str
 ) -> None:
-    result = kirl_tune(scenario.path, tmp_path / "out", *words)
+    out = tmp_path / "out"
+
+    result = kirl("tune", "--scenario", scenario.path, "--out", out, *words)
 
     assert result.returncode == 2
     assert message in result.stderr
-    assert "Traceback" not in result.stderr
-    assert not (tmp_path / "out").exists()
+    assert not out.exists()
 
 
 @pytest.mark.slow
@@ -56,9 +45,11 @@ def test_a_sweep_from_the_command_line_and_its_settings_in_kirl_train(
     space = tmp_path / "space.yaml"
     space.write_text("kl:\n  start: 0.1..3 log\nlearning.epochs: 1..4\n")
 
-    result = kirl_tune(
-        scenario.path, out, *SMALL, "--space", str(space), "--search", "random", "--json"
-    )
+    def tuned(*more: str) -> Done:
+        where = ("--scenario", scenario.path, "--out", out, "--space", space)
+        return kirl_alone("tune", *where, *SMALL, "--search", "random", *more)
+
+    result = tuned("--json")
 
     assert result.returncode == 0, result.stderr
     figures = json.loads(result.stdout)
@@ -69,18 +60,14 @@ def test_a_sweep_from_the_command_line_and_its_settings_in_kirl_train(
     assert settings.flows == 1600
     assert figures["kind"] == "synthetic"
 
-    shown = kirl_tune(scenario.path, out, *SMALL, "--space", str(space), "--search", "random")
+    shown = tuned()
 
     assert shown.returncode == 0, shown.stderr
     assert "as given" in shown.stdout
     assert "Test split, best" in shown.stdout
-    train = [sys.executable, "-m", "rayapp", "train", "--config", str(out / "best.yaml")]
-    again = subprocess.run(
-        [*train, "--scenario", str(scenario.path), "--out", str(out / "best"), "--json"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
+    again = kirl_alone(
+        *("train", "--config", out / "best.yaml", "--scenario", scenario.path),
+        *("--out", out / "best", "--json"),
     )
     assert again.returncode == 0, again.stderr
     # The sweep's own last run is just what this command asks for.

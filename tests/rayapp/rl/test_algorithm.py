@@ -15,7 +15,7 @@ import pytest
 import ray
 
 from envs import BetaPrior, Catalogue, InputError, InteractionTable, Scenario
-from kg_actor import GraphCounts, Lesson, records_of, snapshot
+from kg_actor import GraphCounts, GraphState, Lesson, records_of, snapshot
 from llm_actor import GraphReader, Prompts, compose
 from llm_actor.selection import AdvisorSpec
 from rayapp.rl.algorithm import Experience
@@ -102,18 +102,85 @@ def counts_of(algorithm: KnowledgePPO) -> GraphCounts:
     return algorithm.graph_state().counts
 
 
+# Every graph and every runner is a process that takes seconds to start: tests share trainings
+# that they only read.
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A training of seed 0, stepped in the driver, at its end, and what its learner was given."""
+
+    algorithm: KnowledgePPO
+    learnt: list[InteractionTable]
+
+
 @pytest.fixture(scope="module")
-def baseline(ray_local: Any, scenario: Scenario) -> Outcome:  # noqa: ANN401
-    """Seed 0, stepped in the driver."""
+def whole(ray_local: Any, scenario: Scenario) -> Iterator[Whole]:  # noqa: ANN401
+    with building(scenario) as build, pytest.MonkeyPatch.context() as patch:
+        whole = Whole(build(), [])
+        update = whole.algorithm._update
+        patch.setattr(
+            whole.algorithm,
+            "_update",
+            lambda experience: (whole.learnt.append(experience.table), update(experience))[1],
+        )
+        run(whole.algorithm)
+        yield whole
+
+
+@pytest.fixture(scope="module")
+def baseline(whole: Whole) -> Outcome:
+    return outcome_of(whole.algorithm)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint after 1,200 flows; its graph; what else is as it was after 2,000 flows."""
+
+    checkpoint: Path
+    graph: GraphState
+    algorithm: KnowledgePPO
+    outcome: Outcome
+
+
+def saved(algorithm: KnowledgePPO, checkpoint: Path) -> Saved:
+    algorithm.train()
+    algorithm.train()
+    algorithm.save_to_path(str(checkpoint))
+    graph = algorithm.graph_state()
+    return Saved(checkpoint, graph, algorithm, outcome_of(run(algorithm)))
+
+
+@pytest.fixture(scope="module")
+def checkpointed(
+    ray_local: Any,  # noqa: ANN401
+    scenario: Scenario,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Saved]:
+    """Stepped in the driver."""
     with building(scenario) as build:
-        return outcome_of(run(build()))
+        yield saved(build(), tmp_path_factory.mktemp("saved") / "checkpoint")
 
 
-@pytest.mark.parametrize("runners", [pytest.param(1, marks=pytest.mark.slow), 2])
-def test_any_number_of_runners_gives_the_same_policy_and_graph(
-    build: Build, baseline: Outcome, runners: int
-) -> None:
-    outcome = outcome_of(run(build(runners=runners)))
+@pytest.fixture(scope="module")
+def with_runners(
+    ray_local: Any,  # noqa: ANN401
+    scenario: Scenario,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Saved]:
+    """Stepped by two runners."""
+    with building(scenario) as build:
+        yield saved(build(runners=2), tmp_path_factory.mktemp("runners") / "checkpoint")
+
+
+def test_two_runners_give_the_same_policy_and_graph(with_runners: Saved, baseline: Outcome) -> None:
+    assert np.array_equal(with_runners.outcome.policy, baseline.policy)
+    assert with_runners.outcome.counts.equals(baseline.counts)
+
+
+@pytest.mark.slow
+def test_one_runner_gives_the_same_policy_and_graph(build: Build, baseline: Outcome) -> None:
+    outcome = outcome_of(run(build(runners=1)))
 
     assert np.array_equal(outcome.policy, baseline.policy)
     assert outcome.counts.equals(baseline.counts)
@@ -126,8 +193,8 @@ def test_the_seed_decides_the_policy(build: Build, baseline: Outcome) -> None:
     assert not np.array_equal(other.policy, baseline.policy)
 
 
-def test_a_training_ends_exactly_at_its_budget(build: Build) -> None:
-    algorithm = run(build())
+def test_a_training_ends_exactly_at_its_budget(whole: Whole) -> None:
+    algorithm = whole.algorithm
 
     assert algorithm.flows == 2_000
     assert counts_of(algorithm).signature_actual.sum() == 2_000
@@ -135,9 +202,9 @@ def test_a_training_ends_exactly_at_its_budget(build: Build) -> None:
     assert algorithm.knowledge.counters.seen.sum() == 2_000
 
 
-def test_the_graph_holds_every_pass_of_the_training_flows(build: Build) -> None:
+def test_the_graph_holds_every_pass_of_the_training_flows(whole: Whole) -> None:
     """Independent of how anything was sampled: N by signature and class is known beforehand."""
-    algorithm = run(build())
+    algorithm = whole.algorithm
     met = algorithm.scenario.flow_set(matching=algorithm.config.matching)
     passes, rest = divmod(2_000, len(met))
 
@@ -149,21 +216,10 @@ def test_the_graph_holds_every_pass_of_the_training_flows(build: Build) -> None:
     assert extra.min() >= 0
 
 
-def test_learner_and_graph_are_given_the_same_interactions(
-    build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    algorithm = build()
-    learnt: list[InteractionTable] = []
-    update = algorithm._update
-    monkeypatch.setattr(
-        algorithm,
-        "_update",
-        lambda experience: (learnt.append(experience.table), update(experience))[1],
-    )
+def test_learner_and_graph_are_given_the_same_interactions(whole: Whole) -> None:
+    algorithm = whole.algorithm
 
-    run(algorithm)
-
-    table = InteractionTable.total(learnt)
+    table = InteractionTable.total(whole.learnt)
     predicted = algorithm.scenario.contexts.traffic
     by_type = np.zeros_like(counts_of(algorithm).type_action)
     np.add.at(by_type, (predicted[table.context], table.action, table.actual), table.count)
@@ -171,16 +227,10 @@ def test_learner_and_graph_are_given_the_same_interactions(
 
 
 def test_a_restored_checkpoint_goes_on_as_if_nothing_had_happened(
-    build: Build, baseline: Outcome, tmp_path: Path
+    build: Build, checkpointed: Saved, baseline: Outcome
 ) -> None:
-    first = build()
-    first.train()
-    first.train()
-    first.save_to_path(str(tmp_path / "checkpoint"))
-    first.train()
-
     second = build()
-    second.restore_from_path(str(tmp_path / "checkpoint"))
+    second.restore_from_path(str(checkpointed.checkpoint))
 
     assert second.flows == 1_200
     assert counts_of(second).type_action.sum() == 1_200
@@ -189,9 +239,12 @@ def test_a_restored_checkpoint_goes_on_as_if_nothing_had_happened(
     assert resumed.counts.equals(baseline.counts)
 
 
-def test_a_killed_runner_costs_no_flow_and_changes_nothing(build: Build, baseline: Outcome) -> None:
-    hurt = build(runners=2)
-    hurt.train()
+def test_a_killed_runner_costs_no_flow_and_changes_nothing(
+    with_runners: Saved, baseline: Outcome
+) -> None:
+    hurt = with_runners.algorithm
+    hurt.restore_from_path(str(with_runners.checkpoint))
+    assert hurt.flows == 1_200
     victim = hurt.env_runner_group.healthy_env_runner_ids()[0]
     ray.kill(hurt.env_runner_group._worker_manager.actors()[victim], no_restart=False)
 
@@ -216,25 +269,21 @@ def test_two_algorithms_of_one_configuration_have_a_graph_each(
         second.stop()
 
 
-def test_a_checkpoint_holds_its_graph_as_tables(build: Build, tmp_path: Path) -> None:
-    algorithm = build()
-    algorithm.train()
-    algorithm.save_to_path(str(tmp_path / "checkpoint"))
+def test_a_checkpoint_holds_its_graph_as_tables(checkpointed: Saved) -> None:
+    state, spec = snapshot.load(checkpointed.checkpoint / "graph")
 
-    state, spec = snapshot.load(tmp_path / "checkpoint" / "graph")
-
-    assert state.equals(algorithm.graph_state())
-    assert spec.fingerprint == algorithm.scenario.fingerprint
+    assert state.equals(checkpointed.graph)
+    assert spec.fingerprint == checkpointed.algorithm.scenario.fingerprint
 
 
-def test_a_checkpoint_without_its_graph_is_refused(build: Build, tmp_path: Path) -> None:
-    first, second = build(), build()
-    first.train()
-    first.save_to_path(str(tmp_path / "checkpoint"))
+def test_a_checkpoint_without_its_graph_is_refused(
+    build: Build, checkpointed: Saved, tmp_path: Path
+) -> None:
+    shutil.copytree(checkpointed.checkpoint, tmp_path / "checkpoint")
     shutil.rmtree(tmp_path / "checkpoint" / "graph")
 
     with pytest.raises(ValueError, match="has lost its graph"):
-        second.restore_from_path(str(tmp_path / "checkpoint"))
+        build().restore_from_path(str(tmp_path / "checkpoint"))
 
 
 def test_a_run_that_begins_again_begins_its_graph_again(

@@ -25,6 +25,7 @@ from rayapp.commands.places import check_vacant
 from rayapp.runs import mirrors
 from rayapp.runs.folder import RunFolder
 from rayapp.runs.mirrors import Mirror, claim, mirrored, shown
+from tests.kirl import COMMAND, kirl, kirl_alone
 
 PPO = (
     *("--flows", "12000", "--seed", "5", "--set", "learning.flows_per_iteration=500"),
@@ -39,16 +40,6 @@ class Store(Protocol):
 @pytest.fixture
 def remote(object_store: Store) -> Remote:
     return Remote("s3", f"kirl/{uuid.uuid4().hex}/run")
-
-
-def kirl(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "rayapp", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
 
 
 def run_file(folder: Path, state: str) -> None:
@@ -198,7 +189,7 @@ def test_a_local_folder_is_left_alone(tmp_path: Path) -> None:
 def killed_once_mirrored(train: Sequence[str], out: Remote, flows: int) -> None:
     """Starts a training and kills it when the bucket holds a checkpoint after so many flows."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "rayapp", *train],
+        [*COMMAND, *train],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -215,7 +206,7 @@ def killed_once_mirrored(train: Sequence[str], out: Remote, flows: int) -> None:
 def stored(object_store: Store) -> Remote:
     """A scenario that a process has put into the bucket."""
     stored = Remote("s3", f"kirl/{uuid.uuid4().hex}/scenario")
-    done = kirl("prepare", "--synthetic", "2000", "--seed", "1", "--out", stored.uri)
+    done = kirl_alone("prepare", "--synthetic", "2000", "--seed", "1", "--out", stored.uri)
     assert done.returncode == 0, done.stderr
     assert stored.uri in " ".join(done.stdout.split())
     return stored
@@ -246,7 +237,7 @@ def test_a_run_that_lost_its_machine_goes_on_from_the_bucket_to_the_same_end(
     killed_once_mirrored(remotely, out, 1)
     shutil.rmtree(cache_folder(out, "work"))
 
-    done = kirl(*remotely, "--json")
+    done = kirl_alone(*remotely, "--json")
 
     assert done.returncode == 0, done.stderr
     assert "Resuming after" in done.stderr
@@ -254,7 +245,7 @@ def test_a_run_that_lost_its_machine_goes_on_from_the_bucket_to_the_same_end(
     shutil.rmtree(cache_folder(out, "work"))
     copy, whole = RunFolder(fetch(out, "run.json")), RunFolder(tmp_path / "whole")
     prepared = fetch(stored, "manifest.json")
-    local = kirl(*train, whole.path, "--scenario", prepared)
+    local = (kirl_alone if graph else kirl)(*train, whole.path, "--scenario", prepared)
     assert local.returncode == 0, local.stderr
     assert copy.has_results()
     contexts = copy.scenario().contexts
@@ -308,8 +299,7 @@ def test_a_reproduction_leaves_page_and_runs_in_the_bucket(remote: Remote, store
 
 
 def test_a_shared_graph_cannot_be_in_a_bucket(remote: Remote, scenario: Scenario) -> None:
-    done = kirl(
-        *("train", "--scenario", scenario.path, "--out", "run", "--graph", remote.uri),
-    )
+    done = kirl("train", "--scenario", scenario.path, "--out", "run", "--graph", remote.uri)
+
     assert done.returncode == 2
     assert "local disk only" in done.stderr

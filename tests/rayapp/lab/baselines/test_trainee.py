@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from envs.score import evaluate
 from rayapp import config
 from rayapp.lab.baselines.trainee import BanditTrainee
 from rayapp.runs.folder import RunFolder, begin
+from tests.kirl import kirl
 
 SYSTEMS = (
     ("linucb",),
@@ -111,16 +110,6 @@ def test_the_counters_count_every_flow(make: Make, scenario: Scenario) -> None:
     assert trainee.counters.seen.sum() == FLOWS
     assert set(np.flatnonzero(trainee.counters.seen)) <= set(signature.tolist())
     assert 0 < trainee.counters.correct.sum() < FLOWS
-
-
-def kirl(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "rayapp", *words],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def test_the_command_trains_and_evaluates_one(scenario: Scenario, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_written_flows_are_read_back_to_the_bit(tmp_path: Path) -> None:
 def test_preparing_is_told_part_by_part() -> None:
     found = measure_prepare(2_000, nothing)
 
-    assert list(found.seconds) == ["reading", "fitting", "matching", "writing"]
+    assert list(found.seconds) == ["reading", "comparing", "fitting", "matching", "writing"]
     assert found.total_seconds == pytest.approx(sum(found.seconds.values()))
     assert found.rows == 2_000
     assert found.fitted_rows_per_second == pytest.approx(1_400 / found.seconds["fitting"])

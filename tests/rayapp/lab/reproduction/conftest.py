@@ -49,7 +49,7 @@ def trial(
     return TrialResult(seed, "abc", card, lines, 12.5, got, got)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_system() -> MakeSystem:
     """Makes a system with the same figures in all trials, but for a little noise in rewards."""
 
@@ -70,7 +70,7 @@ def make_system() -> MakeSystem:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_results(scenario: Scenario) -> MakeResults:
     """Makes results of systems, on the session's synthetic scenario."""
 
@@ -82,7 +82,7 @@ def make_results(scenario: Scenario) -> MakeResults:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def everything(make_system: MakeSystem, make_results: MakeResults) -> Results:
     """All parts under both presets."""
     systems = []
@@ -101,7 +101,7 @@ def everything(make_system: MakeSystem, make_results: MakeResults) -> Results:
     return make_results(*systems)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def costs() -> Costs:
     """Costs of a decision that no machine measured."""
     ways = (Latency(0.0003, 0.0009, 2_000), Latency(0.0004, 0.001, 2_000))

@@ -23,15 +23,23 @@ MakeSystem = Callable[..., SystemResult]
 MakeResults = Callable[..., Results]
 
 
-@pytest.fixture
-def out(everything: Results, costs: Costs, tmp_path: Path) -> Path:
-    assert write_page(tmp_path, everything, costs, quick=True) == tmp_path / "index.html"
-    return tmp_path
+@pytest.fixture(scope="module")
+def out(everything: Results, costs: Costs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that tests only read; drawing all plots takes seconds."""
+    folder = tmp_path_factory.mktemp("page")
+    assert write_page(folder, everything, costs, quick=True) == folder / "index.html"
+    return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(out: Path) -> str:
     return (out / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def little(make_system: MakeSystem, make_results: MakeResults) -> Results:
+    """One system under one preset, trained once."""
+    return make_results(make_system(preset="kirl", name="ppo", seeds=1))
 
 
 def plain(page: str) -> str:
@@ -91,8 +99,8 @@ def test_page_says_what_the_flows_are_and_how_short_the_trainings(page: str) -> 
     assert "Trainings per system 2, on 1 split of the flows" in said
 
 
-def test_a_full_run_has_no_quick_badge(everything: Results, costs: Costs, tmp_path: Path) -> None:
-    text = write_page(tmp_path, everything, costs, quick=False).read_text(encoding="utf-8")
+def test_a_full_run_has_no_quick_badge(little: Results, costs: Costs, tmp_path: Path) -> None:
+    text = write_page(tmp_path, little, costs, quick=False).read_text(encoding="utf-8")
 
     assert "Quick run" not in text
 
@@ -138,12 +146,8 @@ def test_several_splits_and_another_advisor_are_in_the_command(
     )
 
 
-def test_one_label_alone_makes_a_page(
-    make_system: MakeSystem, make_results: MakeResults, costs: Costs, tmp_path: Path
-) -> None:
-    results = make_results(make_system(preset="kirl", name="ppo", seeds=1))
-
-    said = plain(write_page(tmp_path, results, costs, quick=True).read_text(encoding="utf-8"))
+def test_one_label_alone_makes_a_page(little: Results, costs: Costs, tmp_path: Path) -> None:
+    said = plain(write_page(tmp_path, little, costs, quick=True).read_text(encoding="utf-8"))
 
     assert "Trained with kirl settings" in said
     assert "Trained with paper settings" not in said
@@ -177,12 +181,12 @@ def test_names_are_escaped(
 
 
 def test_a_page_that_cannot_be_written_is_refused(
-    everything: Results, costs: Costs, tmp_path: Path
+    little: Results, costs: Costs, tmp_path: Path
 ) -> None:
     (tmp_path / "figures").write_text("a file in the way")
 
     with pytest.raises(InputError, match="figures"):
-        write_page(tmp_path, everything, costs, quick=True)
+        write_page(tmp_path, little, costs, quick=True)
     assert not (tmp_path / "index.html").exists()
 
 

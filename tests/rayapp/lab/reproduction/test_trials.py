@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -16,6 +16,7 @@ from rayapp import config
 from rayapp.lab.reproduction import costs, trials
 from rayapp.lab.reproduction.plan import Trial
 from rayapp.lab.reproduction.results import BOUNDS, gather
+from rayapp.lab.reproduction.trials import TrialRun
 from rayapp.runs.folder import RunFolder
 from rayapp.runs.training import train
 
@@ -23,8 +24,8 @@ FAST = ("learning.flows_per_iteration=400", "checkpoint_seconds=0.001")
 SMALL = (*FAST, "advice.advisor=graph-reader")
 
 
-def tiny(name: str, flows: int = 1_200) -> Trial:
-    settings = config.load(None, SMALL, {"algo": name, "flows": flows, "seed": 0})
+def tiny(name: str, flows: int = 1_200, seed: int = 0) -> Trial:
+    settings = config.load(None, SMALL, {"algo": name, "flows": flows, "seed": seed})
     return Trial("kirl", "main", name, settings)
 
 
@@ -35,20 +36,41 @@ def endless() -> Trial:
     return Trial("kirl", "main", "ppo", settings)
 
 
-def test_trials_run_and_are_gathered(
-    ray_local: ModuleType, scenario: Scenario, tmp_path: Path
-) -> None:
-    placed = trials.begin_trials([tiny("ppo"), tiny("ppo-kg")], scenario, tmp_path)
-    told: list[tuple[int, int, str]] = []
+@dataclass(frozen=True)
+class Done:
+    """Trials that have been trained, where they lie, and what was told meanwhile."""
 
-    trials.train_all(placed, lambda *progress: told.append(progress))
+    out: Path
+    placed: list[TrialRun]
+    told: list[tuple[int, int, str]]
+
+
+THREE = (tiny("ppo"), tiny("ppo-kg"), tiny("ppo", seed=1))
+
+
+@pytest.fixture(scope="module")
+def done(
+    ray_local: ModuleType, scenario: Scenario, tmp_path_factory: pytest.TempPathFactory
+) -> Done:
+    """Three trials that tests only read; every process that trains one takes seconds to start."""
+    out = tmp_path_factory.mktemp("trials")
+    done = Done(out, trials.begin_trials(THREE, scenario, out), [])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trials, "_POLL_SECONDS", 0.05)
+        trials.train_all(done.placed, lambda *progress: done.told.append(progress))
+    return done
+
+
+def test_trials_run_and_are_gathered(done: Done, scenario: Scenario) -> None:
+    placed, told = done.placed, done.told
 
     assert all(one.folder.manifest().state == "complete" for one in placed)
-    assert told[-1] == (2_400, 2_400, "")
-    assert all(0 <= done <= total for done, total, _ in told)
+    assert told[-1] == (3_600, 3_600, "")
+    assert all(0 <= flows <= total for flows, total, _ in told)
     results = gather([(scenario, placed)])
     assert list(results.of("kirl", "main")) == ["ppo", "ppo-kg"]
     system = results.of("kirl", "main")["ppo"]
+    assert [trial.seed for trial in system.trials] == [0, 1]
     assert [line.flows for line in system.trials[0].lines] == [400, 800, 1_200]
     assert results.graphs["kirl"].nodes > 8
     low, high = (results.bound(which)[0].mean for which in BOUNDS.values())
@@ -62,7 +84,7 @@ def test_trials_run_and_are_gathered(
 
     # A second command finds everything done, and trains nothing.
     before = [one.folder.progress_file.stat().st_mtime_ns for one in placed]
-    trials.train_all(trials.begin_trials([tiny("ppo"), tiny("ppo-kg")], scenario, tmp_path))
+    trials.train_all(trials.begin_trials(THREE, scenario, done.out))
     assert [one.folder.progress_file.stat().st_mtime_ns for one in placed] == before
 
 
@@ -88,27 +110,17 @@ def test_trials_share_a_language_model_and_its_answers(
     assert 0 < load.asked == load.prompts / 2
 
 
-def test_no_more_trials_than_processors_are_under_way(
-    ray_local: ModuleType, scenario: Scenario, tmp_path: Path
-) -> None:
-    several = [replace(tiny("ppo-kg", flows=4_000), name=f"ppo-kg {n}") for n in range(5)]
-    told: list[str] = []
-
-    trials.train_all(
-        trials.begin_trials(several, scenario, tmp_path),
-        lambda done, total, names: told.append(names),
-    )
-
+def test_no_more_trials_than_processors_are_under_way(ray_local: ModuleType, done: Done) -> None:
     processors = int(ray_local.cluster_resources()["CPU"])
-    at_a_time = [len(names.split(", ")) for names in told if names]
-    assert max(at_a_time) == processors < len(several)
+
+    at_a_time = [len(names.split(", ")) for _, _, names in done.told if names]
+
+    assert max(at_a_time) == processors < len(done.placed)
 
 
-def test_an_interrupted_trial_goes_on(
-    ray_local: ModuleType, scenario: Scenario, tmp_path: Path
-) -> None:
+def test_an_interrupted_trial_goes_on(done: Done, scenario: Scenario, tmp_path: Path) -> None:
     (placed,) = trials.begin_trials([tiny("ppo")], scenario, tmp_path)
-    (whole,) = trials.begin_trials([tiny("ppo")], scenario, tmp_path / "whole")
+    whole = done.placed[0]
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -118,7 +130,7 @@ def test_an_interrupted_trial_goes_on(
     # The first iteration is logged but in no checkpoint: it is done again, not counted twice.
     assert placed.flows() == 400
 
-    trials.train_all([placed, whole])
+    trials.train_all([placed])
 
     assert placed.flows() == 1_200
     assert [line.flows for line in placed.folder.progress()] == [400, 800, 1_200]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from llm_actor.text import printable
 from llm_actor.transformers_advisor import TransformersAdvisor
 from rayapp.lab.small_model import train as training
 from rayapp.lab.small_model.evaluation import held_out
+from rayapp.lab.small_model.layout import Names
 from rayapp.lab.small_model.model import Size, new, save
 from rayapp.lab.small_model.train import (
     LEVELS,
@@ -34,6 +37,21 @@ PAPER = Catalogue.named("paper")
 
 VOCABULARY = Vocabulary(build())
 SIZE = Size(hidden=32, intermediate=48, layers=2, heads=2)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def names_that_are_made_once() -> Iterator[None]:
+    """Trainings of one seed are about the same 30,000 names, which take seconds to make."""
+    read = Names.of
+
+    @functools.cache
+    def names(texts: tuple[str, ...], vocabulary: Vocabulary, device: str) -> Names:
+        return read(texts, vocabulary, device)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "made_up", functools.cache(training.made_up))
+        patch.setattr(Names, "of", lambda texts, *rest: names(tuple(texts), *rest))
+        yield
 
 
 def plan(steps: int = 2, seed: int = 0) -> Plan:

@@ -1,0 +1,79 @@
+"""``kirl schema``: a first draft of the description of a table, from the table itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from envs import Catalogue, InputError
+from envs.datasets import schema_draft
+from envs.datasets.tables.sample import sample
+from envs.files import check_writable, replacing
+from rayapp.commands import console
+
+
+def schema(
+    file: Annotated[Path, typer.Argument(help="Read this table: CSV, Parquet, JSON or a log.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write the draft to this file. By default it is printed."),
+    ] = None,
+    catalogue: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Guess what labels mean among the classes of this catalogue.",
+        ),
+    ] = "enterprise-network",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that is there already.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what was guessed as JSON.")
+    ] = False,
+) -> None:
+    """Draft a schema file for a table of your own. Check it, and give it to kirl prepare."""
+    classes = Catalogue.find(catalogue)
+    if out is not None:
+        check_writable(out)
+        if out.exists() and (out.is_dir() or not overwrite):
+            raise InputError(
+                "is a folder" if out.is_dir() else "is there already",
+                where=str(out),
+                expected="a file that is not there yet",
+                mend="Choose another name" + ("" if out.is_dir() else ", or add --overwrite"),
+            )
+    with console.Reporter("Reading labels", "bytes") as reporter:
+        draft = schema_draft.draft(sample(file), classes, catalogue, reporter)
+    text = schema_draft.written(draft, classes.class_names)
+    if out is not None:
+        with replacing(out) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        open_labels = [text for text, (_, name) in draft.labels.items() if name == "?"]
+        console.err.print(
+            f"Wrote {out}: {len(draft.numeric)} columns of numbers, {len(draft.categories)} of "
+            f"words, {len(draft.labels)} labels, {len(open_labels)} of them without a class. Check "
+            f"it, then run kirl prepare --data {file} --schema {out} --out scenario",
+            soft_wrap=True,
+            markup=False,
+        )
+    if as_json:
+        console.print_json(
+            {
+                "name": draft.name,
+                "catalogue": draft.catalogue,
+                "label": draft.label,
+                "features": list(draft.numeric),
+                "categories": list(draft.categories),
+                "ignore": draft.ignore,
+                "keys": draft.keys,
+                "labels": {
+                    label: {"flows": count, "class": None if name == "?" else name}
+                    for label, (count, name) in draft.labels.items()
+                },
+            }
+        )
+    elif out is None:
+        typer.echo(text, nl=False)
