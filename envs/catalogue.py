@@ -21,6 +21,7 @@ from envs.catalogue_terms import (
     MOST_CLASSES,
     MOST_REWARD,
     OPENC2_ACTIONS,
+    TECHNIQUE,
     Scope,
 )
 from envs.errors import InputError
@@ -34,7 +35,8 @@ class Mitigation:
 
     Attributes:
         name: what people call it.
-        attack_id: its id in MITRE ATT&CK, ``None`` for an action that ATT&CK does not have.
+        attack_id: its id in MITRE ATT&CK, ``None`` for an action that ATT&CK does not have. Two
+            actions may have one id: ways to carry out the same mitigation.
         scope: what it is applied to.
         undo: whether it can be taken back.
         duration: seconds until it is taken back unless somebody says otherwise; ``None`` for an
@@ -67,7 +69,10 @@ class TrafficClass:
         ranking: indices of :attr:`Catalogue.actions`, best first. The first one earns
             :attr:`Ranks.top`, each later one 1 less, and all other actions :attr:`Ranks.miss`.
         rewards: in place of a ranking, the reward of every action.
-        also: further labels that mean the class; they decide no result.
+        also: further labels that mean the class. They decide nothing: results are those of the
+            class, whatever a file calls it.
+        technique: ids of the MITRE ATT&CK techniques that the class stands for.
+        about: one sentence that describes the class.
     """
 
     name: str
@@ -75,6 +80,8 @@ class TrafficClass:
     ranking: tuple[int, ...] = ()
     rewards: tuple[int, ...] | None = None
     also: tuple[str, ...] = ()
+    technique: tuple[str, ...] = ()
+    about: str | None = None
 
 
 @dataclass(frozen=True)
@@ -160,6 +167,15 @@ class Catalogue:
         return tuple(a.name for a in self.actions)
 
     @cached_property
+    def by_attack_id(self) -> dict[str, str]:
+        """The action that an ATT&CK id means: of several ways to carry it out the first one."""
+        found: dict[str, str] = {}
+        for action in self.actions:
+            if action.attack_id is not None:
+                found.setdefault(action.attack_id, action.name)
+        return found
+
+    @cached_property
     def rewards(self) -> NDArray[np.int8]:
         """Reward of each action for each actual class (eq. 3), int8 [classes, actions]."""
         table = np.full((len(self.classes), len(self.actions)), self.ranks.miss, dtype=np.int8)
@@ -218,7 +234,8 @@ class Catalogue:
         """What decides results, JSON-able; a scenario's fingerprint is taken over it.
 
         Names, ids, labels and rewards decide. Scope, duration and the like say how a mitigation
-        is carried out: they may change without a scenario becoming another one.
+        is carried out, and further labels, techniques and a sentence say what a class is: they
+        may change without a scenario becoming another one.
         """
         classes = [
             {"name": c.name, "labels": list(c.labels)}
@@ -243,6 +260,8 @@ class Catalogue:
                 "duration": action.duration,
                 "openc2": action.openc2,
             }
+        for kind, traffic in zip(data["classes"], self.classes, strict=True):
+            kind.update(_described(traffic))
         return data | {
             "name": self.name,
             "benign_class": self.benign_class,
@@ -263,6 +282,9 @@ class Catalogue:
                 tuple(entry["labels"]),
                 tuple(entry.get("ranking", ())),
                 None if entry.get("rewards") is None else tuple(entry["rewards"]),
+                tuple(entry.get("also", ())),
+                tuple(entry.get("technique", ())),
+                entry.get("about"),
             )
             for entry in data["classes"]
         )
@@ -289,10 +311,20 @@ def _shipped(name: str) -> Catalogue:
     if name not in shipped():
         raise InputError(
             f"there is no catalogue {name!r}",
-            expected=f"{' or '.join(shipped())}, or a YAML file",
+            expected=f"{', '.join(shipped())}, or a YAML file",
             mend="kirl catalogue list names those that ship with kirl",
         )
     return Catalogue.read(FOLDER / f"{name}.yaml")
+
+
+def _described(traffic: TrafficClass) -> dict[str, Any]:
+    """What a class says of itself that decides nothing; what it leaves out stays out."""
+    said = {
+        "also": list(traffic.also),
+        "technique": list(traffic.technique),
+        "about": traffic.about,
+    }
+    return {key: value for key, value in said.items() if value}
 
 
 def _mitigation(entry: dict[str, Any]) -> Mitigation:
@@ -358,5 +390,9 @@ def _check_class(traffic: TrafficClass, actions: int, ranks: Ranks) -> None:
         raise ValueError("a class says nothing of rewards")
     if traffic.rewards is not None and (traffic.ranking or len(traffic.rewards) != actions):
         raise ValueError("a class does not give every action one reward")
-    if not all(isinstance(label, str) for label in traffic.labels):
+    if not all(isinstance(label, str) for label in (*traffic.labels, *traffic.also)):
         raise ValueError("a label is no text")
+    if not all(isinstance(one, str) and TECHNIQUE.fullmatch(one) for one in traffic.technique):
+        raise ValueError("a technique is no id of ATT&CK")
+    if traffic.about is not None and not isinstance(traffic.about, str):
+        raise ValueError("what a class is about is no text")

@@ -1,4 +1,4 @@
-"""A catalogue from a YAML file, checked, with messages that name line and field.
+"""A catalogue from a YAML file, checked; whatever does not fit is told by line and field.
 
 What stands in a file (``envs/catalogues/paper.yaml`` is one)::
 
@@ -19,105 +19,58 @@ What stands in a file (``envs/catalogues/paper.yaml`` is one)::
       - name: Scan
         labels: [scan, sweep]       # labels of the data set that are this class
         rewards: {Block address: 3, Do nothing: -2}    # in place of a ranking
+        also: [Port Scan]           # further labels that mean the class; these decide nothing
+        technique: T1046            # of MITRE ATT&CK; one id, or a list
+        about: Ports are tried.     # one sentence
 """
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from envs import plain_yaml
-from envs.catalogue_terms import (
-    MOST_ACTIONS,
-    MOST_CLASSES,
-    MOST_REWARD,
-    OPENC2_ACTIONS,
-    Scope,
+from envs.catalogue_fields import (
+    CatalogueEntry,
+    ClassEntry,
+    MitigationEntry,
+    RewardsEntry,
+    meant,
+    one_of,
+    told,
 )
-from envs.errors import InputError
+from envs.errors import InputError, quoted
 from envs.plain_yaml import Document, Location
+from envs.spelling import label_key
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+MOST_FAULTS = 100
+"""Faults that are looked for in one file. Each is told with a suggestion, which takes time."""
 
-
-def _name(text: str) -> str:
-    if not text.isprintable() or text != text.strip():
-        raise ValueError("not printable")
-    return text
+Entry = TypeVar("Entry", bound=BaseModel)
 
 
-def _seconds(given: Any) -> Any:  # noqa: ANN401 (before validation)
-    found = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", given) if isinstance(given, str) else None
-    if given is not None and found is None:
-        raise ValueError("not a duration")
-    return found and int(found[1]) * _SECONDS[found[2]]
+class _EnoughError(Exception):
+    """A file has so many faults that no more are looked for."""
 
 
-def _openc2(text: str) -> str:
-    if text not in OPENC2_ACTIONS:
-        raise ValueError("not an OpenC2 action")
-    return text
+@dataclass(frozen=True)
+class Fault:
+    """Something in a file that does not fit.
 
+    Attributes:
+        line: where it stands, from 1.
+        field: the way to it, such as ``classes[2].ranking``; empty for the file as a whole.
+        error: what is wrong, what was expected, and what to do about it.
+    """
 
-_Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_name)]
-_Reward = Annotated[int, Field(ge=-MOST_REWARD, le=MOST_REWARD)]
-_A_REWARD = f"a whole number from {-MOST_REWARD} to {MOST_REWARD}"
-_A_NAME = "a text of 1 to 100 printable characters"
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class _Rewards(_Model):
-    top: _Reward | None = Field(None, description=_A_REWARD)
-    miss: _Reward | None = Field(None, description=_A_REWARD)
-
-
-class _Mitigation(_Model):
-    name: _Name = Field(description=_A_NAME)
-    attack_id: str | None = Field(
-        None, pattern=r"^M[0-9]{4}$", description="the id of an ATT&CK mitigation, such as M1037"
-    )
-    scope: Scope = Field(description="one of " + ", ".join(get_args(Scope)))
-    undo: bool = Field(description="true if the mitigation can be taken back, else false")
-    duration: Annotated[int | None, BeforeValidator(_seconds)] = Field(
-        None, description="a time such as 90s, 30m, 4h or 7d"
-    )
-    openc2: Annotated[str, AfterValidator(_openc2)] | None = Field(
-        None, description="one of " + ", ".join(OPENC2_ACTIONS)
-    )
-
-
-class _Class(_Model):
-    name: _Name = Field(description=_A_NAME)
-    labels: list[_Name] = Field(min_length=1, description="a list with one label or more")
-    ranking: list[str] | None = Field(
-        None, min_length=1, description="a list of mitigations, best first"
-    )
-    rewards: dict[str, _Reward] | None = Field(
-        None, min_length=1, description=f"mitigations, each with {_A_REWARD}"
-    )
-
-
-class _File(_Model):
-    name: _Name = Field(description=_A_NAME)
-    benign: str = Field(description="the name of the class that is no attack")
-    no_action: str = Field(description="the name of the mitigation that does nothing")
-    rewards: _Rewards = Field(
-        default_factory=lambda: _Rewards(top=None, miss=None), description="the keys top and miss"
-    )
-    mitigations: list[_Mitigation] = Field(
-        min_length=1, max_length=MOST_ACTIONS, description=f"a list of 1 to {MOST_ACTIONS:,}"
-    )
-    classes: list[_Class] = Field(
-        min_length=1, max_length=MOST_CLASSES, description=f"a list of 1 to {MOST_CLASSES}"
-    )
+    line: int
+    field: str
+    error: InputError
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -127,95 +80,148 @@ def read(path: Path) -> dict[str, Any]:
         What :meth:`envs.catalogue.Catalogue.from_json` takes.
 
     Raises:
-        InputError: the file is no catalogue; it names the line and the field.
+        InputError: the file is no catalogue; it names the line and the field of the first fault,
+            and how many more there are.
     """
-    document = plain_yaml.read(path)
-    try:
-        file = _File.model_validate(document.value)
-    except ValidationError as error:
-        raise _told(error, document) from None
-    return _Reader(document, file).data()
+    reader = _Reader(plain_yaml.read(path))
+    found = reader.sorted_faults()
+    if not found:
+        return reader.data()
+    first = found[0].error
+    mend = str(first.mend)
+    if len(found) > 1:
+        more = f"{len(found) - 1} more fault{'s' if len(found) > 2 else ''}"
+        mend = f"{mend.rstrip('.')}. 'kirl catalogue check' on this file tells {more}"
+    raise InputError(first.what, where=first.where, expected=first.expected, mend=mend)
+
+
+def faults(path: Path) -> list[Fault]:
+    """Everything in a file that does not fit, by line; :data:`MOST_FAULTS` at most.
+
+    Raises:
+        InputError: the file cannot be read or is no plain YAML, so what stands in it is not known.
+    """
+    return _Reader(plain_yaml.read(path)).sorted_faults()
 
 
 class _Reader:
-    """Puts the parts of a file together; what does not fit is told by its place."""
+    """Puts the parts of a file together; what does not fit is told by its place.
 
-    def __init__(self, document: Document, file: _File) -> None:
-        self._document, self._file = document, file
-        self._actions = self._numbered("mitigations", [m.name for m in file.mitigations])
-        self._classes = self._numbered("classes", [c.name for c in file.classes])
+    A part that does not fit is left out, and the others are looked at all the same. Names of
+    mitigations and classes are known even where the rest of their entry does not fit, so one
+    fault is not told again wherever that name is used.
+    """
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._faults: list[Fault] = []
+        self._unsound: set[Location] = set()
+        self._names: dict[str, dict[str, int]] = {"mitigations": {}, "classes": {}}
+        self._mitigations: dict[int, dict[str, Any]] = {}
+        self._classes: dict[int, dict[str, Any]] = {}
+        with contextlib.suppress(_EnoughError):
+            self._check()
+
+    def _check(self) -> None:
+        self._check_types()
+        if () in self._unsound:
+            return
+        for kind in self._names:
+            self._number(kind)
+        self._rewards = self._entry(RewardsEntry, "rewards") or RewardsEntry(top=None, miss=None)
+        self._check_labels()
+        for number, mitigation in self._entries(MitigationEntry, "mitigations"):
+            self._check_mitigation(number, mitigation)
+        for number, traffic in self._entries(ClassEntry, "classes"):
+            self._check_class(number, traffic)
+        self._check_whole()
+
+    def sorted_faults(self) -> list[Fault]:
+        """All faults in the order of their lines."""
+        return sorted(self._faults, key=lambda fault: fault.line)
 
     def data(self) -> dict[str, Any]:
-        """The catalogue, with numbers in the place of names."""
-        file = self._file
-        self._check_labels()
-        classes = [self._traffic(number) for number in range(len(file.classes))]
-        benign = classes[self._known(self._classes, file.benign, "class", ("benign",))]
-        inaction = self._action(file.no_action, ("no_action",))
-        earned = self._earned(benign)
-        best = earned.index(max(earned))
-        if best != inaction:
-            raise self._error(
-                ("benign",),
-                f"the best action for {file.benign} is {file.mitigations[best].name}",
-                f"{file.no_action}, the action that does nothing",
-                "Correct the class's ranking or rewards",
-            )
-        if len({reward for traffic in classes for reward in self._earned(traffic)}) == 1:
-            raise self._error(
-                ("classes",),
-                f"every action earns {earned[0]} for every class",
-                "rewards that differ, so that there is something to learn",
-                "Correct the rankings or rewards",
-            )
+        """The catalogue, with numbers in the place of names; there must be no faults."""
+        value = self._document.value
         data: dict[str, Any] = {
-            "name": file.name,
-            "benign_class": file.benign,
-            "no_action": file.no_action,
-            "actions": [self._mitigation(number) for number in range(len(file.mitigations))],
-            "classes": classes,
+            "name": value["name"],
+            "benign_class": value["benign"],
+            "no_action": value["no_action"],
+            "actions": list(self._mitigations.values()),
+            "classes": list(self._classes.values()),
         }
-        top, miss = file.rewards.top, file.rewards.miss
+        top, miss = self._rewards.top, self._rewards.miss
         if top is not None and miss is not None:
             data["ranks"] = {"top": top, "miss": miss}
         return data
 
-    def _earned(self, traffic: dict[str, Any]) -> list[int]:
-        """The reward of every action for a class."""
-        if "rewards" in traffic:
-            return list(traffic["rewards"])
-        top, miss = self._file.rewards.top or 0, self._file.rewards.miss or 0
-        ranks = {action: top - rank for rank, action in enumerate(traffic["ranking"])}
-        return [ranks.get(number, miss) for number in range(len(self._actions))]
+    def _check_types(self) -> None:
+        """Tells what pydantic says, and remembers the parts of the file that it says it of."""
+        try:
+            CatalogueEntry.model_validate(self._document.value)
+        except ValidationError as error:
+            for one in error.errors(include_url=False):
+                at = tuple(one["loc"])
+                self._add(at, told(one, self._document))
+                within = at[:1] in {("mitigations",), ("classes",)}
+                self._unsound.add(at[:2] if within else at[:1])
 
-    def _numbered(self, kind: str, names: list[str]) -> dict[str, int]:
-        for number, name in enumerate(names):
-            if names.index(name) < number:
-                raise self._error(
+    def _entry(self, model: type[Entry], *at: str | int) -> Entry | None:
+        """A part of the file, or ``None`` where it is missing or does not fit."""
+        if at in self._unsound:
+            return None
+        value = self._document.value
+        for step in at:
+            if isinstance(step, str) and step not in value:
+                return None
+            value = value[step]
+        return model.model_validate(value)
+
+    def _entries(self, model: type[Entry], kind: str) -> Iterator[tuple[int, Entry]]:
+        """The parts of a list that fit, by their position."""
+        for number in range(self._count(kind)):
+            entry = self._entry(model, kind, number)
+            if entry is not None:
+                yield number, entry
+
+    def _count(self, kind: str) -> int:
+        return 0 if (kind,) in self._unsound else len(self._document.value[kind])
+
+    def _number(self, kind: str) -> None:
+        for number in range(self._count(kind)):
+            entry = self._document.value[kind][number]
+            name = entry.get("name") if isinstance(entry, dict) else None
+            if not isinstance(name, str):
+                continue
+            if self._names[kind].setdefault(name, number) != number:
+                self._fault(
                     (kind, number, "name"),
-                    f"{name!r} is the name of two entries",
+                    f"{quoted(name, 100)} is the name of two entries",
                     f"names that differ among the {kind}",
                     "Rename one of them",
                 )
-        return {name: number for number, name in enumerate(names)}
 
     def _check_labels(self) -> None:
-        owners: dict[str, str] = {}
-        for number, entry in enumerate(self._file.classes):
-            for place, label in enumerate(entry.labels):
-                if label in owners:
-                    raise self._error(
-                        ("classes", number, "labels", place),
-                        f"label {label!r} belongs to {owners[label]} already",
-                        "each label in one class",
+        owners: dict[str, tuple[str, str, Location]] = {}
+        for number, entry in self._entries(ClassEntry, "classes"):
+            for kind, labels in (("labels", entry.labels), ("also", entry.also)):
+                for place, label in enumerate(labels):
+                    at = ("classes", number, kind, place)
+                    own = (entry.name, label, at)
+                    owner, known, first = owners.setdefault(label_key(label), own)
+                    if first == at:
+                        continue
+                    spelt = "" if known == label else f", as {quoted(known, 100)}"
+                    self._fault(
+                        at,
+                        f"label {quoted(label, 100)} belongs to {owner} already{spelt}",
+                        "each label in one class, once; case, spaces and signs do not count",
                         "Remove it from one of the two",
                     )
-                owners[label] = entry.name
 
-    def _mitigation(self, number: int) -> dict[str, Any]:
-        entry = self._file.mitigations[number]
+    def _check_mitigation(self, number: int, entry: MitigationEntry) -> None:
         if entry.undo != (entry.duration is not None):
-            raise self._error(
+            self._fault(
                 ("mitigations", number, "undo"),
                 "it can be undone, but has no duration"
                 if entry.undo
@@ -223,119 +229,135 @@ class _Reader:
                 "a duration where a mitigation can be undone, and none where it cannot",
                 "Add or remove the duration, or correct undo",
             )
-        return entry.model_dump()
+        self._mitigations[number] = entry.model_dump()
 
-    def _traffic(self, number: int) -> dict[str, Any]:
-        entry, at = self._file.classes[number], ("classes", number)
+    def _check_class(self, number: int, entry: ClassEntry) -> None:
+        at, before = ("classes", number), len(self._faults)
+        data = entry.model_dump(exclude={"ranking", "rewards"})
         if (entry.ranking is None) == (entry.rewards is None):
-            raise self._error(
+            self._fault(
                 at,
                 f"{entry.name} has "
                 + ("neither ranking nor rewards" if entry.ranking is None else "both"),
                 "a ranking, or rewards per mitigation",
                 "Give one of the two",
             )
-        data: dict[str, Any] = {"name": entry.name, "labels": entry.labels}
-        if entry.rewards is not None:
-            return data | {"rewards": self._explicit(entry.rewards, (*at, "rewards"))}
-        return data | {"ranking": self._ranked(entry.ranking or [], (*at, "ranking"))}
+        elif entry.rewards is not None:
+            data["rewards"] = self._explicit(entry.rewards, (*at, "rewards"))
+        else:
+            data["ranking"] = self._ranked(entry.ranking or [], (*at, "ranking"))
+        if len(self._faults) == before:
+            self._classes[number] = data
 
-    def _ranked(self, names: list[str], at: Location) -> list[int]:
-        top, miss = self._file.rewards.top, self._file.rewards.miss
-        if top is None or miss is None:
-            raise self._error(
-                ("rewards",),
-                "a class has a ranking, and nothing says what it earns",
-                "the keys top and miss, as in 'rewards: {top: 5, miss: -5}'",
-                "Add them, or give every class rewards of its own",
-            )
-        ranking = [self._action(name, (*at, i)) for i, name in enumerate(names)]
-        for place, action in enumerate(ranking):
-            if ranking.index(action) < place:
-                raise self._error(
+    def _ranked(self, names: list[str], at: Location) -> list[int | None]:
+        ranking: list[int | None] = []
+        for place, name in enumerate(names):
+            number = self._known("mitigations", name, (*at, place))
+            if number is not None and number in ranking:
+                self._fault(
                     (*at, place),
-                    f"{names[place]!r} is ranked twice",
+                    f"{quoted(name, 100)} is ranked twice",
                     "each mitigation once",
                     "Remove one of the two",
                 )
-        if top - len(ranking) < miss:
-            raise self._error(
+            ranking.append(number)
+        top, miss = self._rewards.top, self._rewards.miss
+        if top is not None and miss is not None and top - len(names) < miss:
+            self._fault(
                 at,
-                f"the last of {len(ranking)} ranks would earn {top - len(ranking) + 1}",
+                f"the last of {len(names)} ranks would earn {top - len(names) + 1}",
                 f"more than a miss, {miss}",
                 "Shorten the ranking, or set rewards.top and rewards.miss further apart",
             )
         return ranking
 
     def _explicit(self, given: dict[str, int], at: Location) -> list[int]:
-        known = {self._action(name, (*at, name)): reward for name, reward in given.items()}
-        missing = [name for name, number in self._actions.items() if number not in known]
-        miss = self._file.rewards.miss
-        if missing and miss is None:
-            raise self._error(
+        known = {
+            self._known("mitigations", name, (*at, name)): reward for name, reward in given.items()
+        }
+        missing = [
+            name for name, number in self._names["mitigations"].items() if number not in known
+        ]
+        miss = self._rewards.miss
+        if missing and miss is None and ("rewards",) not in self._unsound:
+            self._fault(
                 at,
-                f"{missing[0]!r} has no reward",
+                f"{quoted(missing[0], 100)} has no reward",
                 "a reward for every mitigation, or one for all others in rewards.miss",
                 "Add it",
             )
-        return [known.get(number, miss or 0) for number in range(len(self._actions))]
+        return [known.get(number, miss or 0) for number in range(self._count("mitigations"))]
 
-    def _action(self, name: str, at: Location) -> int:
-        return self._known(self._actions, name, "mitigation", at)
-
-    def _known(self, numbers: dict[str, int], name: str, kind: str, at: Location) -> int:
-        if name not in numbers:
-            raise self._error(
-                at, f"no {kind} is called {name[:60]!r}", _one_of(numbers), _meant(name, numbers)
+    def _check_whole(self) -> None:
+        """What only all parts together tell."""
+        ranked = any("ranking" in traffic for traffic in self._classes.values())
+        incomplete = None in (self._rewards.top, self._rewards.miss)
+        if ranked and incomplete:
+            if ("rewards",) not in self._unsound:
+                self._fault(
+                    ("rewards",),
+                    "a class has a ranking, and nothing says what it earns",
+                    "the keys top and miss, as in 'rewards: {top: 5, miss: -5}'",
+                    "Add them, or give every class rewards of its own",
+                )
+            return
+        self._check_benign()
+        earned = {reward for traffic in self._classes.values() for reward in self._earned(traffic)}
+        if len(earned) == 1 and len(self._classes) == self._count("classes"):
+            self._fault(
+                ("classes",),
+                f"every action earns {earned.pop()} for every class",
+                "rewards that differ, so that there is something to learn",
+                "Correct the rankings or rewards",
             )
-        return numbers[name]
 
-    def _error(self, at: Location, what: str, expected: str, mend: str) -> InputError:
-        return InputError(what, where=self._document.where(at), expected=expected, mend=mend)
+    def _check_benign(self) -> None:
+        number = self._named("benign", "classes")
+        inaction = self._named("no_action", "mitigations")
+        traffic = None if number is None else self._classes.get(number)
+        if traffic is None or inaction is None:
+            return
+        earned = self._earned(traffic)
+        best = earned.index(max(earned))
+        if best != inaction:
+            self._fault(
+                ("benign",),
+                f"the best action for {traffic['name']} is {self._called(best)}",
+                f"{self._called(inaction)}, the action that does nothing",
+                "Correct the class's ranking or rewards",
+            )
 
+    def _called(self, action: int) -> str:
+        return str(self._document.value["mitigations"][action]["name"])
 
-_BELOW: dict[tuple[type[_Model], str], type[_Model]] = {
-    (_File, "mitigations"): _Mitigation,
-    (_File, "classes"): _Class,
-    (_File, "rewards"): _Rewards,
-}
+    def _named(self, field: str, kind: str) -> int | None:
+        """The number of what a field of the file names."""
+        if (field,) in self._unsound:
+            return None
+        return self._known(kind, self._document.value[field], (field,))
 
+    def _earned(self, traffic: dict[str, Any]) -> list[int]:
+        """The reward of every action for a class."""
+        if "rewards" in traffic:
+            return list(traffic["rewards"])
+        top, miss = self._rewards.top or 0, self._rewards.miss or 0
+        ranks = {action: top - rank for rank, action in enumerate(traffic["ranking"])}
+        return [ranks.get(number, miss) for number in range(self._count("mitigations"))]
 
-def _described(location: Location) -> tuple[type[_Model], str]:
-    """The model that holds a value, and what was expected there."""
-    model: type[_Model] = _File
-    expected = "a mapping with the keys " + ", ".join(_File.model_fields)
-    for step in location:
-        known = model.model_fields.get(step) if isinstance(step, str) else None
-        if known is not None:
-            expected = known.description or expected
-            model = _BELOW.get((model, str(step)), model)
-    return model, expected
+    def _known(self, kind: str, name: str, at: Location) -> int | None:
+        """The number of a name; one that nothing has is a fault, unless the names are unknown."""
+        names = self._names[kind]
+        if name in names or (kind,) in self._unsound:
+            return names.get(name)
+        one = {"mitigations": "mitigation", "classes": "class"}[kind]
+        self._fault(at, f"no {one} is called {quoted(name, 60)}", one_of(names), meant(name, names))
+        return None
 
+    def _fault(self, at: Location, what: str, expected: str, mend: str) -> None:
+        where = self._document.where(at)
+        self._add(at, InputError(what, where=where, expected=expected, mend=mend))
 
-def _told(error: ValidationError, document: Document) -> InputError:
-    """The first of pydantic's complaints in words of the file."""
-    first = error.errors()[0]
-    at = tuple(first["loc"])
-    model, expected = _described(at)
-    if first["type"] == "missing":
-        what, mend = f"{at[-1]!r} is missing", "Add it"
-    elif first["type"] == "extra_forbidden":
-        model, _ = _described(at[:-1])
-        what, expected = f"unknown key {str(at[-1])[:60]!r}", _one_of(model.model_fields)
-        mend = _meant(str(at[-1]), model.model_fields)
-    else:
-        shown = repr(first["input"])
-        what = f"{shown if len(shown) <= 60 else shown[:60] + '...'} does not fit here"
-        mend = "Correct it"
-    return InputError(what, where=document.where(at), expected=expected, mend=mend)
-
-
-def _one_of(names: Iterable[str]) -> str:
-    listed = list(names)
-    return "one of " + ", ".join(listed[:20]) + (", ..." if len(listed) > 20 else "")
-
-
-def _meant(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name[:60], list(known)[:1_000], n=1)
-    return f"Did you mean {near[0]!r}?" if near else "Correct the name"
+    def _add(self, at: Location, error: InputError) -> None:
+        if len(self._faults) == MOST_FAULTS:
+            raise _EnoughError
+        self._faults.append(Fault(self._document.line(at), plain_yaml.path(at), error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 Scope = Literal["ip", "range", "host", "account", "service", "none"]
@@ -19,3 +20,6 @@ MOST_CLASSES, MOST_ACTIONS = 127, 10_000
 
 MOST_REWARD = 100
 """The largest reward, and the largest loss. Rewards are int8."""
+
+TECHNIQUE = re.compile(r"T[0-9]{4}(\.[0-9]{3})?")
+"""The id of an ATT&CK technique or sub-technique."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from envs.catalogue import Catalogue
 from envs.errors import InputError
+from envs.stratified import Rows, stratified_parts
 
 TEST_SHARE = 0.3
 """Share of flows held out for testing (paper, section IV-A: 70/30)."""
@@ -24,8 +25,6 @@ MOST_FOLDS = 100
 
 SAMPLED_AT_LEAST = 1000
 """Flows of every class that a sample holds at the least, if there are so many."""
-
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -126,13 +125,7 @@ def split(
     Returns:
         Row numbers of the training and of the test part, each shuffled.
     """
-    # Here, not above: it takes more than a second to import, which most commands do without.
-    from sklearn.model_selection import train_test_split
-
-    train, test = train_test_split(
-        np.arange(len(actual)), test_size=test_share, stratify=actual, random_state=seed
-    )
-    return train, test
+    return stratified_parts(actual, test_share, seed=seed)
 
 
 def stratified_sample(actual: NDArray[np.int8], size: int, *, seed: int) -> Rows:
@@ -175,19 +168,15 @@ def stratified_sample(actual: NDArray[np.int8], size: int, *, seed: int) -> Rows
 
 def _parted(rows: Rows, actual: NDArray[np.int8], share: float, seed: int) -> tuple[Rows, Rows]:
     """Training rows parted into those the detector is fitted on, and those the agent meets."""
-    from sklearn.model_selection import train_test_split
-
     try:
-        fit, meet = train_test_split(
-            rows, test_size=share, stratify=actual[rows], random_state=seed
-        )
+        fit, meet = stratified_parts(actual[rows], share, seed=seed)
     except ValueError as error:
         raise InputError(
             f"a class has too few training flows to set a share of {share:g} apart",
             expected="at least two training flows of every class on either side",
             mend="Choose another --honest, --cross-fit, or give more flows",
         ) from error
-    return fit, meet
+    return rows[fit], rows[meet]
 
 
 def _check_classes(actual: NDArray[np.int8], catalogue: Catalogue) -> None:

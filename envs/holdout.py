@@ -15,6 +15,7 @@ import numpy as np
 from envs.errors import InputError
 from envs.scenario import Scenario
 from envs.state import FlowSet
+from envs.stratified import stratified_parts
 
 
 def hold_out(scenario: Scenario, share: float, seed: int) -> tuple[Scenario, FlowSet]:
@@ -36,13 +37,9 @@ def hold_out(scenario: Scenario, share: float, seed: int) -> tuple[Scenario, Flo
     """
     if not 0 < share < 1:
         raise InputError(f"the share to hold out is {share:g}", expected="one between 0 and 1")
-    from sklearn.model_selection import train_test_split
-
     signature, actual = scenario.train
     try:
-        kept, held = train_test_split(
-            np.arange(len(actual)), test_size=share, stratify=actual, random_state=seed
-        )
+        kept, held = stratified_parts(actual, share, seed=seed)
     except ValueError as error:
         raise InputError(
             f"a class has too few training flows to hold out a share of {share:g}",

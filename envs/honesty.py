@@ -19,12 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    # It takes more than a second to import, which most commands do without.
-    from sklearn.tree import DecisionTreeClassifier
+    from envs.detector.nodes import TreeNodes
 
 
 def cross_fitted_nodes(
-    tree: DecisionTreeClassifier, features: NDArray[np.float32], *, folds: int, seed: int
+    tree: TreeNodes, features: NDArray[np.float32], *, folds: int, seed: int
 ) -> NDArray[np.int64]:
     """The leaf that each training flow reaches without the leaves of its own fold alone.
 
@@ -42,7 +41,7 @@ def cross_fitted_nodes(
     """
     if not 2 <= folds <= len(features):
         raise ValueError(f"{folds} folds for {len(features)} flows")
-    reached: NDArray[np.int64] = tree.apply(features)
+    reached = tree.apply(features)
     fold = np.random.default_rng(seed).permutation(len(reached)) % folds
     everywhere = _flows_below(tree, reached)
     for own in range(folds):
@@ -54,29 +53,27 @@ def cross_fitted_nodes(
     return reached
 
 
-def _flows_below(tree: DecisionTreeClassifier, leaves: NDArray[np.int64]) -> NDArray[np.int64]:
+def _flows_below(tree: TreeNodes, leaves: NDArray[np.int64]) -> NDArray[np.int64]:
     """Flows that pass each node, int64 [nodes], given the leaf of each flow."""
-    inner = tree.tree_
-    passed = np.bincount(leaves, minlength=inner.node_count)
+    passed = np.bincount(leaves, minlength=len(tree))
     # Children have higher numbers than their parent.
-    for node in range(inner.node_count - 1, -1, -1):
-        if inner.children_left[node] >= 0:
-            passed[node] = passed[inner.children_left[node]] + passed[inner.children_right[node]]
+    for node in range(len(tree) - 1, -1, -1):
+        if tree.children_left[node] >= 0:
+            passed[node] = passed[tree.children_left[node]] + passed[tree.children_right[node]]
     return passed
 
 
 def _route(
-    tree: DecisionTreeClassifier, features: NDArray[np.float32], stands: NDArray[np.bool_]
+    tree: TreeNodes, features: NDArray[np.float32], stands: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
     """Walks flows down the tree; where the wanted child does not stand, to the other one."""
-    inner = tree.tree_
     node = np.zeros(len(features), np.int64)
-    walking = np.flatnonzero(inner.children_left[node] >= 0)
+    walking = np.flatnonzero(tree.children_left[node] >= 0)
     while len(walking):
         at = node[walking]
-        left = features[walking, inner.feature[at]] <= inner.threshold[at]
-        wanted = np.where(left, inner.children_left[at], inner.children_right[at])
-        other = np.where(left, inner.children_right[at], inner.children_left[at])
+        left = features[walking, tree.feature[at]] <= tree.threshold[at]
+        wanted = np.where(left, tree.children_left[at], tree.children_right[at])
+        other = np.where(left, tree.children_right[at], tree.children_left[at])
         node[walking] = np.where(stands[wanted], wanted, other)
-        walking = walking[inner.children_left[node[walking]] >= 0]
+        walking = walking[tree.children_left[node[walking]] >= 0]
     return node

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.catalogue import Catalogue
-from envs.detector import Detector
+from envs.detector import TreeDetector
 from envs.division import Division, Wishes
 from envs.flows import FeatureSchema, Provenance
 from envs.scenario_files import Tables
@@ -43,7 +43,7 @@ class MatchedFlows:
     schema: FeatureSchema
     actual: NDArray[np.int8]
     division: Division
-    detector: Detector
+    detector: TreeDetector
     signature: NDArray[np.int32]
     cross_fitted: NDArray[np.int32]
 
@@ -74,7 +74,7 @@ class MatchedFlows:
 
 
 def match_honestly(
-    detector: Detector, features: NDArray[np.float32], wishes: Wishes
+    detector: TreeDetector, features: NDArray[np.float32], wishes: Wishes
 ) -> NDArray[np.int32]:
     """Signatures that the flows a detector was fitted on match honestly, int32 [draws, n]."""
     draws = DRAWS if wishes.folds else 0

@@ -37,13 +37,22 @@ class Document:
     value: Any
     lines: dict[Location, int]
 
+    def line(self, location: Location) -> int:
+        """The line of a value; of one that is missing, that of what should hold it."""
+        while location not in self.lines:
+            location = location[:-1]
+        return self.lines[location]
+
     def where(self, location: Location) -> str:
         """Where a value stands: the file, its line, and the way to it."""
-        known = location
-        while known not in self.lines:
-            known = known[:-1]
-        path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
-        return f"{self.file}, line {self.lines[known]}" + (f", {path[1:]}" if path else "")
+        way = path(location)
+        return f"{self.file}, line {self.line(location)}" + (f", {way}" if way else "")
+
+
+def path(location: Location) -> str:
+    """The way to a value in one text, such as ``classes[2].ranking``."""
+    way = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
+    return way.removeprefix(".")
 
 
 def read(path: Path) -> Document:

@@ -20,15 +20,21 @@ from numpy.typing import NDArray
 from envs import scenario_files
 from envs.catalogue import Catalogue
 from envs.datasets import cicflowmeter
-from envs.detector import Detector, detection_report, report_to_json
+from envs.detector import (
+    Detector,
+    RuleDetector,
+    TreeDetector,
+    detection_report,
+    report_to_json,
+)
 from envs.division import FOLDS, TEST_SHARE, Wishes, divide
 from envs.errors import InputError
 from envs.files import link_or_copy, replacing
 from envs.flows import FeatureSchema, Flows, is_synthetic
 from envs.matching import MatchedFlows, match_honestly
 from envs.scenario_files import Tables
-from envs.signatures import SignatureTable
-from envs.state import Contexts, FlowSet
+from envs.signatures import BetaPrior, SignatureTable
+from envs.state import Contexts, Counters, FlowSet
 
 SPLITS = ("train", "test")
 
@@ -88,7 +94,7 @@ class Scenario:
         division = divide(flows.actual, wishes, flows.catalogue)
         fit_features = flows.features[division.fit]
         with stage(f"Fitting a decision tree to {len(division.fit):,} flows"):
-            detector = Detector.fit(fit_features, flows.actual[division.fit], seed=seed)
+            detector = TreeDetector.fit(fit_features, flows.actual[division.fit], seed=seed)
         with stage("Matching flows to signatures"):
             cross_fitted = match_honestly(detector, fit_features, wishes)
             del fit_features
@@ -140,7 +146,7 @@ class Scenario:
         cls,
         out: Path,
         about: dict[str, Any],
-        detector: Detector,
+        detector: Detector[Any],
         tables: Tables,
         catalogue: Catalogue,
         schema: FeatureSchema,
@@ -164,6 +170,8 @@ class Scenario:
         manifest: dict[str, Any] = {
             "format": scenario_files.FORMAT,
             **about,
+            # Manifests say nothing of a decision tree, so that those of old stay as they are.
+            **({} if detector.kind == TreeDetector.kind else {"detector": detector.kind}),
             "flows": {"train": len(tables.train[1]), "test": len(tables.test[1])},
             "signatures": len(tables.signatures),
             "detection": report_to_json(report),
@@ -224,9 +232,45 @@ class Scenario:
         """What flows are met in: one context per signature, since there is no second opinion."""
         return Contexts.of_signatures(self.signatures.predicted)
 
-    def detector(self) -> Detector:
-        """The fitted detector, read from its file."""
-        return Detector.load(self.path / scenario_files.DETECTOR)
+    @property
+    def of_alerts(self) -> bool:
+        """Whether its flows are alerts of an IDS, whose rules are the signatures."""
+        return scenario_files.detector_kind(self.manifest) is RuleDetector
+
+    def detector(self) -> Detector[Any]:
+        """What matches flows or alerts to the signatures, read from its file.
+
+        A decision tree is given features, float32 [n, features]; the rules of an IDS are given
+        the ids of rules. A rule that the scenario does not know matches
+        :data:`envs.detector.UNKNOWN`, -1.
+
+        Raises:
+            InputError: the file is missing, damaged, or of another scenario.
+        """
+        kind = scenario_files.detector_kind(self.manifest)
+        file = self.path / kind.file
+        detector = kind.load(file)
+        if len(detector) > len(self.signatures):
+            raise InputError(
+                f"the detector has {len(detector):,} signatures",
+                where=str(file),
+                expected=f"at most the {len(self.signatures):,} of the scenario",
+                mend="Prepare the scenario again",
+            )
+        return detector
+
+    def verdicts(self, prior: BetaPrior | None = None) -> Counters | None:
+        """N and C of every rule by all verdicts, in training and test part; B follows by eq. 1.
+
+        ``None`` for a scenario that was not made from alerts. Training meets verdicts over and
+        over, and a graph counts all it meets; here each of them counts once.
+        """
+        if not self.of_alerts:
+            return None
+        counters = Counters.zeros(len(self.signatures), prior)
+        for signature, actual in (self.train, self.test):
+            counters.add(signature, self.signatures.predicted[signature] == actual)
+        return counters
 
     def flow_set(self, name: str = "train", *, matching: Matching = "fitted") -> FlowSet:
         """One split as the environment takes it.
@@ -254,5 +298,5 @@ class Scenario:
         """Puts the same scenario into another folder, by hard links where they can be made."""
         with replacing(folder) as temporary:
             temporary.mkdir()
-            for name in (scenario_files.MANIFEST, *scenario_files.FILES):
+            for name in (scenario_files.MANIFEST, *scenario_files.files_of(self.manifest)):
                 link_or_copy((self.path / name).resolve(), temporary / name)

@@ -6,7 +6,8 @@
 ``train.parquet``   signature (int32), actual (int8) of each training flow, and the
                     signatures it matches honestly, ``cross_fitted_0`` and so on
 ``test.parquet``    signature and actual of the test flows
-``detector.skops``  the fitted decision tree
+``detector.safetensors`` the fitted decision tree, as arrays; or, of a scenario made from the
+                    alerts of an IDS, ``rules.json``, the ids and messages of its rules
 =================== ==========================================================
 
 Files never change after they are written; the manifest holds their hashes and one of its own.
@@ -14,6 +15,7 @@ Files never change after they are written; the manifest holds their hashes and o
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -30,17 +32,22 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from envs.catalogue import Catalogue
-from envs.detector import Detector
+from envs.detector import Detector, RuleDetector, TreeDetector
 from envs.errors import InputError
 from envs.files import replacing, sha256, write_json
 from envs.flows import KIND, FeatureSchema
 from envs.signatures import SignatureTable
 
-FORMAT = 2
+FORMAT = 3
 
 MANIFEST = "manifest.json"
-FILES = ("signatures.parquet", "train.parquet", "test.parquet", "detector.skops")
-DETECTOR = "detector.skops"
+TABLES = ("signatures.parquet", "train.parquet", "test.parquet")
+DETECTORS = {one.kind: one for one in (TreeDetector, RuleDetector)}
+FILES = (*TABLES, *(one.file for one in DETECTORS.values()))
+"""All files that scenarios have beside the manifest; each has one detector."""
+
+REPLACEABLE = {MANIFEST, *FILES, "detector.skops"}
+"""Files of scenarios of this format and of those before it."""
 
 _CROSS_FITTED = "cross_fitted_"
 
@@ -64,7 +71,7 @@ class Tables:
     test: Split
     cross_fitted: NDArray[np.int32]
 
-    def fingerprint(self, catalogue: Catalogue, detector: Detector) -> str:
+    def fingerprint(self, catalogue: Catalogue, detector: Detector[Any]) -> str:
         """SHA-256 of all that decides what can be learnt: equal content has an equal one."""
         digest = hashlib.sha256(json.dumps(catalogue.deciding(), sort_keys=True).encode())
         digest.update(detector.digest().encode())
@@ -85,7 +92,17 @@ class Tables:
                 raise ValueError("an id is out of range")
 
 
-def write(out: Path, manifest: dict[str, Any], detector: Detector, tables: Tables) -> None:
+def detector_kind(manifest: dict[str, Any]) -> type[TreeDetector | RuleDetector]:
+    """What made a scenario's detections: a decision tree, unless the manifest says otherwise."""
+    return DETECTORS[manifest.get("detector", TreeDetector.kind)]
+
+
+def files_of(manifest: dict[str, Any]) -> tuple[str, ...]:
+    """The files of a scenario beside its manifest."""
+    return (*TABLES, detector_kind(manifest).file)
+
+
+def write(out: Path, manifest: dict[str, Any], detector: Detector[Any], tables: Tables) -> None:
     """Writes a scenario's folder in the place of what stood there.
 
     Args:
@@ -100,11 +117,11 @@ def write(out: Path, manifest: dict[str, Any], detector: Detector, tables: Table
     check_replaceable(out)
     with replacing(out) as folder:
         folder.mkdir()
-        detector.save(folder / DETECTOR)
+        detector.save(folder / detector.file)
         _write_signatures(folder / "signatures.parquet", tables.signatures)
         _write_split(folder / "train.parquet", tables.train, tables.cross_fitted)
         _write_split(folder / "test.parquet", tables.test)
-        manifest["sha256"] = {name: sha256(folder / name) for name in FILES}
+        manifest["sha256"] = {name: sha256(folder / name) for name in files_of(manifest)}
         manifest["manifest_sha256"] = _manifest_sha256(manifest)
         write_json(folder / MANIFEST, manifest)
 
@@ -116,7 +133,7 @@ def read(path: Path) -> tuple[dict[str, Any], Tables]:
         InputError: not a scenario, of another format, incomplete, or changed.
     """
     manifest = read_manifest(path)
-    for name in FILES:
+    for name in files_of(manifest):
         if not (path / name).is_file():
             raise InputError(f"{name} is missing", where=str(path), mend="Run kirl prepare again")
         if sha256(path / name) != manifest["sha256"].get(name):
@@ -142,11 +159,18 @@ def check_replaceable(out: Path) -> None:
     """Raises :class:`InputError` where writing a scenario to ``out`` would destroy other things."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    if not out.is_dir() or {entry.name for entry in out.iterdir()} - {MANIFEST, *FILES}:
+    if not out.is_dir() or {entry.name for entry in out.iterdir()} - REPLACEABLE:
         raise InputError(
             "exists and holds more than a scenario", where=str(out), mend="Choose another --out"
         )
-    read_manifest(out)
+    if not _of_earlier_format(out / MANIFEST):
+        read_manifest(out)
+
+
+def _of_earlier_format(file: Path) -> bool:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return json.loads(file.read_text(encoding="utf-8"))["format"] in range(1, FORMAT)
+    return False
 
 
 def versions() -> dict[str, str]:
@@ -181,6 +205,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
                 raise ValueError("the flows are of no kind with a name")
             if "features" in manifest:
                 FeatureSchema.from_json(manifest["features"])
+            detector_kind(manifest)
             unchanged = manifest["manifest_sha256"] == _manifest_sha256(manifest)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(

@@ -3,7 +3,8 @@
 ATT&CK describes adversaries, not labels of data sets, so every assignment here is this
 project's judgement; the paper gives ATT&CK ids for mitigations only (Table II). It is made
 per label of CIC-IDS2017, by what the data set's authors say they ran (Sharafaldin et al.,
-ICISSP 2018), so a catalogue that merges labels otherwise gets the techniques it merges:
+ICISSP 2018), so a catalogue that merges labels otherwise gets the techniques it merges. A
+catalogue that gives its classes techniques of its own is taken at its word.
 
 * PortScan: one host's ports are scanned in many ways, T1046.
 * DoS (Hulk, GoldenEye, slowloris, Slowhttptest): one machine exhausts a web server while its
@@ -46,13 +47,64 @@ class Technique:
         return f"https://attack.mitre.org/techniques/{self.attack_id.replace('.', '/')}/"
 
 
-_SCAN = Technique("T1046", "Network Service Discovery")
-_EXHAUST = Technique("T1499", "Endpoint Denial of Service")
-_FLOOD = Technique("T1498", "Network Denial of Service")
-_GUESS = Technique("T1110.001", "Password Guessing")
-_EXPLOIT = Technique("T1190", "Exploit Public-Facing Application")
-_OPEN_FILE = Technique("T1204.002", "Malicious File")
-_WEB_CONTROL = Technique("T1071.001", "Web Protocols")
+NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "T1021": "Remote Services",
+        "T1021.001": "Remote Desktop Protocol",
+        "T1021.002": "SMB/Windows Admin Shares",
+        "T1041": "Exfiltration Over C2 Channel",
+        "T1046": "Network Service Discovery",
+        "T1048": "Exfiltration Over Alternative Protocol",
+        "T1071": "Application Layer Protocol",
+        "T1071.001": "Web Protocols",
+        "T1090": "Proxy",
+        "T1095": "Non-Application Layer Protocol",
+        "T1105": "Ingress Tool Transfer",
+        "T1110": "Brute Force",
+        "T1110.001": "Password Guessing",
+        "T1110.004": "Credential Stuffing",
+        "T1133": "External Remote Services",
+        "T1189": "Drive-by Compromise",
+        "T1190": "Exploit Public-Facing Application",
+        "T1203": "Exploitation for Client Execution",
+        "T1204.002": "Malicious File",
+        "T1210": "Exploitation of Remote Services",
+        "T1219": "Remote Access Tools",
+        "T1486": "Data Encrypted for Impact",
+        "T1498": "Network Denial of Service",
+        "T1498.001": "Direct Network Flood",
+        "T1498.002": "Reflection Amplification",
+        "T1499": "Endpoint Denial of Service",
+        "T1499.001": "OS Exhaustion Flood",
+        "T1499.002": "Service Exhaustion Flood",
+        "T1499.004": "Application or System Exploitation",
+        "T1557": "Adversary-in-the-Middle",
+        "T1567": "Exfiltration Over Web Service",
+        "T1568": "Dynamic Resolution",
+        "T1570": "Lateral Tool Transfer",
+        "T1571": "Non-Standard Port",
+        "T1572": "Protocol Tunneling",
+        "T1573": "Encrypted Channel",
+        "T1595": "Active Scanning",
+        "T1595.002": "Vulnerability Scanning",
+        "T1595.003": "Wordlist Scanning",
+    }
+)
+"""Names of the techniques that the catalogues which ship with kirl stand for, in ATT&CK 18.1."""
+
+
+def _named(attack_id: str) -> Technique:
+    """A technique with its name, which is its id where no shipped catalogue has it."""
+    return Technique(attack_id, NAMES.get(attack_id, attack_id))
+
+
+_SCAN = _named("T1046")
+_EXHAUST = _named("T1499")
+_FLOOD = _named("T1498")
+_GUESS = _named("T1110.001")
+_EXPLOIT = _named("T1190")
+_OPEN_FILE = _named("T1204.002")
+_WEB_CONTROL = _named("T1071.001")
 
 TECHNIQUES: Mapping[str, tuple[Technique, ...]] = MappingProxyType(
     {
@@ -77,10 +129,13 @@ TECHNIQUES: Mapping[str, tuple[Technique, ...]] = MappingProxyType(
 
 
 def techniques_of(traffic: TrafficClass) -> tuple[Technique, ...]:
-    """The techniques of all labels merged into a type, each once, in the labels' order.
+    """The techniques that a type stands for, each once.
 
-    Empty for benign traffic and for labels that this file does not know.
+    They are those that its catalogue gives it, or else those of its labels in the labels' order;
+    none for benign traffic and for labels that this file does not know.
     """
+    if traffic.technique:
+        return tuple(_named(one) for one in dict.fromkeys(traffic.technique))
     found = (technique for label in traffic.labels for technique in TECHNIQUES.get(label, ()))
     return tuple(dict.fromkeys(found))
 

@@ -183,7 +183,7 @@ def _pooled(found: Found, parts: Sequence[Lesson], where: str) -> Lesson:
 def _feed_lessons(bundle: _Bundle, found: Found, default: tuple[float, float]) -> None:
     """From plain relationships between ATT&CK's mitigations and techniques."""
     catalogue = found.catalogue
-    actions = {action.attack_id: action.name for action in catalogue.actions if action.attack_id}
+    actions = catalogue.by_attack_id
     types: dict[str, list[str]] = {}
     for traffic in catalogue.classes:
         for parent in dict.fromkeys(parent_id(t.attack_id) for t in techniques_of(traffic)):

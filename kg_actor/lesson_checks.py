@@ -27,7 +27,7 @@ class Names:
     def of(cls, catalogue: Catalogue) -> Names:
         """The names of a catalogue."""
         actions = {folded(action.name): action.name for action in catalogue.actions}
-        ids = {folded(a.attack_id): a.name for a in catalogue.actions if a.attack_id}
+        ids = {folded(one): name for one, name in catalogue.by_attack_id.items()}
         return cls({folded(name): name for name in catalogue.class_names}, ids | actions)
 
     def traffic(self, text: str, where: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
 import numpy as np
 
-from envs import BetaPrior, InputError, InteractionTable
+from envs import BetaPrior, Counters, InputError, InteractionTable
 from kg_actor.graph import GraphCounts, KnowledgeGraph
 from kg_actor.neighbourhood import Answers
 from kg_actor.records import ActionRecord
@@ -48,6 +48,26 @@ class ErrorProne:
     wrong: int
     confidence: float
     actual: str
+
+
+@dataclass(frozen=True)
+class ErrorProneRule(ErrorProne):
+    """The same of a rule of an IDS, with what verdicts say of it.
+
+    ``seen``, ``wrong`` and ``confidence`` count all flows that the graph was given: a verdict that
+    training met a hundred times counts a hundred times there, and once here.
+
+    Attributes:
+        rule: its id and message.
+        verdicts: N, verdicts on it.
+        right: C, those of them that agree with it.
+        verdict_confidence: B of these two (eq. 1).
+    """
+
+    rule: str
+    verdicts: int
+    right: int
+    verdict_confidence: float
 
 
 @dataclass(frozen=True)
@@ -199,6 +219,29 @@ def error_prone(graph: KnowledgeGraph, number: int = 20) -> tuple[ErrorProne, ..
             graph.catalogue.class_names[int(wrong_by_type[around.signature].argmax())],
         )
         for around in answers.around(worst)
+    )
+
+
+def of_rules(
+    answers: Iterable[ErrorProne], rules: Sequence[str], verdicts: Counters
+) -> tuple[ErrorProneRule, ...]:
+    """Names the rules behind signatures, where an IDS makes the detections.
+
+    Args:
+        answers: of :func:`error_prone`.
+        rules: id and message of every rule, by signature.
+        verdicts: N and C of every rule by verdicts.
+    """
+    confidence = verdicts.confidence()
+    return tuple(
+        ErrorProneRule(
+            **asdict(one),
+            rule=rules[one.signature],
+            verdicts=int(verdicts.seen[one.signature]),
+            right=int(verdicts.correct[one.signature]),
+            verdict_confidence=float(confidence[one.signature]),
+        )
+        for one in answers
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import typer
 
 from envs import InputError
-from rayapp.commands import advisor, bench, catalogue, console, graph
+from rayapp.commands import advisor, bench, catalogue, console, graph, verdicts
 from rayapp.commands.advise import advise
 from rayapp.commands.datasets import datasets
 from rayapp.commands.decide import decide
@@ -49,6 +49,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
 for _name, _command, _example in _COMMANDS:
     app.command(_name, epilog=f"Example: {_example}")(_command)
 app.add_typer(catalogue.app, name="catalogue")
+app.add_typer(verdicts.app, name="verdicts")
 app.add_typer(graph.app, name="graph")
 app.add_typer(advisor.app, name="advisor")
 app.add_typer(bench.app, name="bench")

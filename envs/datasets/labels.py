@@ -17,17 +17,7 @@ from typing import Literal
 
 from envs.catalogue import Catalogue
 from envs.errors import InputError, printable, quoted
-
-DASHES = re.compile(
-    'â€["“”–—]'  # UTF-8 read as cp1252
-    "|â\x80[\x93\x94]"  # UTF-8 read as latin-1
-    "|ï¿½"  # U+FFFD written as UTF-8, read as cp1252
-    "|Â?[\x96\x97]"  # 0x96 read as latin-1, maybe saved as UTF-8 and read as latin-1 again
-    "|Â[–—]"  # the same, read as cp1252
-    "|[-‐‑‒–—―−\ufffd]"  # the dashes themselves, and what a failed decoding leaves
-    r"|(?<=\s)\?(?=\s)"  # what a failed encoding leaves
-)
-"""A dash in a text, or what is left of one."""
+from envs.spelling import label_key
 
 Attempted = Literal["benign", "attack", "drop"]
 """What an attack that was tried without effect counts as."""
@@ -45,11 +35,6 @@ _ATTEMPTED = "attempted"
 
 _LISTED = 40
 """Unknown labels that a message lists; a column of identifiers would fill the screen."""
-
-
-def label_key(label: str) -> str:
-    """What is compared of a label: letters and digits, whatever their case."""
-    return "".join(c for c in DASHES.sub(" ", label).casefold() if c.isalnum())
 
 
 def is_missing(label: str) -> bool:

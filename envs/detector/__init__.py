@@ -1,9 +1,16 @@
-"""The intrusion detector: a decision tree whose leaves are signatures."""
+"""Detectors: what says which signature a flow or an alert matches."""
 
-from envs.detector.tree import (
-    Detector,
-    detection_report,
-    report_to_json,
-)
+from envs.detector.interface import UNKNOWN, Detector
+from envs.detector.report import detection_report, report_to_json
+from envs.detector.rules import Rule, RuleDetector
+from envs.detector.tree import TreeDetector
 
-__all__ = ["Detector", "detection_report", "report_to_json"]
+__all__ = [
+    "UNKNOWN",
+    "Detector",
+    "Rule",
+    "RuleDetector",
+    "TreeDetector",
+    "detection_report",
+    "report_to_json",
+]

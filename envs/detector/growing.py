@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.detector.binned import Binned
+from envs.detector.nodes import LEAF, compiled
 from envs.detector.splitting import Splitter
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 COUNTED_FROM = 100_000
 """Flows of a node from which counting is worth its while."""
 
-_LEAF, _UNDEFINED = -1, -2
+_UNDEFINED = -2
 
 
 def grow(
@@ -52,11 +53,7 @@ def grow(
     # A tree of one flow per class has everything but the nodes.
     few = np.unique(known, return_index=True)[1]
     grown = DecisionTreeClassifier(random_state=seed).fit(features[few], classes[known[few]])
-    # The form in which scikit-learn itself pickles trees; it has no other way to make one.
-    make, arguments, state = grown.tree_.__reduce__()
-    inner = make(*arguments)
-    inner.__setstate__(tree.state(state["nodes"].dtype))
-    grown.tree_ = inner
+    grown.tree_ = tree.compiled(features.shape[1])
     return grown
 
 
@@ -73,35 +70,32 @@ class _Nodes:
 
     def add(self, counts: NDArray[np.int64], depth: int) -> int:
         """A leaf, until it is said to be something else; returns its number."""
-        self.left.append(_LEAF)
-        self.right.append(_LEAF)
+        self.left.append(LEAF)
+        self.right.append(LEAF)
         self.feature.append(_UNDEFINED)
         self.threshold.append(float(_UNDEFINED))
         self.counts.append(counts)
         self.depth.append(depth)
         return len(self.left) - 1
 
-    def state(self, dtype: np.dtype[Any]) -> dict[str, Any]:
-        """What scikit-learn's ``Tree.__setstate__`` takes."""
+    def compiled(self, width: int) -> Any:  # noqa: ANN401 (scikit-learn is untyped)
+        """The same as scikit-learn's own, for flows of ``width`` features."""
         counts = np.array(self.counts, np.float64)
         flows = counts.sum(axis=1)
         shares = counts / flows[:, None]
-        nodes = np.zeros(len(flows), dtype)
-        nodes["left_child"], nodes["right_child"] = self.left, self.right
-        nodes["feature"], nodes["threshold"] = self.feature, self.threshold
-        nodes["impurity"] = 1 - (shares**2).sum(axis=1)
-        nodes["n_node_samples"] = nodes["weighted_n_node_samples"] = flows
-        inner = np.flatnonzero(nodes["left_child"] != _LEAF)
-        children = (nodes[name][inner] for name in ("left_child", "right_child"))
-        fewer, more = (flows[child] for child in children)
-        # Where scikit-learn would send what is missing; here nothing is.
-        nodes["missing_go_to_left"][inner] = fewer > more
-        return {
-            "max_depth": max(self.depth),
-            "node_count": len(flows),
-            "nodes": nodes,
-            "values": shares[:, None, :],
+        left, right = np.array(self.left), np.array(self.right)
+        nodes = {
+            "left_child": left,
+            "right_child": right,
+            "feature": self.feature,
+            "threshold": self.threshold,
+            "impurity": 1 - (shares**2).sum(axis=1),
+            "n_node_samples": flows,
+            "weighted_n_node_samples": flows,
+            # Where scikit-learn would send what is missing; here nothing is.
+            "missing_go_to_left": (left != LEAF) & (flows[left] > flows[right]),
         }
+        return compiled(width, nodes, shares, max(self.depth))
 
 
 @dataclass(frozen=True)
@@ -194,7 +188,7 @@ class _Growth:
         depth = _depths(inner.children_left, inner.children_right) + task.depth
         for node in range(inner.node_count):
             number = nodes.add(counted[node], int(depth[node]))
-            if inner.children_left[node] != _LEAF:
+            if inner.children_left[node] != LEAF:
                 nodes.left[number] = first + int(inner.children_left[node])
                 nodes.right[number] = first + int(inner.children_right[node])
                 nodes.feature[number] = int(inner.feature[node])
@@ -204,6 +198,6 @@ class _Growth:
 def _depths(left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int64]:
     """Depth of every node below the first, whose children have higher numbers."""
     depth = np.zeros(len(left), np.int64)
-    for node in np.flatnonzero(left != _LEAF):
+    for node in np.flatnonzero(left != LEAF):
         depth[left[node]] = depth[right[node]] = depth[node] + 1
     return depth

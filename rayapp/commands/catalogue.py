@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
 from envs import Catalogue
-from envs.catalogue import shipped
-from rayapp.commands import console
+from envs.catalogue import TrafficClass, shipped
+from envs.catalogue_draft import duration
+from rayapp.commands import catalogue_new, console
+
+if TYPE_CHECKING:
+    from envs.catalogue_file import Fault
 
 app = typer.Typer(
-    help="Show and check catalogues of classes, mitigations and rewards.",
+    help="Show, start and check catalogues of classes, mitigations and rewards.",
     no_args_is_help=True,
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-
-_UNITS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
 @app.command("list", epilog="Example: kirl catalogue list")
@@ -55,12 +57,38 @@ def check(
     file: Annotated[Path, typer.Argument(help="Check this YAML file.")],
     as_json: AsJson = False,
 ) -> None:
-    """Check a catalogue file. The first fault is named with its line, its field and its mend."""
+    """Check a catalogue file. All that is wrong is named, with its line, its field and its mend."""
+    # It takes pydantic, which most of the package does without.
+    from envs import catalogue_file
+
+    found = catalogue_file.faults(file)
+    if found:
+        if as_json:
+            console.print_json({"file": str(file), "valid": False, "faults": _to_json(found)})
+        for fault in () if as_json else found:
+            console.err.print(f"kirl: {fault.error}", soft_wrap=True)
+        raise typer.Exit(2)
     catalogue = Catalogue.read(file)
     if as_json:
         console.print_json({"file": str(file), "valid": True} | _summary(catalogue))
         return
     console.out.print(f"{file} is a catalogue: {_told(catalogue)}", soft_wrap=True)
+
+
+app.command("new", epilog=f"Example: {catalogue_new.EXAMPLE}")(catalogue_new.new)
+
+
+def _to_json(found: list[Fault]) -> list[dict[str, Any]]:
+    return [
+        {
+            "line": fault.line,
+            "field": fault.field,
+            "what": fault.error.what,
+            "expected": fault.error.expected,
+            "mend": fault.error.mend,
+        }
+        for fault in found
+    ]
 
 
 def _summary(catalogue: Catalogue) -> dict[str, Any]:
@@ -70,14 +98,24 @@ def _summary(catalogue: Catalogue) -> dict[str, Any]:
         "actions": len(catalogue.actions),
         "lowest_reward": catalogue.lowest_reward,
         "highest_reward": catalogue.highest_reward,
+        "labels": sum(len(traffic.labels) for traffic in catalogue.classes),
+        "techniques": _techniques(catalogue),
     }
 
 
+def _techniques(catalogue: Catalogue) -> list[str]:
+    return sorted({one for traffic in catalogue.classes for one in traffic.technique})
+
+
 def _told(catalogue: Catalogue) -> str:
-    return (
+    told = (
         f"{len(catalogue.classes)} classes, {len(catalogue.actions)} actions, rewards from "
         f"{catalogue.lowest_reward} to {catalogue.highest_reward}"
     )
+    techniques = len(_techniques(catalogue))
+    if not techniques:
+        return told
+    return f"{told}, {techniques} ATT&CK technique{'s' if techniques > 1 else ''}"
 
 
 def _mitigations(catalogue: Catalogue) -> Table:
@@ -85,7 +123,7 @@ def _mitigations(catalogue: Catalogue) -> Table:
     for column in ("mitigation", "ATT&CK", "scope", "undone after", "OpenC2"):
         table.add_column(column, overflow="fold")
     for action in catalogue.actions:
-        until = "-" if action.duration is None else _duration(action.duration)
+        until = "-" if action.duration is None else duration(action.duration)
         table.add_row(
             action.name, action.attack_id or "-", action.scope, until, action.openc2 or "-"
         )
@@ -94,7 +132,7 @@ def _mitigations(catalogue: Catalogue) -> Table:
 
 def _classes(catalogue: Catalogue) -> Table:
     table = Table(title="Classes, and what they earn", title_justify="left", caption_justify="left")
-    for column in ("class", "labels", "rewards above the lowest, best first"):
+    for column in ("class", "ATT&CK", "labels", "rewards above the lowest, best first"):
         table.add_column(column, overflow="fold")
     for traffic, rewards in zip(catalogue.classes, catalogue.rewards.tolist(), strict=True):
         earning = sorted(
@@ -103,11 +141,16 @@ def _classes(catalogue: Catalogue) -> Table:
             if reward > catalogue.lowest_reward
         )
         told = ", ".join(f"{name} {-reward:+d}" for reward, name in earning)
-        table.add_row(traffic.name, ", ".join(traffic.labels), told)
+        techniques = ", ".join(traffic.technique) or "-"
+        table.add_row(_described(traffic), techniques, _labels(traffic), told)
     table.caption = f"All other mitigations earn {catalogue.lowest_reward}."
     return table
 
 
-def _duration(seconds: int) -> str:
-    size, unit = next((size, unit) for size, unit in _UNITS if seconds % size == 0)
-    return f"{seconds // size} {unit}"
+def _described(traffic: TrafficClass) -> str:
+    return traffic.name if traffic.about is None else f"{traffic.name}: {traffic.about}"
+
+
+def _labels(traffic: TrafficClass) -> str:
+    labels = ", ".join(traffic.labels)
+    return f"{labels}; also {', '.join(traffic.also)}" if traffic.also else labels

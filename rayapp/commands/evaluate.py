@@ -10,7 +10,7 @@ import typer
 from numpy.typing import NDArray
 from rich.table import Table
 
-from envs import FlowSet, Scenario
+from envs import FlowSet, InputError, Scenario
 from envs.datasets import registry
 from envs.datasets.labels import Labelling
 from envs.datasets.source import Reading
@@ -59,6 +59,14 @@ def scorecard(folder: RunFolder, data: list[Path] | None = None) -> Scorecard:
 
 def _matched(data: list[Path], scenario: Scenario) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
     """Signatures, by the scenario's detector, and true classes of the flows in files."""
+    if scenario.of_alerts:
+        raise InputError(
+            "the run was trained on alerts of an IDS, and files of flows hold none",
+            where=", ".join(map(str, data[:3])),
+            expected="the run alone: its test split holds the verdicts that training did not meet",
+            mend="Leave --data out; to score other alerts, prepare a scenario of them with "
+            "--verdicts",
+        )
     reading = Reading(Labelling(scenario.catalogue), scenario.schema)
     unseen = read_flows(registry.opened(data, reading, scenario.kind))
     return scenario.detector().match(unseen.features), unseen.actual

@@ -91,7 +91,7 @@ def query(
         "--top": (top, lambda found: queries.top_actions(found.graph, top or 0), tables.top),
         "--error-prone": (
             error_prone,
-            lambda found: queries.error_prone(found.graph, error_prone or 0),
+            lambda found: _error_prone(found, error_prone or 0),
             tables.error_prone,
         ),
         "--history": (history, lambda found: found.history(history or 0), tables.history),
@@ -112,6 +112,13 @@ def query(
         console.print_json(told if isinstance(told, dict) else {"answers": told})
     else:
         console.out.print(show(answer))
+
+
+def _error_prone(found: GraphSource, number: int) -> tuple[queries.ErrorProne, ...]:
+    answers = queries.error_prone(found.graph, number)
+    if found.verdicts is None or found.rules is None:
+        return answers
+    return queries.of_rules(answers, found.rules, found.verdicts)
 
 
 def show(

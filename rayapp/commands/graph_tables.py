@@ -8,7 +8,13 @@ from typing import Any
 from rich.table import Table
 
 from kg_actor.diff import GraphDiff
-from kg_actor.queries import ConfidencePoint, ErrorProne, GraphStats, TopActions
+from kg_actor.queries import (
+    ConfidencePoint,
+    ErrorProne,
+    ErrorProneRule,
+    GraphStats,
+    TopActions,
+)
 from kg_actor.records import ActionRecord, Neighbourhood, TypeNeighbourhood
 
 
@@ -104,13 +110,28 @@ def top(answers: tuple[TopActions, ...]) -> Table:
 
 
 def error_prone(answers: tuple[ErrorProne, ...]) -> Table:
-    """The signatures with the most misdetected flows."""
-    table = Table(title="Signatures with the most misdetected flows")
+    """The signatures with the most misdetected flows; rules of an IDS by what verdicts say."""
+    title = "Signatures with the most misdetected flows"
+    rules = [one for one in answers if isinstance(one, ErrorProneRule)]
+    if rules:
+        return _error_prone_rules(title, rules)
+    table = Table(title=title)
     for name in ("signature", "predicts", "flows", "wrong", "confidence", "mostly were"):
         table.add_column(name)
     for one in answers:
         numbers = (f"{one.seen:,}", f"{one.wrong:,}", f"{one.confidence:.4f}")
         table.add_row(str(one.signature), one.predicted, *numbers, one.actual)
+    return table
+
+
+def _error_prone_rules(title: str, answers: list[ErrorProneRule]) -> Table:
+    table = Table(title=title)
+    table.add_column("rule", min_width=24, overflow="fold")
+    for name in ("signature", "predicts", "verdicts", "right", "confidence", "mostly were"):
+        table.add_column(name)
+    for one in answers:
+        numbers = (f"{one.verdicts:,}", f"{one.right:,}", f"{one.verdict_confidence:.4f}")
+        table.add_row(one.rule, str(one.signature), one.predicted, *numbers, one.actual)
     return table
 
 

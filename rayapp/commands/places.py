@@ -10,7 +10,13 @@ from typing import Any
 
 from envs import InputError
 from envs.files import check_writable
-from envs.scenario_files import FILES, MANIFEST, check_replaceable
+from envs.scenario_files import (
+    MANIFEST,
+    REPLACEABLE,
+    check_replaceable,
+    files_of,
+    read_manifest,
+)
 from envs.storage import Remote, fetch, locate, publish
 from rayapp.commands import console
 
@@ -106,7 +112,7 @@ def check_vacant(place: Path | Remote, *, overwrite: bool) -> None:
         place.check_writable()
         names, shown = set(place.names()), place.uri
         sealed = MANIFEST in names
-        if names - {MANIFEST, *FILES}:
+        if names - REPLACEABLE:
             raise InputError(
                 "exists and holds more than a scenario", where=shown, mend="Choose another --out"
             )
@@ -128,4 +134,4 @@ def written(place: Path | Remote) -> Iterator[Path]:
         local = Path(folder) / place.name
         yield local
         with console.working(f"Writing {place.uri}"):
-            publish(local, place, (MANIFEST, *FILES), MANIFEST)
+            publish(local, place, (MANIFEST, *files_of(read_manifest(local))), MANIFEST)

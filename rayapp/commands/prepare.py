@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from envs import Catalogue, Flows, InputError, Scenario
 from envs.datasets import registry
@@ -19,6 +18,12 @@ from envs.division import FOLDS, Wishes
 from envs.storage import locate
 from rayapp.cluster import job
 from rayapp.commands import console, places
+from rayapp.commands.alerts import (
+    AlertsToPrepare,
+    check_no_alerts,
+    prepare_alerts,
+    show_detection,
+)
 from rayapp.preparation.memory import TreeMemory, own_peak
 
 SAMPLE = 2_000_000
@@ -47,6 +52,37 @@ def prepare(
             "Repeat it for several."
         ),
     ] = None,
+    alerts: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Read alerts of an IDS instead: eve.json of Suricata, notice.log of Zeek, or any "
+            "table with --schema. Its rules are the signatures, and --verdicts says how far they "
+            "can be trusted. Repeat it for several."
+        ),
+    ] = None,
+    verdicts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Read from this CSV or JSON file what alerts really were: id or rule, and class. "
+            "kirl verdicts draft writes one to fill in.",
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Read from this YAML or CSV file which class a category or a rule means.",
+        ),
+    ] = None,
+    schema: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Name the columns of a table in this YAML file; for alerts signature and class, "
+            "and optionally id, time and message.",
+        ),
+    ] = None,
     synthetic_rows: Annotated[
         int | None,
         typer.Option("--synthetic", metavar="ROWS", help="Draw this many synthetic flows instead."),
@@ -60,13 +96,13 @@ def prepare(
         ),
     ] = None,
     catalogue: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="NAME|FILE",
             help="Take classes, mitigations and rewards from this catalogue: one that ships with "
-            "kirl, or a YAML file.",
+            "kirl, or a YAML file. The default is paper, or enterprise-network with --alerts.",
         ),
-    ] = "paper",
+    ] = None,
     seed: Annotated[
         int,
         typer.Option(
@@ -118,13 +154,31 @@ def prepare(
     """Split flows 70/30, fit the detector, and write signatures and splits as a scenario."""
     wishes = Wishes(seed, honest, cross_fit, sample)
     wishes.check()
+    if alerts:
+        prepare_alerts(
+            AlertsToPrepare(alerts, verdicts, labels, schema, catalogue, seed),
+            out,
+            unfit={
+                "--data": data,
+                "--synthetic": synthetic_rows,
+                "--dataset": dataset,
+                "--honest": honest,
+                "--sample": sample,
+                "--address": address,
+                "--engine ray": engine is Engine.ray,
+            },
+            overwrite=overwrite,
+            as_json=as_json,
+        )
+        return
     _check(data, synthetic_rows)
+    check_no_alerts({"--verdicts": verdicts, "--labels": labels, "--schema": schema})
     place = locate(out)
     if isinstance(place, Path):
         job.check_kept(place)
     places.check_vacant(place, overwrite=overwrite)
     begun = time.perf_counter()
-    classes = Catalogue.find(catalogue)
+    classes = Catalogue.find(catalogue or "paper")
     if data:
         source = registry.opened(data, Reading.labelled(classes), dataset)
     else:
@@ -218,14 +272,7 @@ def _tell_read(source: dict[str, Any], seconds: float | None = None) -> None:
 def show(scenario: Scenario, place: str | None = None) -> None:
     """Prints the detection report (the paper's Table V)."""
     manifest: dict[str, Any] = scenario.manifest
-    table = Table(title=f"Detection on {manifest['flows']['test']:,} test flows ({scenario.kind})")
-    table.add_column("class")
-    for name in ("precision %", "recall %", "F1 %", "support"):
-        table.add_column(name, justify="right")
-    for name, row in manifest["detection"].items():
-        ratios = [f"{100 * row[key]:.2f}" for key in ("precision", "recall", "f1")]
-        table.add_row(name, *ratios, f"{row['support']:,}")
-    console.out.print(table)
+    show_detection(scenario)
     console.out.print(
         f"{manifest['signatures']:,} signatures from {manifest['flows']['train']:,} training "
         f"flows, written to {place or scenario.path}"
@@ -236,6 +283,6 @@ def _check(data: list[Path] | None, rows: int | None) -> None:
     if bool(data) == (rows is not None):
         raise InputError(
             "nothing to prepare" if not data else "both --data and --synthetic are given",
-            expected="--data PATH or --synthetic ROWS",
+            expected="--data PATH, --alerts PATH or --synthetic ROWS",
             mend=EXAMPLE,
         )

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from envs import InputError, Scenario
 from envs.datasets.source import FlowBatch, FlowSource, Tally
-from envs.detector import Detector
+from envs.detector import TreeDetector
 from envs.division import Wishes, divide
 from envs.flows import Progress, Provenance
 from envs.matching import MatchedFlows, match_honestly
@@ -76,7 +76,7 @@ def prepare(
     division = divide(actual, wishes, source.catalogue)
     features = passes.features(division.fit)
     with passes.stages.working(f"Fitting a decision tree on {len(division.fit):,} flows"):
-        detector = Detector.fit(features, actual[division.fit], seed=wishes.seed)
+        detector = TreeDetector.fit(features, actual[division.fit], seed=wishes.seed)
         cross_fitted = match_honestly(detector, features, wishes)
     del features
     signature = passes.signatures(detector)
@@ -134,7 +134,7 @@ class _Passes:
             gathered[mine[mine >= 0]] = features.reshape(-1, width)
         return gathered
 
-    def signatures(self, detector: Detector) -> NDArray[np.int32]:
+    def signatures(self, detector: TreeDetector) -> NDArray[np.int32]:
         """Reads again and matches, int32 [flows]."""
         arrived = np.empty(self._starts[-1], np.int32)
         work = _Signatures(ray.put(detector))
@@ -212,7 +212,7 @@ class _Signatures:
     detector: Any
 
     def begin(self, part: int) -> Callable[[int, FlowBatch], NDArray[Any]]:
-        detector: Detector = ray.get(self.detector)
+        detector: TreeDetector = ray.get(self.detector)
 
         def match(start: int, batch: FlowBatch) -> NDArray[Any]:
             return detector.match(batch.features)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envs import InputError, Scenario
+from envs import Counters, InputError, Scenario
 from kg_actor import GraphSpec, KnowledgeGraph, Lesson, history, snapshot, store
 from kg_actor.queries import ConfidencePoint
 from kg_actor.shards import refuse_shards
@@ -39,6 +39,8 @@ class GraphSource:
         rules: the readable condition of each signature; ``None`` where no scenario is at hand.
         folder: the folder of its store; ``None`` for snapshots and live graphs.
         live: the live graph; ``None`` for files.
+        verdicts: N and C of every rule by verdicts, where signatures are the rules of an IDS and
+            the scenario is at hand; else ``None``.
     """
 
     name: str
@@ -47,6 +49,7 @@ class GraphSource:
     rules: tuple[str, ...] | None = None
     folder: Path | None = None
     live: GraphClient | None = None
+    verdicts: Counters | None = None
 
     @property
     def note(self) -> str | None:
@@ -115,9 +118,16 @@ def find(name: str) -> GraphSource:
     path = Path(name)
     run = RunFolder(path)
     if run.exists():
-        rules = run.scenario().signatures.rule
+        scenario = run.scenario()
         graph, spec = store.read(run.graph_folder)
-        return GraphSource(name, graph, spec, rules, run.graph_folder)
+        return GraphSource(
+            name,
+            graph,
+            spec,
+            scenario.signatures.rule,
+            run.graph_folder,
+            verdicts=scenario.verdicts(spec.prior),
+        )
     if store.exists(path):
         graph, spec = store.read(path)
         return GraphSource(name, graph, spec, folder=path)

@@ -16,6 +16,8 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "mynet.yaml"
 BEFORE_FILES = "b080ca4cc2d1db85fe1fab0592e96828828e6a1095b0e5e1f7dca1daebf221f9"
 """SHA-256 of the paper's catalogue as scenarios of that time hash it."""
 
+CLASS = {"name": "c", "labels": [], "ranking": [0]}
+
 # Table I: published labels, counted after dropping rows without finite features.
 LABELS = {
     "BENIGN": 2271320,
@@ -131,13 +133,22 @@ def test_mitigation_links_to_its_attack_page() -> None:
     assert PAPER.actions[-1].url is None
 
 
+def test_an_attack_id_means_the_first_action_that_has_it() -> None:
+    assert PAPER.by_attack_id == {key: name for key, name in NAMES.items() if key is not None}
+
+    two = Catalogue.named("cicddos2019")
+    assert [action.attack_id for action in two.actions] == ["M1037", "M1037", None]
+    assert two.by_attack_id == {"M1037": two.action_names[0]}
+
+
 def test_unknown_class_is_a_key_error_that_names_it() -> None:
     with pytest.raises(KeyError, match="Worm"):
         PAPER.class_index("Worm")
 
 
 def test_catalogue_survives_json() -> None:
-    for one in (PAPER, Catalogue.find(str(EXAMPLE)), replace(PAPER, ranks=Ranks(6, 0))):
+    shipped = Catalogue.named("enterprise-network")
+    for one in (PAPER, shipped, Catalogue.find(str(EXAMPLE)), replace(PAPER, ranks=Ranks(6, 0))):
         assert Catalogue.from_json(json.loads(json.dumps(one.to_json()))) == one
 
 
@@ -152,7 +163,13 @@ def test_what_decides_results_is_what_it_was_before_catalogues_were_files() -> N
 
 
 def test_how_a_mitigation_is_carried_out_decides_no_result() -> None:
-    other = replace(PAPER, actions=tuple(replace(a, duration=1) for a in PAPER.actions))
+    other = replace(
+        PAPER,
+        actions=tuple(replace(a, duration=1) for a in PAPER.actions),
+        classes=tuple(
+            replace(c, also=("x",), technique=("T1046",), about="It is.") for c in PAPER.classes
+        ),
+    )
     cheaper = replace(PAPER, ranks=Ranks(top=4))
 
     assert other.deciding() == PAPER.deciding() != cheaper.deciding()
@@ -189,6 +206,9 @@ def test_without_a_benign_class_there_is_no_index_of_it() -> None:
         ({"classes": [{"name": "c", "labels": [], "ranking": [15]}]}, "names no action"),
         ({"classes": [{"name": "c", "labels": [], "rewards": [1]}]}, "every action one reward"),
         ({"classes": [{"name": "c", "labels": []}]}, "nothing of rewards"),
+        ({"classes": [CLASS | {"also": [7]}]}, "label is no text"),
+        ({"classes": [CLASS | {"technique": ["M1037"]}]}, "no id of ATT&CK"),
+        ({"classes": [CLASS | {"about": 7}]}, "about is no text"),
         ({"benign_class": "Worm"}, "none of the classes"),
         ({"no_action": "Pray"}, "none of the actions"),
     ],

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from envs import catalogue_file
 from envs.catalogue import Catalogue
 from envs.errors import InputError
 
@@ -30,6 +31,9 @@ classes:
   - name: Flood
     labels: [flood, deluge]
     ranking: [Block, Wait]
+    also: [Torrent]
+    technique: T1498.001
+    about: Much.
 """
 
 
@@ -58,6 +62,10 @@ def test_a_file_is_a_catalogue(tmp_path: Path) -> None:
     assert (block.attack_id, block.scope, block.undo, block.duration) == ("M1037", "ip", True, 90)
     assert (wait.attack_id, wait.scope, wait.undo, wait.duration) == (None, "none", False, None)
     assert (catalogue.benign, catalogue.inaction) == (0, 1)
+    flood = catalogue.classes[1]
+    assert (flood.also, flood.technique, flood.about) == (("Torrent",), ("T1498.001",), "Much.")
+    calm = catalogue.classes[0]
+    assert (calm.also, calm.technique, calm.about) == ((), (), None)
 
 
 def test_words_that_yaml_takes_for_something_else_stay_words(tmp_path: Path) -> None:
@@ -91,6 +99,12 @@ def test_words_that_yaml_takes_for_something_else_stay_words(tmp_path: Path) -> 
         ("ranking: [Block, Wait]", "rewards: {Block: 101}", 19, "101 does not fit here"),
         ("ranking: [Block, Wait]", "rewards: {Blok: 1}", 19, "no mitigation is called 'Blok'"),
         ("labels: [flood, deluge]", "labels: [calm]", 18, "'calm' belongs to Calm already"),
+        ("labels: [flood, deluge]", "labels: [f-l, F l]", 18, "'F l' belongs to Flood already, as"),
+        ("also: [Torrent]", "also: [CALM]", 20, "'CALM' belongs to Calm already, as 'calm'"),
+        ("also: [Torrent]", "also: Torrent", 20, "'Torrent' does not fit here.*further labels"),
+        ("T1498.001", "M1037", 21, "'M1037' does not fit here.*ATT&CK technique, such as T1046"),
+        ("T1498.001", "[T1, T1046]", 21, r"technique\[0\]: 'T1' does not fit here"),
+        ("about: Much.", "about: 7", 22, "7 does not fit here. Expected one sentence"),
         ("labels: [flood, deluge]", "labels: flood", 18, "'flood' does not fit here"),
         ("name: Flood", "name: Calm", 17, "'Calm' is the name of two entries"),
         ("name: Flood", 'name: "a\\nb"', 17, "does not fit here. Expected a text of 1 to 100"),
@@ -118,12 +132,65 @@ def test_what_does_not_fit_is_told_by_its_line(
     assert re.search(said, str(error)), str(error)
 
 
+def told(folder: Path, text: str) -> list[tuple[int, str, str]]:
+    """Line, field and words of every fault."""
+    found = catalogue_file.faults(written(folder, text))
+    assert all(str(fault.error.where).endswith(fault.field) for fault in found)
+    return [(fault.line, fault.field, fault.error.what) for fault in found]
+
+
+def test_everything_that_does_not_fit_is_told_at_once_in_order_of_lines(tmp_path: Path) -> None:
+    text = (
+        GOOD.replace("benign: Calm", "benign: Clam")
+        .replace("duration: 90s", "duration: soon")
+        .replace("{name: Wait,", "{name: Wait, shape: round,")
+        .replace("[calm]", "[calm, Flood!]")
+        .replace("[Block, Wait]", "[Blok, Wait, Wait]")
+    )
+
+    assert (
+        told(tmp_path, text)
+        == [
+            (2, "benign", "no class is called 'Clam'"),
+            (10, "mitigations[0].duration", "'soon' does not fit here"),
+            (12, "mitigations[1].shape", "unknown key 'shape'"),
+            (18, "classes[1].labels[0]", "label 'flood' belongs to Calm already, as 'Flood!'"),
+            (19, "classes[1].ranking[0]", "no mitigation is called 'Blok'"),
+            (19, "classes[1].ranking[2]", "'Wait' is ranked twice"),
+            (19, "classes[1].ranking", "the last of 3 ranks would earn 0"),
+        ][:6]
+    )
+    assert "tells 5 more faults" in str(refusal(tmp_path, text))
+    assert told(tmp_path, GOOD) == []
+
+
+def test_a_fault_is_not_told_again_wherever_the_name_is_used(tmp_path: Path) -> None:
+    text = GOOD.replace("scope: ip", "scope: planet").replace("labels: [calm]", "labels: calm")
+
+    assert [fault[1] for fault in told(tmp_path, text)] == [
+        "mitigations[0].scope",
+        "classes[0].labels",
+    ]
+    without = GOOD[: GOOD.index("mitigations:")] + GOOD[GOOD.index("classes:") :]
+    assert told(tmp_path, without) == [(1, "mitigations", "'mitigations' is missing")]
+    assert [fault[1] for fault in told(tmp_path, GOOD.replace("top: 2", "top: two"))] == [
+        "rewards.top"
+    ]
+
+
+def test_so_many_faults_and_no_more_are_looked_for(tmp_path: Path) -> None:
+    ranking = ", ".join(f"Block{number}" for number in range(5_000))
+
+    found = told(tmp_path, GOOD.replace("[Block, Wait]", f"[{ranking}]"))
+    assert len(found) == catalogue_file.MOST_FAULTS
+
+
 def test_explicit_rewards_need_one_for_every_mitigation_or_a_miss(tmp_path: Path) -> None:
     text = GOOD.replace("rewards: {top: 2, miss: -1}\n", "").replace(
         "ranking: [Wait]", "rewards: {Wait: 4, Block: 0}"
     )
-    told = text.replace("ranking: [Block, Wait]", "rewards: {Block: 1}")
-    assert "'Wait' has no reward" in refusal(tmp_path, told).what
+    partial = text.replace("ranking: [Block, Wait]", "rewards: {Block: 1}")
+    assert "'Wait' has no reward" in refusal(tmp_path, partial).what
 
     whole = text.replace("ranking: [Block, Wait]", "rewards: {Block: 1, Wait: -3}")
     assert Catalogue.read(written(tmp_path, whole)).rewards.tolist() == [[0, 4], [1, -3]]
@@ -153,7 +220,7 @@ def test_files_that_are_no_catalogue(tmp_path: Path, content: bytes, said: str) 
 
 
 def test_a_name_that_nothing_has_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no catalogue 'papper'.*Expected paper, or a YAML file"):
+    with pytest.raises(InputError, match=r"no catalogue 'papper'.*paper.*, or a YAML file"):
         Catalogue.find("papper")
     with pytest.raises(InputError, match="cannot be read"):
         Catalogue.find(str(tmp_path / "gone.yaml"))

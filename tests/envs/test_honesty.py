@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.tree import DecisionTreeClassifier
 
+from envs.detector.nodes import TreeNodes
 from envs.honesty import cross_fitted_nodes
 
 
@@ -18,12 +19,12 @@ def overlapping(seed: int, rows: int = 120) -> tuple[np.ndarray, np.ndarray]:
     return rng.normal(actual[:, None], 1.5, (rows, 4)).astype(np.float32), actual
 
 
-def grown(features: np.ndarray, actual: np.ndarray) -> DecisionTreeClassifier:
-    return DecisionTreeClassifier(random_state=0).fit(features, actual)
+def grown(features: np.ndarray, actual: np.ndarray) -> TreeNodes:
+    return TreeNodes.of(DecisionTreeClassifier(random_state=0).fit(features, actual))
 
 
-def wrong(tree: DecisionTreeClassifier, nodes: np.ndarray, actual: np.ndarray) -> float:
-    predicted = tree.classes_[tree.tree_.value[nodes, 0].argmax(axis=1)]
+def wrong(tree: TreeNodes, nodes: np.ndarray, actual: np.ndarray) -> float:
+    predicted = tree.classes[tree.value[nodes].argmax(axis=1)]
     return float(np.mean(predicted != actual))
 
 
@@ -49,7 +50,7 @@ def test_a_match_rests_on_flows_of_other_folds(seed: int, folds: int) -> None:
     nodes = cross_fitted_nodes(tree, features, folds=folds, seed=seed)
 
     for flow, node in enumerate(nodes):
-        assert tree.tree_.children_left[node] == -1
+        assert tree.children_left[node] == -1
         assert np.any((own == node) & (fold != fold[flow]))
         stays = np.any((own == own[flow]) & (fold != fold[flow]))
         assert (node == own[flow]) == stays

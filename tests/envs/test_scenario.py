@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,13 @@ FEATURES = SCHEMA.names
 
 MakeFlows = Callable[..., Flows]
 
-FILES = ["detector.skops", "manifest.json", "signatures.parquet", "test.parquet", "train.parquet"]
+FILES = [
+    "detector.safetensors",
+    "manifest.json",
+    "signatures.parquet",
+    "test.parquet",
+    "train.parquet",
+]
 
 # The published labels' counts once rows without finite features are dropped.
 PUBLISHED = {
@@ -256,20 +263,57 @@ def test_changed_manifest_is_refused(copy: Path) -> None:
 
 
 def test_other_format_is_refused_by_its_number(copy: Path) -> None:
-    edit(copy, lambda manifest: manifest.update(format=3))
+    edit(copy, lambda manifest: manifest.update(format=4))
 
-    with pytest.raises(InputError, match=r"scenario format 3.*Expected format 2"):
+    with pytest.raises(InputError, match=r"scenario format 4.*Expected format 3"):
         Scenario.load(copy)
 
 
 def test_other_format_is_refused_by_its_number_whatever_its_other_keys_are(copy: Path) -> None:
-    (copy / "manifest.json").write_text('{"format": 3}')
+    (copy / "manifest.json").write_text('{"format": 4}')
 
-    with pytest.raises(InputError, match=r"scenario format 3.*Expected format 2"):
+    with pytest.raises(InputError, match=r"scenario format 4.*Expected format 3"):
         Scenario.load(copy)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "null", '{"format": 2}', "\x00\xff"])
+def of_format_2(folder: Path) -> None:
+    (folder / "detector.safetensors").rename(folder / "detector.skops")
+    edit(folder, lambda manifest: manifest.update(format=2))
+
+
+def test_scenario_of_format_2_can_be_prepared_again_as_its_message_says(
+    copy: Path, flows: Flows, scenario: Scenario
+) -> None:
+    of_format_2(copy)
+    with pytest.raises(InputError, match=r"format 2.*Expected format 3.*Run kirl prepare again"):
+        Scenario.load(copy)
+
+    Scenario.prepare(flows, copy, seed=0)
+
+    assert Scenario.load(copy).fingerprint == scenario.fingerprint
+    assert names(copy) == FILES
+
+
+def test_other_files_beside_a_scenario_of_format_2_are_kept(copy: Path, flows: Flows) -> None:
+    of_format_2(copy)
+    (copy / "notes.txt").write_text("mine")
+
+    with pytest.raises(InputError, match="holds more than a scenario"):
+        Scenario.prepare(flows, copy)
+
+    assert (copy / "notes.txt").read_text() == "mine"
+
+
+def test_a_detector_of_more_signatures_than_the_scenario_has_is_refused(
+    make_flows: MakeFlows, scenario: Scenario, tmp_path: Path
+) -> None:
+    larger = Scenario.prepare(make_flows({"Benign": 900, "DoS": 900}), tmp_path / "larger")
+
+    with pytest.raises(InputError, match=r"the detector has \d+ signatures.*at most the \d+ of"):
+        replace(scenario, path=larger.path).detector()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "null", '{"format": 3}', "\x00\xff"])
 def test_unreadable_manifest_is_refused_by_name(copy: Path, text: str) -> None:
     (copy / "manifest.json").write_text(text, encoding="latin-1")
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from envs.datasets.cicflowmeter import SCHEMA
-from envs.detector import Detector
+from envs.detector import TreeDetector
 from envs.signatures import BetaPrior, SignatureTable
 
 FEATURES = SCHEMA.names
@@ -32,7 +32,7 @@ def meets(rule: str, features: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def assert_each_flow_meets_its_own_rule_only(
-    detector: Detector, table: SignatureTable, features: NDArray[np.float32]
+    detector: TreeDetector, table: SignatureTable, features: NDArray[np.float32]
 ) -> None:
     matched = detector.match(features)
     for signature, rule in enumerate(table.rule):
@@ -41,8 +41,8 @@ def assert_each_flow_meets_its_own_rule_only(
 
 def fitted(
     features: NDArray[np.float32], actual: NDArray[np.int8]
-) -> tuple[Detector, SignatureTable]:
-    detector = Detector.fit(features, actual, seed=0)
+) -> tuple[TreeDetector, SignatureTable]:
+    detector = TreeDetector.fit(features, actual, seed=0)
     return detector, detector.signatures(np.bincount(detector.match(features)), SCHEMA)
 
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from envs.datasets.labels import DASHES
 from envs.flows import Column, FeatureSchema
+from envs.spelling import DASHES
 
 if TYPE_CHECKING:
     from envs.datasets.tables.sample import Sample

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from envs import Catalogue, Scenario
 from envs.catalogue import Mitigation
 from envs.datasets import cicflowmeter
-from envs.detector import Detector
+from envs.detector import TreeDetector
 from envs.flows import Provenance
 from envs.scenario_files import Tables
 from envs.signatures import SignatureTable
@@ -48,7 +48,7 @@ def made_up(
     return Scenario.write(
         out,
         about,
-        Detector.fit(features, names, seed=0),
+        TreeDetector.fit(features, names, seed=0),
         Tables(
             SignatureTable(predicted, rules, support),
             train,
