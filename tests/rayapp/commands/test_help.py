@@ -14,9 +14,9 @@ from rayapp.__main__ import app
 
 VERBS = """
 add ask attribute change check choose compare compute count create cut decide describe divide
-draw end evaluate explain export fetch find fit generate give grow hold import judge keep kill
+draw end evaluate explain export fetch find fit generate give grow guess hold import judge keep kill
 leave let limit list load look make mark match measure merge name pass prepare print profile
-prove put query race read record refuse repeat replace report reproduce restore run save score
+prove put query race rank read record refuse repeat replace report reproduce restore run save score
 search see send set share show simulate skip split start step stop stream take teach tell time
 train try tune use vary wait walk weigh withdraw write
 """
