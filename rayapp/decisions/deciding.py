@@ -14,7 +14,8 @@ from typing import IO
 
 from envs.datasets.source import Tally
 from envs.flows import Progress
-from rayapp.decisions import alerts, reading, writing
+from envs.reading import further_flows
+from rayapp.decisions import alerts, writing
 from rayapp.decisions.decider import Decider
 from rayapp.decisions.outcomes import Outcomes
 from rayapp.decisions.rows import FlowRows, Rows
@@ -83,7 +84,7 @@ class Job:
         if scenario.of_alerts:
             rows = alerts.opened(data, scenario)
         else:
-            rows = FlowRows(reading.opened(data, scenario))
+            rows = FlowRows(further_flows(scenario, data, labelled=False, keys=True))
         decider = Decider.of(folder, scenario)
         remarks = []
         if scenario.synthetic:

@@ -10,7 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from envs import Scenario
-from rayapp.decisions import alerts, reading
+from envs.reading import further_flows
+from rayapp.decisions import alerts
 from rayapp.decisions.columns import OUTCOME_COLUMNS
 from rayapp.decisions.decider import Decider
 from rayapp.decisions.outcomes import Outcome, Outcomes
@@ -42,7 +43,8 @@ def decide(
         found = [alert for alert in made if alert is not None]
         code[there] = outcomes.of(alerts.decided(found, decider))
     elif len(frame):
-        for batch in reading.batches(reading.held(_to_arrow(frame), scenario)):
+        source = further_flows(scenario, _to_arrow(frame), labelled=False, keys=True)
+        for batch in source.batches():
             rows = decider.decide(batch)
             code[rows.keys.column("row").to_numpy() - 1] = outcomes.of(rows)
     nothing = "it is no alert" if scenario.of_alerts else "all its features are missing"

@@ -7,7 +7,6 @@ from typing import Protocol
 
 from envs.datasets.source import FlowSource, Tally
 from envs.flows import Progress
-from rayapp.decisions import reading
 from rayapp.decisions.decider import Decided, Decider
 
 Batches = Iterator[tuple[Tally, Decided]]
@@ -49,7 +48,7 @@ class FlowRows:
 
     def decided(self, decider: Decider, progress: Progress | None = None) -> Batches:
         """See :class:`Rows`."""
-        for batch in reading.batches(self._source, progress):
+        for batch in self._source.batches(progress):
             yield batch.tally, decider.decide(batch)
 
     def check(self, tally: Tally) -> None:
