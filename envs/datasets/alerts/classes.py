@@ -106,8 +106,7 @@ def _unmapped(unmapped: Counter[str], about: Mapping[str, str], labelling: Label
         near, message = suggestion(label, labelling.catalogue), about[label]
         lines.append(
             f"{json.dumps(label, ensure_ascii=False)}: {near or json.dumps(UNDECIDED)}"
-            f"  # {count:,} alerts"
-            + (f", {message}" if message else "")
+            f"  # {count:,} alerts" + (f", {message}" if message else "")
         )
     return InputError(
         f"nobody says what {len(ordered):,} label(s) mean, with so many alerts: {shown}{rest}",
