@@ -231,7 +231,10 @@ def test_evaluate_refuses_bad_data_alike(trained: Path, tmp_path: Path) -> None:
 
 
 def test_prepare_wants_data_or_synthetic(tmp_path: Path) -> None:
-    assert_refused(kirl("prepare", "--out", tmp_path / "s"), "--data PATH, --alerts PATH, --pcap CAPTURE and --synthetic ROWS")
+    assert_refused(
+        kirl("prepare", "--out", tmp_path / "s"),
+        "--data PATH, --alerts PATH, --pcap CAPTURE and --synthetic ROWS",
+    )
 
 
 def test_prepare_leaves_what_is_there(prepared: Path, tmp_path: Path) -> None:
