@@ -152,9 +152,9 @@ def test_hostile_files_are_refused_in_the_words_of_memory(
     with pytest.raises(InputError) as held:
         files(days).read()
 
+    wishes = Wishes(sample=10**6)
     with pytest.raises(InputError) as streamed:
-        source = files(days, part_bytes=20_000)
-        streaming.prepare(source, tmp_path / "out", Wishes(sample=10**6))
+        streaming.prepare(files(days, part_bytes=20_000), tmp_path / "out", wishes)
 
     assert str(streamed.value) == str(held.value)
     assert f"days/{name}" in str(held.value)
