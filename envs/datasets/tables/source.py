@@ -142,7 +142,8 @@ class TableSource(FlowSource):
         self.schema = reading.schema or _schema(form, fields, samples)
         self._absent = absent(form, fields) if reading.schema is None else []
         joined = _joined(form, samples, reading)
-        self.remarks = (*_shortened(unused), *self._remarks(), *joined)
+        on_disk = [one.path for one in samples if one.held is None]
+        self.remarks = (*_shortened(unused), *self._remarks(on_disk), *joined)
         alone = replace(reading, join=None)
         self.parts = [
             TablePart(stretch, Path.cwd(), form, one.dialect, layout, alone, join, one.held)
@@ -152,8 +153,8 @@ class TableSource(FlowSource):
             for stretch in stretches(one, part_bytes)
         ]
 
-    def _remarks(self) -> Iterator[str]:
-        for alike in equal_files(self._files):
+    def _remarks(self, on_disk: Sequence[Path]) -> Iterator[str]:
+        for alike in equal_files(on_disk):
             named = " and ".join(map(shown_path, alike))
             yield f"{named} hold the same bytes, so each of their flows counts {len(alike)} times"
         if self._absent:

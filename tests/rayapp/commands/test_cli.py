@@ -213,11 +213,11 @@ def test_bad_data_ends_with_one_message_and_nothing_written(
 
 
 def test_a_process_that_refuses_its_input_ends_alike(tmp_path: Path) -> None:
-    data = broken(tmp_path, "unknown-label")
+    data = broken(tmp_path, "text-in-number")
 
     done = kirl_alone("prepare", "--data", data, "--out", tmp_path / "scenario")
 
-    assert_refused(done, "Ransomware", "(row|line) 5", data.name)
+    assert_refused(done, "Destination Port", "(row|line) 5", "http", data.name)
     assert not done.stdout
     assert not list(tmp_path.glob("*scenario*"))
 
