@@ -351,3 +351,16 @@ def show(scenario: Scenario, place: str | None = None) -> None:
         f"{manifest['signatures']:,} signatures from {manifest['flows']['train']:,} training "
         f"flows, written to {place or scenario.path}"
     )
+    _show_opinion(scenario)
+
+
+def _show_opinion(scenario: Scenario) -> None:
+    contexts, (met, actual) = scenario.contexts, scenario.test
+    if contexts.opinion is None:
+        return
+    tree, second = contexts.traffic[met] == actual, contexts.opinion[met] == actual
+    console.out.print(
+        f"Second opinion ({scenario.manifest['opinion']['kind']}): right on {second.mean():.2%} of "
+        f"the test flows, the tree on {tree.mean():.2%}, one of them on "
+        f"{(tree | second).mean():.2%}; {len(contexts):,} contexts"
+    )

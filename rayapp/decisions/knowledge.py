@@ -19,6 +19,7 @@ from envs.score import context_counts
 from kg_actor import KnowledgeGraph, queries, store
 from kg_actor.graph import Numbers, counters_of
 from kg_actor.neighbourhood import Answers
+from llm_actor.shrinking import shrunk
 from rayapp import config
 from rayapp.decisions.expected import class_shares, expected_rewards
 from rayapp.runs.folder import RunFolder
@@ -98,7 +99,11 @@ class RunKnowledge:
             flows = scenario.flow_set("train", matching=settings.matching)
             counted = _of_policy(policy, context_counts(flows), contexts, settings)
         prior = graph.prior if graph is not None else config.beta_prior(settings.prior)
-        shares = class_shares(counted.evidence, contexts.traffic, prior)
+        if contexts.has_opinion:
+            met = shrunk(counted.evidence, contexts)
+            shares = met / met.sum(axis=1, keepdims=True)
+        else:
+            shares = class_shares(counted.evidence, contexts.traffic, prior)
         return cls(
             contexts,
             scenario.signatures.rule,
@@ -122,7 +127,7 @@ class RunKnowledge:
     def detection(self, context: int) -> dict[str, Any]:
         """What is detected in a context, JSON-able."""
         signature = int(self.contexts.signature[context])
-        return {
+        return self._second_opinion(context) | {
             "class": self.catalogue.class_names[self.contexts.traffic[context]],
             "signature": signature,
             "rule": self.rules[signature],
@@ -130,6 +135,14 @@ class RunKnowledge:
             "correct": int(self.counted.correct[context]),
             "confidence": float(self.counted.confidence[context]),
         }
+
+    def _second_opinion(self, context: int) -> dict[str, Any]:
+        opinion, confidence = self.contexts.opinion, self.contexts.confidence
+        if opinion is None or confidence is None:
+            return {}
+        told = self.catalogue.class_names[opinion[context]]
+        sure = round(float(confidence[context]), DECIMALS)
+        return {"second_opinion": {"class": told, "confidence": sure}}
 
     def decision(self, context: int, top: int | None = None) -> dict[str, Any]:
         """What is done about it, JSON-able.
