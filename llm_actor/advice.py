@@ -111,9 +111,15 @@ class AdviceDesk:
         state: CircuitState | None = getattr(self.advisor, "circuit", None)
         return state
 
-    def advise(self, records: Records) -> AdviceTable:
-        """The advice table for these records."""
-        prompts = compose(records, self._catalogue)
+    def advise(self, records: Records, weights: NDArray[np.float64] | None = None) -> AdviceTable:
+        """The advice table for these records.
+
+        Args:
+            records: of all contexts.
+            weights: float64 [classes], what a flow of each true class counts; by default all
+                count alike.
+        """
+        prompts = compose(records, self._catalogue, weights)
         keys = prompts.keys()
         self._make_room(len(keys))
         self._asked = self._fallbacks = 0

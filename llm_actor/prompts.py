@@ -24,6 +24,10 @@ SHARE_STEP = 0.01
 """Shares of true classes and confidences are rounded to a multiple of this."""
 
 
+WEIGHT_STEP = 0.1
+"""Weights of classes are rounded to a multiple of this."""
+
+
 @dataclass(frozen=True)
 class Prompts:
     """A batch of questions, one per row (paper, section III-C: attack, records, actions).
@@ -40,6 +44,8 @@ class Prompts:
         candidates: bool [prompts, actions], the actions that may be chosen
             (:func:`kg_actor.filtering.open_actions` over the rounded records).
         catalogue: names of classes and actions.
+        weights: float32 [classes], what a flow of each true class counts; ``None`` where all count
+            alike.
     """
 
     predicted: NDArray[np.int8]
@@ -48,6 +54,7 @@ class Prompts:
     rewards: NDArray[np.float32]
     candidates: NDArray[np.bool_]
     catalogue: Catalogue
+    weights: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.predicted)
@@ -79,6 +86,9 @@ class Prompts:
                 types, actions = np.split(np.frombuffer(kind, np.bool_), [shown_types.shape[1]])
                 shown = rewards[kind] = self.rewards[np.ix_(types, actions)].tobytes()
             keys.append(row + chosen + shown)
+        if self.weights is not None:
+            common = self.weights.tobytes()
+            keys = [key + common for key in keys]
         return keys
 
     def take(self, rows: Sequence[int] | NDArray[np.integer]) -> Prompts:
@@ -90,6 +100,7 @@ class Prompts:
             self.rewards,
             self.candidates[rows],
             self.catalogue,
+            self.weights,
         )
 
 
@@ -99,8 +110,17 @@ def _bytes(rows: NDArray[np.float32] | NDArray[np.bool_]) -> list[bytes]:
     return [data[start : start + width] for start in range(0, len(data), width)]
 
 
-def compose(records: Records, catalogue: Catalogue) -> Prompts:
-    """One prompt for every context, from the graph's records."""
+def compose(
+    records: Records, catalogue: Catalogue, weights: NDArray[np.float64] | None = None
+) -> Prompts:
+    """One prompt for every context, from the graph's records.
+
+    Args:
+        records: of all contexts.
+        catalogue: names of classes and actions.
+        weights: float64 [classes], what a flow of each true class counts, rounded to a multiple
+            of :data:`WEIGHT_STEP`; by default all count alike.
+    """
     shares = _shares(records)
     rounded = _rounded(shares, SHARE_STEP)
     # A confusion that rounding hides from the prompt must not decide over its candidates.
@@ -112,6 +132,7 @@ def compose(records: Records, catalogue: Catalogue) -> Prompts:
         rewards,
         open_actions(records.predicted, rounded, rewards),
         catalogue,
+        None if weights is None else _rounded(weights, WEIGHT_STEP),
     )
 
 

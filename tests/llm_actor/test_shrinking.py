@@ -99,6 +99,23 @@ def test_advice_on_one_signature_differs_by_the_second_opinion() -> None:
     assert advice.suggestion.reward[3] > 3.0
 
 
+def test_rare_classes_weigh_in_advice_as_they_weigh_in_learning() -> None:
+    # Three flows in four are Benign, and all actions are known.
+    told = records((1, NOTHING, BENIGN, 75), (1, VALIDATE, WEB, 25), (0, VALIDATE, BENIGN, 1))
+    weights = np.ones(8)
+    desk = AdviceDesk(GraphReader(), PAPER, wait=True)
+    assert desk.advise(told).suggestion.action[1] == NOTHING
+
+    weights[WEB] = 4.0
+    advice = desk.advise(told, weights)
+
+    assert advice.suggestion.action[1] == VALIDATE
+    # What it earns is told as it is.
+    assert advice.suggestion.reward[1] == recorded_rewards(told, advice.suggestion.action)[1]
+    assert advice.suggestion.reward[1] < 0
+    assert desk.advise(told, weights + 0.04).asked == 0
+
+
 def test_r_llm_is_what_the_action_earned_on_flows_as_the_contexts_are() -> None:
     told = records((0, NOTHING, BENIGN, 60), (1, NOTHING, WEB, 30), (3, NOTHING, BENIGN, 30))
 
