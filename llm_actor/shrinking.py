@@ -5,8 +5,8 @@ say the same (the tree's class, the second opinion's class and its confidence) a
 (:attr:`envs.Contexts.kind`), and a kind's counts tell more of a rare context than its own few.
 This is the posterior mean of a Dirichlet prior that the kind's shares are the mean of.
 
-Training meets its flows over and over, and a graph counts all that it meets. So strengths are flows'
-worth of *distinct* flows: after a hundred passes they weigh a hundred times as much.
+Training meets its flows over and over, and a graph counts all that it meets. So strengths count
+*distinct* flows: after a hundred passes they weigh a hundred times as much.
 
 Strengths were chosen on held-out training flows of the CICIDS2017 sample.
 """

@@ -101,7 +101,8 @@ def test_advice_on_one_signature_differs_by_the_second_opinion() -> None:
 
 def test_rare_classes_weigh_in_advice_as_they_weigh_in_learning() -> None:
     # Three flows in four are Benign, and all actions are known.
-    told = records((1, NOTHING, BENIGN, 75), (1, VALIDATE, WEB, 25), (0, VALIDATE, BENIGN, 1))
+    known = [(0, VALIDATE, BENIGN, 1), (0, NOTHING, WEB, 1)]
+    told = records((1, NOTHING, BENIGN, 75), (1, VALIDATE, WEB, 25), *known)
     weights = np.ones(8)
     desk = AdviceDesk(GraphReader(), PAPER, wait=True)
     assert desk.advise(told).suggestion.action[1] == NOTHING
