@@ -107,9 +107,9 @@ class RawEncoder(nn.Module):
 class EmbeddingEncoder(nn.Module):
     """Observation vectors [n, columns] to features [n, width].
 
-    With a second opinion, contexts in which both detectors say the same share one learnt vector, and
-    signatures have none of their own: with one, networks learn the few flows of rare contexts by
-    heart. What is known of a single signature comes in by its counters and by advice, which
+    With a second opinion, contexts in which both detectors say the same share a learnt vector,
+    and signatures have none of their own: with one, networks learn the few flows of rare contexts
+    by heart. What is known of a single signature comes in by its counters and by advice, which
     weighs it against what is known of its kind.
     """
 
