@@ -8,7 +8,22 @@ This is the posterior mean of a Dirichlet prior that the kind's shares are the m
 Training meets its flows over and over, and a graph counts all that it meets. So strengths count
 *distinct* flows: after a hundred passes they weigh a hundred times as much.
 
-Strengths were chosen on held-out training flows of the CICIDS2017 sample.
+Strengths were chosen on training flows of the CICIDS2017 sample (seeds 0 to 2, boosted): parts of
+0.3 of them were held out (``envs.holdout.hold_out(scenario, 0.3, seed)``, seeds 0 to 3), and the
+best actions by :func:`shrunk` of the remaining flows' ``training_counts()`` were scored on them:
+
+======== ======= ========== ==============================
+strength average class mean right where the tree is wrong
+======== ======= ========== ==============================
+0.3      4.9702  4.8517     62.1 %
+1        4.9707  4.8608     62.9 %
+3        4.9708  4.8733     59.4 %
+10       4.9707  4.8774     58.1 %
+30       4.9703  4.8734     57.4 %
+100      4.9703  4.8745     57.6 %
+======== ======= ========== ==============================
+
+Strengths of a kind from 0.1 to 2 differ by less than 0.0003 on average.
 """
 
 from __future__ import annotations
