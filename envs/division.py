@@ -202,17 +202,17 @@ def _check_classes(actual: NDArray[np.int8], catalogue: Catalogue, files: Sequen
     present = np.flatnonzero(counts)
     if len(present) < 2:
         found = catalogue.class_names[int(present[0])] if len(present) else "none"
-        attack = found != catalogue.benign_class
-        missing = f"benign flows ({catalogue.benign_class})" if attack else "attacks"
         if catalogue.benign_class is None:
-            missing = "another class"
+            missing = "others"
+        elif found == catalogue.benign_class:
+            missing = "attacks"
+        else:
+            missing = f"benign flows ({catalogue.benign_class})"
         more = len(files) - _FILES
+        where = ", ".join(files[:_FILES]) + (f" and {more} more files" if more > 0 else "")
         raise InputError(
-            f"all {len(actual):,} flows are of one class ({found}); {missing} are missing"
-            if missing != "another class"
-            else f"all {len(actual):,} flows are of one class ({found})",
-            where=", ".join(files[:_FILES]) + (f" and {more} more files" if more > 0 else "")
-            or None,
+            f"all {len(actual):,} flows are of one class ({found}): there are no {missing}",
+            where=where or None,
             expected="flows of at least two classes, so that there is something to detect",
             mend=f"Give the files that hold {missing}, too: --data may be repeated",
         )

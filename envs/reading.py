@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from envs.datasets import registry, schema_file
+from envs.datasets.kind import DataSet
 from envs.datasets.labels import Labelling
 from envs.datasets.schema_file import SchemaSource
 from envs.datasets.source import FlowSource, Reading
+from envs.errors import InputError
 from envs.scenario import Scenario
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def labelling_of(scenario: Scenario) -> Labelling:
@@ -32,13 +37,17 @@ def reading_of(scenario: Scenario, *, labelled: bool = True, keys: bool = False)
 
 
 def further_flows(
-    scenario: Scenario, paths: Sequence[Path], *, labelled: bool = True, keys: bool = False
+    scenario: Scenario,
+    data: Sequence[Path] | pa.Table,
+    *,
+    labelled: bool = True,
+    keys: bool = False,
 ) -> FlowSource:
-    """The source of the flows in files and folders, read for a scenario.
+    """The source of further flows for a scenario, read as those that it was prepared from.
 
     Args:
         scenario: whose columns, categories and labels hold.
-        paths: files and folders.
+        data: files and folders, or a table that is held in memory.
         labelled: whether the flows have labels.
         keys: whether to hand on what tells one flow from another.
 
@@ -49,5 +58,25 @@ def further_flows(
     reading = reading_of(scenario, labelled=labelled, keys=keys)
     schema = schema_file.described(scenario.manifest["source"].get("reading", {}))
     if schema is not None:
-        return SchemaSource(schema, paths, reading)
-    return registry.opened(paths, reading, scenario.kind)
+        return SchemaSource(schema, data, reading)
+    kind = _kind_of(scenario)
+    if isinstance(data, Sequence):
+        return registry.opened(data, reading, kind.name)
+    return registry.held(data, reading, kind.name)
+
+
+def _kind_of(scenario: Scenario) -> DataSet:
+    """The kind of data set that the scenario's detector can be given.
+
+    Synthetic flows are in no files. What they imitate is: flows with the same features.
+    """
+    own = registry.named(scenario.kind)
+    if own.open is not None:
+        return own
+    for one in registry.all_kinds().values():
+        if one.open is not None and one.schema.source == scenario.schema.source:
+            return one
+    raise InputError(
+        f"flows of the kind {own.name} are not read from files",
+        mend="Train a run on a scenario of your own files: kirl prepare --data PATH",
+    )

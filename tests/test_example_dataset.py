@@ -86,8 +86,9 @@ def test_a_kind_of_another_package_is_prepared_trained_and_evaluated(
     (tmp_path / "other.csv").write_text(",".join(names) + "\n" + "1," * 78 + "fine\n")
     refused = kirl("evaluate", "--run", run, "--data", tmp_path / "other.csv")
     assert refused.returncode == 2
-    assert "the file is of the kind cicids2017, not mynet" in refused.stderr
-    assert "kirl prepare --data" in refused.stderr
+    assert "other.csv: the file is of the kind cicids2017, not mynet" in refused.stderr
+    assert "Expected flows of mynet" in refused.stderr
+    assert "other.csv --dataset cicids2017 --out scenario" in refused.stderr
 
 
 def test_a_kind_can_be_named_and_must_be_one_that_reads_files(

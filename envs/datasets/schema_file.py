@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -33,11 +33,14 @@ from envs.datasets.tables import form
 from envs.datasets.tables.files import find_files, looks_like_a_table
 from envs.datasets.tables.form import KEYS, TableFormat, column_key
 from envs.datasets.tables.rows import is_number, shown_path
-from envs.datasets.tables.sample import Sample, sample
+from envs.datasets.tables.sample import Sample, sample, sample_held
 from envs.datasets.tables.source import TableSource
 from envs.errors import InputError, quoted
 from envs.flows import KIND, Provenance
 from envs.plain_yaml import Document
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ALL_NUMERIC = "all numeric"
 
@@ -122,14 +125,16 @@ class SchemaSource(TableSource):
 
     Args:
         schema: of the tables.
-        paths: files and folders.
+        paths: files and folders, or a table that is held in memory.
         reading: how they are read.
 
     Raises:
         InputError: there is nothing to read, or the tables are not as the schema says.
     """
 
-    def __init__(self, schema: TableSchema, paths: Sequence[Path], reading: Reading) -> None:
+    def __init__(
+        self, schema: TableSchema, paths: Sequence[Path] | pa.Table, reading: Reading
+    ) -> None:
         self._described = schema
         super().__init__(form_of(schema, _samples(paths)), paths, reading)
 
@@ -140,8 +145,10 @@ class SchemaSource(TableSource):
         return replace(made, reading=made.reading | {DESCRIBED: described})
 
 
-def _samples(paths: Sequence[Path]) -> list[Sample]:
+def _samples(paths: Sequence[Path] | pa.Table) -> list[Sample]:
     """The beginnings of the files, without those of folders that are no tables."""
+    if not isinstance(paths, Sequence):
+        return [sample_held(paths)]
     found = find_files(paths)
     return [sample(path) for path, named in found if named or looks_like_a_table(path)]
 

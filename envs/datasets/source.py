@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -130,7 +130,14 @@ class Tally:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able form."""
-        return asdict(self)
+        return {
+            "rows": self.rows,
+            "dropped": dict(self.dropped),
+            "labels": dict(self.labels),
+            "unknown": dict(self.unknown),
+            "first": self.first,
+            "attempted": self.attempted,
+        }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Tally:
@@ -216,6 +223,25 @@ class FlowSource:
         """
         raise NotImplementedError
 
+    def batches(self, progress: Progress | None = None) -> Iterator[FlowBatch]:
+        """All flows in order, batch by batch.
+
+        Args:
+            progress: called with (size read, size in all) after every batch.
+
+        Raises:
+            InputError: they cannot be read.
+        """
+        done, total = 0, sum(part.size for part in self.parts)
+        for part in self.parts:
+            for batch in part.batches():
+                yield batch
+                if progress is not None:
+                    progress(done + min(batch.consumed, part.size), total)
+            done += part.size
+            if progress is not None:
+                progress(done, total)
+
     def read(self, progress: Progress | None = None) -> Flows:
         """All flows.
 
@@ -226,17 +252,10 @@ class FlowSource:
             InputError: they cannot be read, no flow is left, or there are labels that mean no
                 class.
         """
-        tally, batches, done = Tally(), list[FlowBatch](), 0
-        total = sum(part.size for part in self.parts)
-        for part in self.parts:
-            for batch in part.batches():
-                tally.add(batch.tally)
-                batches.append(batch)
-                if progress is not None:
-                    progress(done + min(batch.consumed, part.size), total)
-            done += part.size
-            if progress is not None:
-                progress(done, total)
+        tally, batches = Tally(), list[FlowBatch]()
+        for batch in self.batches(progress):
+            tally.add(batch.tally)
+            batches.append(batch)
         provenance = self.provenance(tally)
         actual = np.concatenate([np.empty(0, np.int8), *(batch.actual for batch in batches)])
         features = _joined(batches, len(self.schema))

@@ -20,6 +20,7 @@ from envs.datasets.label_files import read_labels
 from envs.storage import locate
 from rayapp.cluster import job
 from rayapp.commands import console, places
+from rayapp.commands.weaknesses import tell_weaknesses
 
 CATALOGUE = "enterprise-network"
 
@@ -102,6 +103,7 @@ def prepare_alerts(
     console.out.print(
         f"{len(records):,} rules of {len(alerts):,} alerts, written to {out}", soft_wrap=True
     )
+    tell_weaknesses(scenario.manifest)
 
 
 def told_alerts(paths: Sequence[Path], schema: Path | None) -> Alerts:

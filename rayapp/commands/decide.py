@@ -56,7 +56,7 @@ def decide(
     ] = False,
     top: Annotated[
         int | None,
-        typer.Option(min=1, help="Rank only this many mitigations for each flow (default: all)."),
+        typer.Option(min=1, help="Write only this many mitigations, the likeliest (default: all)."),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file if it exists.")

@@ -96,7 +96,9 @@ def keys_of(keys: pa.Table) -> dict[str, Any]:
 
 
 def _without_nothing(column: pa.DictionaryArray) -> pa.DictionaryArray:
-    nothing = pc.is_in(column.dictionary, value_set=pa.array(_NOTHING)).to_numpy(zero_copy_only=False)
+    nothing = pc.is_in(column.dictionary, value_set=pa.array(_NOTHING)).to_numpy(
+        zero_copy_only=False
+    )
     if not nothing.any():
         return column
     codes = column.indices.to_numpy(zero_copy_only=False)

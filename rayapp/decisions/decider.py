@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from envs import Scenario
 from envs.datasets.source import FlowBatch
-from envs.detector import Detector
+from envs.detector import UNKNOWN, Detector
 from rayapp.decisions.knowledge import RunKnowledge
 from rayapp.runs.folder import RunFolder
 
-UNDECIDED = -1
+UNDECIDED = UNKNOWN
 """In the place of a context: nothing can be decided."""
 
 
@@ -26,7 +26,7 @@ class Decided:
 
     Attributes:
         keys: n rows: ``file``, ``row``, and what else tells one flow from another
-            (:data:`envs.datasets.tables.form.KEYS`), as far as the file says it.
+            (:data:`envs.datasets.tables.form.KEYS`), as far as it is known.
         context: int32 [n], :data:`UNDECIDED` where nothing can be decided.
         reasons: why not.
         reason: int32 [n], index into ``reasons``; of no meaning for rows that are decided.
@@ -65,14 +65,17 @@ class Decider:
         """
         return cls(scenario.detector(), RunKnowledge.of(folder, scenario))
 
-    def contexts(self, features: NDArray[np.float32]) -> NDArray[np.int32]:
-        """The context that each flow is met in, int32 [n].
+    def contexts(self, met: NDArray[np.float32] | Sequence[str]) -> NDArray[np.int32]:
+        """The context that each flow or alert is met in, int32 [n].
 
         Args:
-            features: float32 [n, features], of the scenario's schema.
+            met: float32 [n, features], of the scenario's schema; or the ids of n rules.
+
+        Returns:
+            Numbers of contexts; :data:`UNDECIDED` for a rule that the run does not know.
         """
         # scikit-learn's trees take no empty matrix.
-        return self._detector.match(features) if len(features) else np.zeros(0, np.int32)
+        return self._detector.match(met) if len(met) else np.zeros(0, np.int32)
 
     def actions(self, features: NDArray[np.float32]) -> NDArray[np.int64]:
         """What the policy does about each flow, int64 [n]: indices of the catalogue's actions.

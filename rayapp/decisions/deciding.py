@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from envs.datasets.source import FlowSource, Tally
+from envs.datasets.source import Tally
 from envs.flows import Progress
-from rayapp.decisions import reading, writing
+from envs.reading import further_flows
+from rayapp.decisions import alerts, writing
 from rayapp.decisions.decider import Decider
 from rayapp.decisions.outcomes import Outcomes
+from rayapp.decisions.rows import FlowRows, Rows
 from rayapp.decisions.writing import Format
 from rayapp.runs.folder import RunFolder
 
@@ -41,21 +43,21 @@ class Done:
 
 
 class Job:
-    """Flows of some files that a run is to decide.
+    """Flows or alerts that a run is to decide.
 
     Args:
         decider: of the run.
-        source: of the flows.
+        rows: the flows or alerts.
         outcomes: what is told of them.
         remarks: what the owner should know beforehand, one sentence each.
     """
 
     def __init__(
-        self, decider: Decider, source: FlowSource, outcomes: Outcomes, remarks: Sequence[str] = ()
+        self, decider: Decider, rows: Rows, outcomes: Outcomes, remarks: Sequence[str] = ()
     ) -> None:
-        self._decider, self._source, self._outcomes = decider, source, outcomes
-        self.remarks = (*remarks, *source.remarks)
-        self.unit = source.unit
+        self._decider, self._rows, self._outcomes = decider, rows, outcomes
+        self.remarks = (*remarks, *rows.remarks)
+        self.unit = rows.unit
 
     @classmethod
     def of(
@@ -78,7 +80,11 @@ class Job:
             InputError: the run cannot be used, or the files cannot be read for it.
         """
         scenario = folder.scenario()
-        source = reading.opened(data, scenario)
+        rows: Rows
+        if scenario.of_alerts:
+            rows = alerts.opened(data, scenario)
+        else:
+            rows = FlowRows(further_flows(scenario, data, labelled=False, keys=True))
         decider = Decider.of(folder, scenario)
         remarks = []
         if scenario.synthetic:
@@ -90,7 +96,7 @@ class Job:
                 "The run's knowledge graph is not there: expected rewards follow from the counters "
                 "that its policy was saved with."
             )
-        return cls(decider, source, Outcomes(decider.knowledge, explain=explain, top=top), remarks)
+        return cls(decider, rows, Outcomes(decider.knowledge, explain=explain, top=top), remarks)
 
     def write(self, file: IO[bytes] | Path, kind: Format, progress: Progress | None = None) -> Done:
         """Decides all flows and writes the decisions.
@@ -110,16 +116,15 @@ class Job:
             ThreadPoolExecutor(1, "writing") as pool,
         ):
             written: Future[None] | None = None
-            for batch in reading.batches(self._source, progress):
-                tally.add(batch.tally)
-                rows = self._decider.decide(batch)
+            for account, rows in self._rows.decided(self._decider, progress):
+                tally.add(account)
                 decided += int((rows.context >= 0).sum())
                 if written is not None:
                     written.result()
                 written = pool.submit(writer.write, rows)
             if written is not None:
                 written.result()
-            self._source.provenance(tally)
+            self._rows.check(tally)
         return Done(
             tally,
             decided,

@@ -10,7 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from envs import Scenario
-from rayapp.decisions import reading
+from envs.reading import further_flows
+from rayapp.decisions import alerts
 from rayapp.decisions.columns import OUTCOME_COLUMNS
 from rayapp.decisions.decider import Decider
 from rayapp.decisions.outcomes import Outcome, Outcomes
@@ -22,7 +23,7 @@ def decide(
     """Decides about the flows of a DataFrame.
 
     Args:
-        frame: one row per flow.
+        frame: one row per flow, or per alert.
         decider: of the run.
         scenario: the run's own.
         explain: whether to tell why.
@@ -36,11 +37,18 @@ def decide(
     outcomes = Outcomes(decider.knowledge, explain=explain)
     # Until it is found otherwise: readers say nothing of rows that hold nothing.
     code = np.full(len(frame), -1, np.int32)
-    if len(frame):
-        for batch in reading.batches(reading.held(_to_arrow(frame), scenario)):
+    if scenario.of_alerts:
+        made = alerts.made_of(frame.to_dict("records"), scenario)
+        there = [place for place, alert in enumerate(made) if alert is not None]
+        found = [alert for alert in made if alert is not None]
+        code[there] = outcomes.of(alerts.decided(found, decider))
+    elif len(frame):
+        source = further_flows(scenario, _to_arrow(frame), labelled=False, keys=True)
+        for batch in source.batches():
             rows = decider.decide(batch)
             code[rows.keys.column("row").to_numpy() - 1] = outcomes.of(rows)
-    told = [*outcomes.told, _nothing()]
+    nothing = "it is no alert" if scenario.of_alerts else "all its features are missing"
+    told = [*outcomes.told, {"detection": None, "decision": None, "undecided": nothing}]
     return _framed(told, code, frame.index, explain=explain)
 
 
@@ -74,10 +82,6 @@ def _taken(values: list[Any], code: NDArray[np.int32]) -> NDArray[np.object_]:
     objects[:] = values
     taken: NDArray[np.object_] = objects[code]
     return taken
-
-
-def _nothing() -> Outcome:
-    return {"detection": None, "decision": None, "undecided": "all its features are missing"}
 
 
 def _to_arrow(frame: pd.DataFrame) -> pa.Table:

@@ -104,7 +104,8 @@ class Run:
 
         Args:
             frame: one row per flow. Columns are found by all the names that they have in files,
-                in any order; others are passed over.
+                in any order; others are passed over. For a run on alerts, one row per record of
+                the log, as ``pandas.read_json("eve.json", lines=True)`` gives them.
             explain: whether to tell why.
 
         Returns:

@@ -331,7 +331,7 @@ def test_folder_that_is_no_scenario_is_refused_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("counts", "message"),
     [
-        ({"Benign": 50}, r"all 50 flows are of one class \(Benign\); attacks are missing"),
+        ({"Benign": 50}, r"all 50 flows are of one class \(Benign\): there are no attacks"),
         ({"Benign": 50, "Web": 1}, "class Web has only one flow"),
         ({"Benign": 4, "Web": 4}, "only 8 flows of 2 classes"),
     ],

@@ -105,8 +105,8 @@ def _unmapped(unmapped: Counter[str], about: Mapping[str, str], labelling: Label
     for label, count in ordered:
         near, message = suggestion(label, labelling.catalogue), about[label]
         lines.append(
-            f"{json.dumps(label, ensure_ascii=False)}: {near or json.dumps(UNDECIDED)}  # {count:,} alerts"
-            + (f", {message}" if message else "")
+            f"{json.dumps(label, ensure_ascii=False)}: {near or json.dumps(UNDECIDED)}"
+            f"  # {count:,} alerts" + (f", {message}" if message else "")
         )
     return InputError(
         f"nobody says what {len(ordered):,} label(s) mean, with so many alerts: {shown}{rest}",

@@ -213,11 +213,11 @@ def test_bad_data_ends_with_one_message_and_nothing_written(
 
 
 def test_a_process_that_refuses_its_input_ends_alike(tmp_path: Path) -> None:
-    data = broken(tmp_path, "unknown-label")
+    data = broken(tmp_path, "text-in-number")
 
     done = kirl_alone("prepare", "--data", data, "--out", tmp_path / "scenario")
 
-    assert_refused(done, "Ransomware", "(row|line) 5", data.name)
+    assert_refused(done, "Destination Port", "(row|line) 5", "http", data.name)
     assert not done.stdout
     assert not list(tmp_path.glob("*scenario*"))
 
@@ -231,7 +231,10 @@ def test_evaluate_refuses_bad_data_alike(trained: Path, tmp_path: Path) -> None:
 
 
 def test_prepare_wants_data_or_synthetic(tmp_path: Path) -> None:
-    assert_refused(kirl("prepare", "--out", tmp_path / "s"), "--data PATH, --alerts PATH, --pcap CAPTURE and --synthetic ROWS")
+    assert_refused(
+        kirl("prepare", "--out", tmp_path / "s"),
+        "--data PATH, --alerts PATH, --pcap CAPTURE and --synthetic ROWS",
+    )
 
 
 def test_prepare_leaves_what_is_there(prepared: Path, tmp_path: Path) -> None:

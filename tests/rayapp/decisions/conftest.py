@@ -26,6 +26,7 @@ from rayapp import config
 from rayapp.decisions.decider import Decider
 from rayapp.decisions.deciding import Job
 from rayapp.decisions.outcomes import Outcomes
+from rayapp.decisions.rows import FlowRows
 from rayapp.rl.networks import NetworkSpec, build
 from rayapp.rl.saved_policy import SavedPolicy
 from rayapp.runs.folder import RunFolder, begin
@@ -61,7 +62,9 @@ def finished(path: Path, scenario: Scenario, algo: str) -> RunFolder:
     begin(folder, config.load(None, (), {"algo": algo, "flows": 100}), scenario)
     spec = GraphSpec.of(scenario)
     signature, actual = scenario.train
-    table = InteractionTable.tally(signature, np.arange(len(actual)) % 14, actual)
+    table = InteractionTable.tally(
+        signature, np.arange(len(actual)) % len(scenario.catalogue.actions), actual
+    )
     graph = spec.new_graph()
     graph.merge(table, MergeKey("run", 1, 0))
     augmented = algo == "ppo-kg"
@@ -118,7 +121,7 @@ def job_of(decider: Decider) -> JobOf:
 
     def make(paths: list[Path], *, explain: bool = False) -> Job:
         source = TableSource(KEYED, paths, Reading(None, KEYED.schema, keys=True))
-        return Job(decider, source, Outcomes(decider.knowledge, explain=explain))
+        return Job(decider, FlowRows(source), Outcomes(decider.knowledge, explain=explain))
 
     return make
 

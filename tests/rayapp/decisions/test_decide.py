@@ -23,6 +23,7 @@ from rayapp.commands.evaluate import scorecard
 from rayapp.decisions.decider import Decider
 from rayapp.decisions.deciding import Job
 from rayapp.decisions.outcomes import Outcomes
+from rayapp.decisions.rows import FlowRows
 from rayapp.decisions.writing import Format
 from rayapp.runs.folder import RunFolder
 
@@ -154,7 +155,9 @@ def test_parts_of_a_file_count_its_rows(
     source = TableSource(keyed, [data], Reading(None, keyed.schema, keys=True), part_bytes=20_000)
     assert len(source.parts) > 2
 
-    Job(decider, source, Outcomes(decider.knowledge)).write(tmp_path / "parts.json", "json")
+    Job(decider, FlowRows(source), Outcomes(decider.knowledge)).write(
+        tmp_path / "parts.json", "json"
+    )
 
     assert lines_of(tmp_path / "parts.json") == decided(data)
 

@@ -108,7 +108,7 @@ def test_decisions_are_timed_with_and_without_advice(
     monkeypatch.setattr(decisions, "FLOWS", 500)
     monkeypatch.setattr(decisions, "BATCHES", 2)
 
-    found = decisions.measure_decisions(scenario, tmp_path / "runs", nothing)
+    found = decisions.measure_decisions(scenario, tmp_path / "runs", nothing, 2_000)
 
     costs = found.costs
     assert costs.kind == "embedded"
