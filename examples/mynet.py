@@ -1,7 +1,8 @@
 """A kind of data set of your own: connection records of a router, in CSV, with a column 'verdict'.
 
-It is a table, so it only says what the table looks like; CSV, gzipped CSV and Parquet files are
-read, checked and streamed by kirl. kirl finds it by an entry point in your ``pyproject.toml``::
+It is a table, so it only says what the table looks like; CSV, JSON and Parquet files, packed or
+not, are read, checked and streamed by kirl. kirl finds it by an entry point in your
+``pyproject.toml``::
 
     [project.entry-points."kirl.datasets"]
     mynet = "mynet:MYNET"

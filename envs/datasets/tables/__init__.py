@@ -1,1 +1,1 @@
-"""Labelled tables in CSV, gzipped CSV or Parquet; see :mod:`envs.datasets.tables.source`."""
+"""Tables in any form and packing; see :mod:`envs.datasets.tables.source`."""

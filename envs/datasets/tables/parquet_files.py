@@ -253,7 +253,12 @@ def _words(column: Any, name: str, where: str) -> Words:  # noqa: ANN401
             mend="Write the file again with one word per row",
         )
     encoded = column.dictionary_encode()
-    words = [_text(value) for value in encoded.dictionary.to_pylist()]
+    distinct = encoded.dictionary
+    if pa.types.is_integer(distinct.type):
+        distinct = distinct.cast(pa.string())
+    words = distinct.to_pylist()
+    if not pa.types.is_string(distinct.type):
+        words = [_text(value) for value in words]
     codes: NDArray[np.int32] = encoded.indices.fill_null(len(words)).to_numpy()
     return Words(codes, [*words, ""])
 
