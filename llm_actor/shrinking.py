@@ -25,7 +25,7 @@ strength average class mean right average class mean right
 
 On the left all flows count alike, on the right rare classes count more, as they do for learners
 (class balance 0.25). 'Right' is how many percent of the actions are the top-ranked ones where the
-tree is wrong.
+tree is wrong. From 1 to 10 nothing tells them apart on the right, and 10 is best on the left.
 Strengths of a kind from 0.1 to 2 differ by less than 0.0003 on average.
 """
 
@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 from envs import Contexts
 
-STRENGTH = 3.0
+STRENGTH = 10.0
 """Flows' worth that a kind's shares weigh against a context's own flows."""
 
 KIND_STRENGTH = 0.5
