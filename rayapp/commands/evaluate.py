@@ -23,8 +23,8 @@ _OPINIONS = (
     "and second opinion; context: as signature, for policies that see both"
 )
 _PARTS = (
-    ("second opinion wrong", "opinion_wrong"),
-    ("tree and second opinion differ", "differ"),
+    ("opinion wrong", "opinion_wrong"),
+    ("opinions differ", "differ"),
     ("both wrong alike", "wrong_alike"),
 )
 

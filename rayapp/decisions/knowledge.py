@@ -127,7 +127,7 @@ class RunKnowledge:
     def detection(self, context: int) -> dict[str, Any]:
         """What is detected in a context, JSON-able."""
         signature = int(self.contexts.signature[context])
-        return self._second_opinion(context) | {
+        detected = {
             "class": self.catalogue.class_names[self.contexts.traffic[context]],
             "signature": signature,
             "rule": self.rules[signature],
@@ -135,6 +135,7 @@ class RunKnowledge:
             "correct": int(self.counted.correct[context]),
             "confidence": float(self.counted.confidence[context]),
         }
+        return detected | self._second_opinion(context)
 
     def _second_opinion(self, context: int) -> dict[str, Any]:
         opinion, confidence = self.contexts.opinion, self.contexts.confidence

@@ -10,9 +10,11 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from envs import InputError, Scenario
+from envs.detector.opinion import CONFIDENCES
 from envs.score import evaluate
 from rayapp.__main__ import app
 from rayapp.commands.evaluate import scorecard_table
+from rayapp.decisions.knowledge import Counted, RunKnowledge
 
 
 def kirl(*arguments: object) -> str:
@@ -68,9 +70,30 @@ def test_the_scorecard_shows_both(opinion_scenario: Scenario) -> None:
     text = console.export_text()
     for column in ("opinion", "both", "context"):
         assert f"bound: {column}" in text
-    for row in ("second opinion wrong", "tree and second opinion differ", "both wrong alike"):
+    for row in ("opinion wrong", "opinions differ", "both wrong alike"):
         assert row in text
     assert card.opinions is not None
     assert f"{card.opinions.differ.flows:,}" in text
     # Acting on the tree's class is never right where the tree is wrong about the action.
     assert np.isclose(card.score.average_reward, card.predicted_class.average_reward)
+
+
+def test_decisions_tell_the_second_opinion(opinion_scenario: Scenario) -> None:
+    contexts, counts = opinion_scenario.contexts, opinion_scenario.training_counts()
+    assert contexts.opinion is not None
+    policy = np.full((len(contexts), len(opinion_scenario.catalogue.actions)), 1 / 15)
+    known = RunKnowledge(
+        contexts,
+        opinion_scenario.signatures.rule,
+        opinion_scenario.catalogue,
+        Counted(counts.sum(axis=1), counts.sum(axis=1), np.ones(len(contexts)), counts),
+        policy,
+        policy,
+        None,
+        None,
+    )
+
+    told = known.detection(7)["second_opinion"]
+
+    assert told["class"] == opinion_scenario.catalogue.class_names[contexts.opinion[7]]
+    assert told["confidence"] in CONFIDENCES
