@@ -234,7 +234,9 @@ class Scenario:
             "flows": {"train": len(tables.train[1]), "test": len(tables.test[1])},
             "signatures": len(tables.signatures),
             "detection": report_to_json(report),
-            "warnings": scenario_warnings(tables.train[1], report, catalogue),
+            "warnings": scenario_warnings(
+                tables.train[1], report, catalogue, of_alerts=detector.kind == RuleDetector.kind
+            ),
             "catalogue": catalogue.to_json(),
             "features": schema.to_json(),
             "versions": scenario_files.versions(),

@@ -136,7 +136,11 @@ class SchemaSource(TableSource):
         self, schema: TableSchema, paths: Sequence[Path] | pa.Table, reading: Reading
     ) -> None:
         self._described = schema
-        super().__init__(form_of(schema, _samples(paths)), paths, reading)
+        if reading.schema is None:
+            made = form_of(schema, _samples(paths))
+        else:
+            made = _form(schema, [column.name for column in reading.schema.columns])
+        super().__init__(made, paths, reading)
 
     def provenance(self, tally: Tally) -> Provenance:
         """Names the files, counts the rows, and keeps the schema."""
@@ -206,9 +210,14 @@ def form_of(schema: TableSchema, samples: Sequence[Sample]) -> TableFormat:
             expected="at least one column of numbers, or of words named under categories",
             mend="Name the features in the schema file",
         )
-    units = _by_key(schema.units)
-    missing = _by_key(schema.missing)
     order = {name: place for place, name in enumerate(named.values())}
+    return _form(schema, sorted(chosen, key=order.__getitem__))
+
+
+def _form(schema: TableSchema, features: Sequence[str]) -> TableFormat:
+    """The form of tables with these features, in their order."""
+    words = {column_key(name) for name in schema.categories}
+    units, missing = _by_key(schema.units), _by_key(schema.missing)
     fields = [
         form.Field(
             name,
@@ -216,7 +225,7 @@ def form_of(schema: TableSchema, samples: Sequence[Sample]) -> TableFormat:
             category=column_key(name) in words,
             missing=missing.get(column_key(name)),
         )
-        for name in sorted(chosen, key=order.__getitem__)
+        for name in features
     ]
     return TableFormat(
         kind=schema.name,

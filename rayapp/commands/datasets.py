@@ -23,13 +23,14 @@ def datasets(
     elif name:
         _show(kinds[0])
     else:
-        table = Table()
-        for column in ("name", "what it is", "features", "labels", "catalogue", "comes from"):
-            table.add_column(column, overflow="fold")
         for kind in kinds:
-            counts = f"{len(kind.schema)}", f"{len(kind.labels)}"
-            table.add_row(kind.name, kind.title, *counts, kind.catalogue, _made(kind))
-        console.out.print(table)
+            console.out.print(f"{kind.name}: {kind.title}", soft_wrap=True)
+            labels = f"{len(kind.labels)} labels" if kind.labels else "labels of your own"
+            console.out.print(
+                f"  {len(kind.schema)} features, {labels}; catalogue {kind.catalogue}; from "
+                f"{_made(kind)}",
+                soft_wrap=True,
+            )
 
 
 def _made(kind: DataSet) -> str:

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from envs import Catalogue, InputError
-from envs.datasets import schema_draft
+from envs.datasets import registry, schema_draft
+from envs.datasets.tables.rows import shown_path
 from envs.datasets.tables.sample import sample
 from envs.files import check_writable, replacing
 from rayapp.commands import console
@@ -45,8 +46,15 @@ def schema(
                 expected="a file that is not there yet",
                 mend="Choose another name" + ("" if out.is_dir() else ", or add --overwrite"),
             )
+    one = sample(file)
+    known = [kind.name for kind in registry.all_kinds().values() if kind.fits(one)]
+    if known:
+        console.say(
+            f"kirl prepare reads these columns without a schema, as {' or '.join(known)}: try "
+            f"kirl prepare --data {shown_path(file)} first."
+        )
     with console.Reporter("Reading labels", "bytes") as reporter:
-        draft = schema_draft.draft(sample(file), classes, catalogue, reporter)
+        draft = schema_draft.draft(one, classes, catalogue, reporter)
     text = schema_draft.written(draft, classes.class_names)
     if out is not None:
         with replacing(out) as temporary:

@@ -15,6 +15,7 @@ from envs.datasets.labels import Labelling
 from envs.datasets.schema_file import SchemaSource
 from envs.datasets.source import Reading
 from envs.datasets.tables.sample import sample
+from envs.reading import further_flows
 
 PAPER = Catalogue.named("paper")
 TRAFFIC = Path(__file__).parents[4] / "shared" / "traffic"
@@ -161,3 +162,25 @@ def test_genuine_tables_with_columns_of_their_own() -> None:
     numbered = TRAFFIC / "9-cicids2017" / "heartbleed-x-columns.csv.gz"
     found = schema_draft.draft(sample(numbered), PAPER, "paper")
     assert (found.label, len(found.numeric)) == ("YY", 76)
+
+
+def test_flows_without_labels_are_read_for_the_scenario_of_a_schema(tmp_path: Path) -> None:
+    path = table(tmp_path / "flows.csv")
+    text = (
+        "name: mynet\nlabel: Outcome\nignore: [row, label_code]\ncategories: [proto]\n"
+        "keys: {time: ts}\nlabels: {mystery: DoS}\n"
+    )
+    labelled = source(written(tmp_path / "s.yaml", text), [path])
+    scenario = Scenario.prepare(labelled.read(), tmp_path / "scenario")
+    lines = [line.rpartition(",")[0].rpartition(",")[0] for line in path.read_text().splitlines()]
+    alone = written(tmp_path / "today.csv", "\n".join(lines) + "\n")
+
+    read = further_flows(scenario, [alone], labelled=False, keys=True)
+
+    assert read.schema == scenario.schema
+    (batch,) = read.batches()
+    assert len(batch) == 90
+    assert batch.keys is not None
+    assert batch.keys.column("time").to_pylist()[:2] == ["1000000000.0", "1000000001.0"]
+    with pytest.raises(InputError, match=r"no label column.*kirl decide"):
+        further_flows(scenario, [alone])
