@@ -299,7 +299,7 @@ class Scenario:
     def contexts(self) -> Contexts:
         """What flows are met in: one context per signature where there is no second opinion."""
         if self.met is None:
-            return Contexts.of_signatures(self.signatures.predicted)
+            return Contexts.of_signatures(self.signatures.predicted, of_rules=self.of_alerts)
         return replace(self.met, distinct=len(self.train[1]))
 
     @property

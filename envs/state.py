@@ -38,6 +38,7 @@ class Contexts:
             ``None`` likewise.
         distinct: number of training flows. Training meets them over and over, and what was counted
             a hundred times is no more certain for that. ``None`` where nobody counted.
+        of_rules: whether signatures are rules of an IDS, which are often wrong.
     """
 
     signature: NDArray[np.int32]
@@ -45,11 +46,12 @@ class Contexts:
     opinion: NDArray[np.int8] | None = None
     confidence: NDArray[np.float32] | None = None
     distinct: int | None = None
+    of_rules: bool = False
 
     @classmethod
-    def of_signatures(cls, predicted: NDArray[np.int8]) -> Contexts:
+    def of_signatures(cls, predicted: NDArray[np.int8], *, of_rules: bool = False) -> Contexts:
         """One context per signature: there is no second opinion."""
-        return cls(np.arange(len(predicted), dtype=np.int32), predicted)
+        return cls(np.arange(len(predicted), dtype=np.int32), predicted, of_rules=of_rules)
 
     def __len__(self) -> int:
         return len(self.signature)
@@ -65,6 +67,15 @@ class Contexts:
     def has_opinion(self) -> bool:
         """Whether contexts hold a second opinion."""
         return self.opinion is not None
+
+    @property
+    def recorded_truly(self) -> bool:
+        """Whether what an action earned is recorded by the class that flows truly were of.
+
+        Under the class that is predicted, rewards tell little of an action where a second opinion
+        decides with it, or where what is predicted is wrong as often as it is right.
+        """
+        return self.has_opinion or self.of_rules
 
     @cached_property
     def kind(self) -> NDArray[np.int32]:

@@ -162,13 +162,14 @@ class Records:
             int64, or float64 where forgetting is on.
         confidence: float64 [contexts], B of the context's signature.
         action_weight: float64 [classes, actions], flows of experience with an action under a
-            predicted type, learnt and taught. With a second opinion, on flows that truly were of
-            a type: what a policy does under a predicted type then depends on the second opinion,
-            so its rewards there no longer tell what the action is worth.
+            predicted type, learnt and taught. With a second opinion, or where signatures are the
+            rules of an IDS, on flows that truly were of a type
+            (:attr:`envs.Contexts.recorded_truly`).
         action_reward: float64 [classes, actions], its mean reward there; NaN where there is
             no experience.
         version: of the graph.
-        contexts: what the contexts stand for where there is a second opinion, ``None`` without.
+        contexts: what the contexts stand for where actions are recorded by true type, ``None``
+            otherwise.
     """
 
     predicted: NDArray[np.int8]
@@ -182,8 +183,8 @@ class Records:
 
 def records_of(counts: GraphCounts, catalogue: Catalogue, prior: BetaPrior) -> Records:
     """Derives the records of all contexts from the graph's counts."""
-    has_opinion = counts.contexts.has_opinion
-    weight, mean = mean_rewards(counts, catalogue, truly=has_opinion)
+    contexts = counts.contexts
+    weight, mean = mean_rewards(counts, catalogue, truly=contexts.recorded_truly)
     return Records(
         counts.contexts.traffic,
         counts.context_evidence,
@@ -191,7 +192,7 @@ def records_of(counts: GraphCounts, catalogue: Catalogue, prior: BetaPrior) -> R
         weight,
         mean,
         counts.version,
-        counts.contexts if has_opinion else None,
+        contexts if contexts.recorded_truly else None,
     )
 
 

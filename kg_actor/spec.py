@@ -40,6 +40,7 @@ class GraphSpec:
         opinion: int8 [contexts], the second opinion's class; ``None`` where there is none.
         confidence: float32 [contexts], how sure it is; ``None`` likewise.
         distinct: number of the scenario's training flows; ``None`` likewise.
+        of_rules: whether signatures are rules of an IDS.
     """
 
     fingerprint: str
@@ -53,6 +54,7 @@ class GraphSpec:
     opinion: NDArray[np.int8] | None = None
     confidence: NDArray[np.float32] | None = None
     distinct: int | None = None
+    of_rules: bool = False
 
     @classmethod
     def of(
@@ -71,13 +73,14 @@ class GraphSpec:
             scenario.contexts.opinion,
             scenario.contexts.confidence,
             scenario.contexts.distinct,
+            scenario.contexts.of_rules,
         )
 
     @cached_property
     def contexts(self) -> Contexts:
         """What flows are met in."""
         if self.signature is None:
-            return Contexts.of_signatures(self.predicted)
+            return Contexts.of_signatures(self.predicted, of_rules=self.of_rules)
         return Contexts(
             self.signature, self.predicted, self.opinion, self.confidence, self.distinct
         )
@@ -119,8 +122,8 @@ class GraphSpec:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able fields."""
-        opinion: dict[str, Any] = {}
-        # Graphs without a second opinion are described as they always were.
+        # Graphs of a tree without a second opinion are described as they always were.
+        opinion: dict[str, Any] = {"of_rules": True} if self.of_rules else {}
         if self.opinion is not None and self.confidence is not None:
             opinion = {
                 "opinion": self.opinion.tolist(),
@@ -180,6 +183,7 @@ class GraphSpec:
             opinion,
             confidence,
             _distinct(data.get("distinct")),
+            data.get("of_rules") is True,
         )
 
 

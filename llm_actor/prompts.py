@@ -157,7 +157,7 @@ def recorded_rewards(records: Records, action: NDArray[np.integer]) -> NDArray[n
 def _shares(records: Records) -> NDArray[np.float64]:
     """Share of each true class among each context's flows, 0 where there are none."""
     met = records.context_actual.astype(np.float64)
-    if records.contexts is not None:
+    if records.contexts is not None and records.contexts.has_opinion:
         met = shrunk(met, records.contexts)
     # Faded flows may weigh less than one; where there are none, every share is 0.
     seen = met.sum(axis=1, keepdims=True)

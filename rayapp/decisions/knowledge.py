@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs import Catalogue, Contexts, Scenario, Suggestion
+from envs import BetaPrior, Catalogue, Contexts, Counters, Scenario, Suggestion
+from envs.scenario import SPLITS
 from envs.score import context_counts
 from kg_actor import KnowledgeGraph, queries, store
 from kg_actor.graph import Numbers, counters_of
@@ -82,6 +83,7 @@ class RunKnowledge:
         was saved with. Of the flows that were detected wrongly it is not saved what they were:
         they are spread over the other classes as the scenario's training flows of that context
         were. A policy that keeps no counters has those of the training flows, as the run met them.
+        For alerts they are those of all verdicts, each of which counts once.
 
         Args:
             folder: of the run.
@@ -93,7 +95,9 @@ class RunKnowledge:
         settings = folder.manifest().settings
         policy, contexts = folder.policy(), scenario.contexts
         graph = folder.graph() if store.exists(folder.graph_folder) else None
-        if graph is not None:
+        if scenario.of_alerts:
+            counted = _of_verdicts(scenario, config.beta_prior(settings.prior))
+        elif graph is not None:
             counted = _of_graph(graph)
         else:
             flows = scenario.flow_set("train", matching=settings.matching)
@@ -210,6 +214,18 @@ class RunKnowledge:
             return None
         # By way of a text: what Python gives has lists where what is written has them.
         return json.loads(json.dumps(queries.to_json(self._answers.around([signature])[0])))
+
+
+def _of_verdicts(scenario: Scenario, prior: BetaPrior) -> Counted:
+    """Every verdict counts once: training meets it over and over, and the graph counts that."""
+    counters = scenario.verdicts(prior) or Counters.zeros(len(scenario.signatures), prior)
+    evidence = sum(context_counts(scenario.flow_set(name)) for name in SPLITS)
+    return Counted(
+        counters.seen.astype(np.int64),
+        counters.correct.astype(np.int64),
+        counters.confidence(),
+        np.asarray(evidence),
+    )
 
 
 def _of_graph(graph: KnowledgeGraph) -> Counted:
