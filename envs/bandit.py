@@ -113,6 +113,9 @@ class ThreatMitigationEnv(gym.Env[Observations, np.int64]):
     6   R_LLM   its historic reward (``augmented`` only)         -5 .. 5
     === ======= ================================================ ================
 
+    Where the scenario has a second opinion, two more columns stand behind these: the class that
+    the second opinion finds the likeliest (0 .. classes-1), and how sure it is (0 .. 1).
+
     **Starting state.** The next flow of a seeded pass over the set; each pass is a new
     permutation and holds every flow exactly once. ``reset(seed=s)`` begins pass 0 of seed s
     with all counters at 0; ``reset()`` goes on with the next flow and keeps the counters.
@@ -158,7 +161,10 @@ class ThreatMitigationEnv(gym.Env[Observations, np.int64]):
             flows, prior or BetaPrior(), augmented=augmented, seed=seed, start=self._start
         )
         self.observation_space = observation_space(
-            len(flows.contexts.predicted), flows.catalogue, suggestion=augmented
+            len(flows.contexts.predicted),
+            flows.catalogue,
+            suggestion=augmented,
+            opinion=flows.contexts.has_opinion,
         )
         self.action_space = gym.spaces.Discrete(len(flows.catalogue.actions))
         self._flow: NDArray[np.int32] | None = None
@@ -258,7 +264,10 @@ class ThreatMitigationVectorEnv(
             flows, prior or BetaPrior(), augmented=augmented, seed=seed, start=self._start
         )
         self.single_observation_space = observation_space(
-            len(flows.contexts.predicted), flows.catalogue, suggestion=augmented
+            len(flows.contexts.predicted),
+            flows.catalogue,
+            suggestion=augmented,
+            opinion=flows.contexts.has_opinion,
         )
         self.single_action_space = gym.spaces.Discrete(len(flows.catalogue.actions))
         self.observation_space = batch_space(self.single_observation_space, num_envs)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,8 @@ class Wishes:
             0 for none; ignored with ``honest``, which makes it useless.
         sample: most flows that the detector is fitted on, ``None`` for all.
         deduplicate: whether flows that equal an earlier one are left out.
+        opinion: kind of second opinion (:mod:`envs.detector.opinion`), ``None`` for none. It
+            needs cross-fitting, which makes it honest.
     """
 
     seed: int = 0
@@ -50,6 +53,7 @@ class Wishes:
     cross_fit: int = FOLDS
     sample: int | None = None
     deduplicate: bool = False
+    opinion: Literal["boosted", "forest"] | None = None
 
     @property
     def folds(self) -> int:
@@ -67,6 +71,14 @@ class Wishes:
         if self.sample is not None and self.sample < 2 * MOST_FOLDS:
             raise InputError(
                 f"--sample is {self.sample}", expected=f"at least {2 * MOST_FOLDS} flows"
+            )
+        if self.opinion is not None and not self.folds:
+            raise InputError(
+                "a second opinion is wanted without cross-fitting",
+                expected=f"--cross-fit with 2 to {MOST_FOLDS} folds and no --honest; without folds "
+                "nothing tells how often the second opinion errs on flows that it has not seen",
+                mend="Leave --honest out and give --cross-fit at least 2, or leave "
+                "--second-opinion out",
             )
 
 

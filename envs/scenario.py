@@ -8,8 +8,7 @@ another do not belong to the scenario.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -19,20 +18,31 @@ from numpy.typing import NDArray
 
 from envs import scenario_files
 from envs.catalogue import Catalogue
+from envs.contexts import ContextFinder
 from envs.datasets import cicflowmeter
 from envs.datasets.duplicates import Duplicates, row_hashes
 from envs.detector import (
     Detector,
+    OpinionKind,
     RuleDetector,
+    SecondOpinion,
     TreeDetector,
     detection_report,
     report_to_json,
 )
+from envs.detector.opinion import CONFIDENCES, CUTS
 from envs.division import FOLDS, TEST_SHARE, Wishes, divide
 from envs.errors import InputError
 from envs.files import link_or_copy, replacing
 from envs.flows import FeatureSchema, Flows, is_synthetic
-from envs.matching import MatchedFlows, match_honestly
+from envs.matching import (
+    MatchedFlows,
+    Opinions,
+    Stage,
+    fit_opinion,
+    match_honestly,
+    silently,
+)
 from envs.scenario_files import Tables
 from envs.scenario_warnings import scenario_warnings
 from envs.signatures import BetaPrior, SignatureTable
@@ -42,16 +52,14 @@ SPLITS = ("train", "test")
 
 Matching = Literal["fitted", "cross-fitted"]
 
-Stage = Callable[[str], AbstractContextManager[None]]
-
-
-def _silently(title: str) -> AbstractContextManager[None]:
-    return nullcontext()
-
 
 @dataclass(frozen=True)
 class Scenario:
-    """A prepared scenario in memory. Make one with :meth:`prepare` or :meth:`load`."""
+    """A prepared scenario in memory. Make one with :meth:`prepare` or :meth:`load`.
+
+    ``train``, ``test`` and ``cross_fitted`` hold contexts, which are signatures where there is no
+    second opinion.
+    """
 
     path: Path
     manifest: dict[str, Any]
@@ -59,6 +67,7 @@ class Scenario:
     train: tuple[NDArray[np.int32], NDArray[np.int8]]
     test: tuple[NDArray[np.int32], NDArray[np.int8]]
     cross_fitted: NDArray[np.int32]
+    met: Contexts | None = None
 
     @classmethod
     def prepare(
@@ -71,7 +80,8 @@ class Scenario:
         cross_fit: int = FOLDS,
         sample: int | None = None,
         deduplicate: bool = False,
-        stage: Stage = _silently,
+        opinion: OpinionKind | None = None,
+        stage: Stage = silently,
     ) -> Scenario:
         """Splits flows, fits the detector on the training part and writes the scenario.
 
@@ -85,14 +95,16 @@ class Scenario:
                 honestly, 0 for none; ignored with ``honest``, which makes it useless.
             sample: most flows to fit the detector on, drawn by class; ``None`` for all.
             deduplicate: leave out flows that equal an earlier one, before the split.
+            opinion: kind of second opinion to fit beside the tree, ``None`` for none; it needs
+                ``cross_fit``.
             stage: entered around each part of the work with its name.
 
         Raises:
             InputError: only one class, a class with too few flows to be split, ``out``
-                holds anything but a scenario, or impossible ``honest``, ``cross_fit`` or
-                ``sample``.
+                holds anything but a scenario, or impossible ``honest``, ``cross_fit``,
+                ``sample`` or ``opinion``.
         """
-        wishes = Wishes(seed, honest, cross_fit, sample, deduplicate)
+        wishes = Wishes(seed, honest, cross_fit, sample, deduplicate, opinion)
         wishes.check()
         scenario_files.check_replaceable(out)
         files = flows.provenance.origin.get("files", ())
@@ -103,8 +115,21 @@ class Scenario:
         fit_features = flows.features[division.fit]
         with stage(f"Fitting a decision tree to {len(division.fit):,} flows"):
             detector = TreeDetector.fit(fit_features, flows.actual[division.fit], seed=seed)
+        opinions = None
+        if wishes.opinion is not None:
+            second, cross_fitted, honest_views = fit_opinion(
+                detector,
+                fit_features,
+                flows.actual[division.fit],
+                wishes,
+                flows.catalogue,
+                stage,
+            )
+            with stage("Asking the second opinion"):
+                opinions = Opinions(second, honest_views, second.views(flows.features))
         with stage("Matching flows to signatures"):
-            cross_fitted = match_honestly(detector, fit_features, wishes)
+            if opinions is None:
+                cross_fitted = match_honestly(detector, fit_features, wishes)
             del fit_features
             signature = detector.match(flows.features)
         matched = MatchedFlows(
@@ -117,6 +142,7 @@ class Scenario:
             signature,
             cross_fitted,
             found.counted(division),
+            opinions,
         )
         with stage("Writing the scenario"):
             return cls.of_matched(out, matched, wishes)
@@ -149,7 +175,18 @@ class Scenario:
             "duplicates": matched.duplicates,
         }
         tables = matched.tables()
-        return cls.write(out, about, matched.detector, tables, catalogue, matched.schema)
+        opinions = matched.opinions
+        if opinions is not None:
+            about["opinion"] = {"kind": wishes.opinion}
+        return cls.write(
+            out,
+            about,
+            matched.detector,
+            tables,
+            catalogue,
+            matched.schema,
+            None if opinions is None else opinions.opinion,
+        )
 
     @classmethod
     def write(
@@ -160,23 +197,35 @@ class Scenario:
         tables: Tables,
         catalogue: Catalogue,
         schema: FeatureSchema,
+        opinion: SecondOpinion | None = None,
     ) -> Scenario:
         """Writes a scenario whose parts are at hand.
 
         Args:
             out: the folder; what stood there is replaced once all is written.
-            about: ``source``, ``classes`` and ``split`` of the manifest, and what else it tells.
+            about: ``source``, ``classes`` and ``split`` of the manifest, ``opinion`` where there
+                is one, and what else it tells.
             detector: that matches flows to the signatures.
             tables: signatures, training and test flows.
             catalogue: classes and actions.
             schema: of the features that the detector tests.
+            opinion: the second opinion, where the tables have contexts.
 
         Raises:
             InputError: ``out`` holds anything but a scenario, or cannot be written to.
         """
-        report = detection_report(
-            tables.signatures.predicted[tables.test[0]], tables.test[1], catalogue
-        )
+        contexts = tables.contexts or Contexts.of_signatures(tables.signatures.predicted)
+        met, actual = tables.test
+        report = detection_report(contexts.traffic[met], actual, catalogue)
+        if opinion is not None and contexts.opinion is not None:
+            second = detection_report(contexts.opinion[met], actual, catalogue)
+            about["opinion"] |= {
+                "temperature": opinion.temperature,
+                "cuts": list(CUTS),
+                "confidences": list(CONFIDENCES),
+                "contexts": len(contexts),
+                "detection": report_to_json(second),
+            }
         manifest: dict[str, Any] = {
             "format": scenario_files.FORMAT,
             **about,
@@ -185,13 +234,15 @@ class Scenario:
             "flows": {"train": len(tables.train[1]), "test": len(tables.test[1])},
             "signatures": len(tables.signatures),
             "detection": report_to_json(report),
-            "warnings": scenario_warnings(tables.train[1], report, catalogue),
+            "warnings": scenario_warnings(
+                tables.train[1], report, catalogue, of_alerts=detector.kind == RuleDetector.kind
+            ),
             "catalogue": catalogue.to_json(),
             "features": schema.to_json(),
             "versions": scenario_files.versions(),
-            "fingerprint": tables.fingerprint(catalogue, detector),
+            "fingerprint": tables.fingerprint(catalogue, detector, opinion),
         }
-        scenario_files.write(out, manifest, detector, tables)
+        scenario_files.write(out, manifest, detector, tables, opinion)
         return cls._of(out, manifest, tables)
 
     @classmethod
@@ -206,7 +257,13 @@ class Scenario:
     @classmethod
     def _of(cls, path: Path, manifest: dict[str, Any], tables: Tables) -> Scenario:
         return cls(
-            path, manifest, tables.signatures, tables.train, tables.test, tables.cross_fitted
+            path,
+            manifest,
+            tables.signatures,
+            tables.train,
+            tables.test,
+            tables.cross_fitted,
+            tables.contexts,
         )
 
     @property
@@ -240,8 +297,15 @@ class Scenario:
 
     @cached_property
     def contexts(self) -> Contexts:
-        """What flows are met in: one context per signature, since there is no second opinion."""
-        return Contexts.of_signatures(self.signatures.predicted)
+        """What flows are met in: one context per signature where there is no second opinion."""
+        if self.met is None:
+            return Contexts.of_signatures(self.signatures.predicted, of_rules=self.of_alerts)
+        return replace(self.met, distinct=len(self.train[1]))
+
+    @property
+    def has_opinion(self) -> bool:
+        """Whether flows get a second opinion besides the tree's."""
+        return self.met is not None
 
     @property
     def of_alerts(self) -> bool:
@@ -270,6 +334,37 @@ class Scenario:
             )
         return detector
 
+    def matcher(self) -> Callable[[NDArray[np.float32]], NDArray[np.int32]]:
+        """What tells the context of a flow by its features, read from the scenario's files.
+
+        Returns:
+            A function of features, float32 [n, features], that gives int32 [n], contexts. A flow
+            whose context is not in the scenario is met in the nearest one
+            (:meth:`envs.contexts.ContextFinder.find`).
+
+        Raises:
+            InputError: a file is missing, damaged, or of another scenario.
+        """
+        detector = self.detector()
+        if not self.has_opinion:
+            matched: Callable[[NDArray[np.float32]], NDArray[np.int32]] = detector.match
+            return matched
+        file = self.path / SecondOpinion.file
+        opinion = SecondOpinion.load(file, len(self.catalogue.classes))
+        finder = ContextFinder(self.contexts, self.training_counts().sum(axis=1))
+
+        def met(features: NDArray[np.float32]) -> NDArray[np.int32]:
+            return finder.find(detector.match(features), opinion.views(features))
+
+        return met
+
+    def training_counts(self) -> NDArray[np.int64]:
+        """Training flows as they are met in training, int64 [contexts, classes]."""
+        flows = self.flow_set("train", matching="cross-fitted")
+        shape = (len(flows.contexts), len(flows.catalogue.classes))
+        cells = flows.context.astype(np.int64) * shape[1] + flows.actual
+        return np.bincount(cells, minlength=shape[0] * shape[1]).reshape(shape)
+
     def verdicts(self, prior: BetaPrior | None = None) -> Counters | None:
         """N and C of every rule by all verdicts, in training and test part; B follows by eq. 1.
 
@@ -291,19 +386,22 @@ class Scenario:
             matching: ``fitted`` matches every flow as the detector does. ``cross-fitted``
                 holds every training flow 2 * draws times, as the detector matches it and as
                 it is matched honestly in turn, so that counters learn how often the
-                detector errs on flows it has not seen; without draws it is ``fitted``.
+                detector errs on flows it has not seen; without draws it is ``fitted``. With a
+                second opinion it holds every training flow as it is met honestly alone, since
+                that is how flows of tomorrow will be met.
 
         Raises:
             InputError: there is no such split.
         """
         if name not in SPLITS:
             raise InputError(f"no split called {name!r}", expected=" or ".join(SPLITS))
-        signature, actual = self.train if name == "train" else self.test
+        context, actual = self.train if name == "train" else self.test
         draws = len(self.cross_fitted)
         if name == "train" and matching == "cross-fitted" and draws:
-            signature = np.concatenate([*self.cross_fitted, *[signature] * draws])
-            actual = np.tile(actual, 2 * draws)
-        return FlowSet(signature, actual, self.contexts, self.catalogue)
+            fitted = [] if self.has_opinion else [context] * draws
+            context = np.concatenate([*self.cross_fitted, *fitted])
+            actual = np.tile(actual, draws + len(fitted))
+        return FlowSet(context, actual, self.contexts, self.catalogue)
 
     def copy_to(self, folder: Path) -> None:
         """Puts the same scenario into another folder, by hard links where they can be made."""

@@ -6,6 +6,9 @@
 ``train.parquet``   signature (int32), actual (int8) of each training flow, and the
                     signatures it matches honestly, ``cross_fitted_0`` and so on
 ``test.parquet``    signature and actual of the test flows
+``contexts.parquet`` with a second opinion alone: signature, opinion's class and confidence of
+                    each context; splits then have ``context`` in the place of ``signature``
+``opinion.safetensors`` with a second opinion alone: its trees, as arrays
 ``detector.safetensors`` the fitted decision tree, as arrays; or, of a scenario made from the
                     alerts of an IDS, ``rules.json``, the ids and messages of its rules
 =================== ==========================================================
@@ -32,27 +35,34 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from envs.catalogue import Catalogue
-from envs.detector import Detector, RuleDetector, TreeDetector
+from envs.detector import Detector, RuleDetector, SecondOpinion, TreeDetector
+from envs.detector.opinion import CONFIDENCES
 from envs.errors import InputError
 from envs.files import replacing, sha256, write_json
 from envs.flows import KIND, FeatureSchema
 from envs.signatures import SignatureTable
+from envs.state import Contexts
 
 FORMAT = 3
 
 MANIFEST = "manifest.json"
 TABLES = ("signatures.parquet", "train.parquet", "test.parquet")
+CONTEXTS = "contexts.parquet"
+OPINION = (CONTEXTS, SecondOpinion.file)
+"""What scenarios with a second opinion have besides."""
+
 DETECTORS = {one.kind: one for one in (TreeDetector, RuleDetector)}
-FILES = (*TABLES, *(one.file for one in DETECTORS.values()))
+FILES = (*TABLES, *OPINION, *(one.file for one in DETECTORS.values()))
 """All files that scenarios have beside the manifest; each has one detector."""
 
 REPLACEABLE = {MANIFEST, *FILES, "detector.skops"}
 """Files of scenarios of this format and of those before it."""
 
+_CONTEXT_COLUMNS = ("signature", "opinion", "confidence")
 _CROSS_FITTED = "cross_fitted_"
 
 Split = tuple[NDArray[np.int32], NDArray[np.int8]]
-"""Signature int32 [flows] and true class int8 [flows]."""
+"""Signature, or context where there are contexts, int32 [flows], and true class int8 [flows]."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +74,19 @@ class Tables:
         train: signature and true class of the training flows.
         test: the same of the test flows.
         cross_fitted: int32 [draws, training flows], the signatures that they match honestly.
+        contexts: with a second opinion, what ``train``, ``test`` and ``cross_fitted`` hold in the
+            place of signatures; ``None`` without.
     """
 
     signatures: SignatureTable
     train: Split
     test: Split
     cross_fitted: NDArray[np.int32]
+    contexts: Contexts | None = None
 
-    def fingerprint(self, catalogue: Catalogue, detector: Detector[Any]) -> str:
+    def fingerprint(
+        self, catalogue: Catalogue, detector: Detector[Any], opinion: SecondOpinion | None = None
+    ) -> str:
         """SHA-256 of all that decides what can be learnt: equal content has an equal one."""
         digest = hashlib.sha256(json.dumps(catalogue.deciding(), sort_keys=True).encode())
         digest.update(detector.digest().encode())
@@ -79,14 +94,22 @@ class Tables:
         for array in (signatures.predicted, signatures.support, *self.train, *self.test):
             digest.update(np.ascontiguousarray(array).tobytes())
         digest.update(np.ascontiguousarray(self.cross_fitted).tobytes())
+        if opinion is not None and self.contexts is not None:
+            digest.update(opinion.digest().encode())
+            for column in _CONTEXT_COLUMNS:
+                digest.update(np.ascontiguousarray(getattr(self.contexts, column)).tobytes())
         return digest.hexdigest()
 
     def check_ranges(self, classes: int) -> None:
         """Raises ValueError for an id that leads nowhere."""
         columns: list[tuple[NDArray[Any], int]] = [(self.signatures.predicted, classes)]
-        for signature, actual in (self.train, self.test):
-            columns += [(signature, len(self.signatures)), (actual, classes)]
-        columns += [(draw, len(self.signatures)) for draw in self.cross_fitted]
+        met = len(self.signatures)
+        if self.contexts is not None and self.contexts.opinion is not None:
+            columns += [(self.contexts.signature, met), (self.contexts.opinion, classes)]
+            met = len(self.contexts)
+        for context, actual in (self.train, self.test):
+            columns += [(context, met), (actual, classes)]
+        columns += [(draw, met) for draw in self.cross_fitted]
         for column, size in columns:
             if not len(column) or column.min() < 0 or column.max() >= size:
                 raise ValueError("an id is out of range")
@@ -99,10 +122,17 @@ def detector_kind(manifest: dict[str, Any]) -> type[TreeDetector | RuleDetector]
 
 def files_of(manifest: dict[str, Any]) -> tuple[str, ...]:
     """The files of a scenario beside its manifest."""
-    return (*TABLES, detector_kind(manifest).file)
+    opinion = OPINION if manifest.get("opinion") else ()
+    return (*TABLES, *opinion, detector_kind(manifest).file)
 
 
-def write(out: Path, manifest: dict[str, Any], detector: Detector[Any], tables: Tables) -> None:
+def write(
+    out: Path,
+    manifest: dict[str, Any],
+    detector: Detector[Any],
+    tables: Tables,
+    opinion: SecondOpinion | None = None,
+) -> None:
     """Writes a scenario's folder in the place of what stood there.
 
     Args:
@@ -110,6 +140,7 @@ def write(out: Path, manifest: dict[str, Any], detector: Detector[Any], tables: 
         manifest: gets the versions of the software and the hashes.
         detector: to be saved.
         tables: to be saved.
+        opinion: to be saved, if there is one; the manifest then says so.
 
     Raises:
         InputError: ``out`` holds anything but a scenario, or cannot be written to.
@@ -119,8 +150,13 @@ def write(out: Path, manifest: dict[str, Any], detector: Detector[Any], tables: 
         folder.mkdir()
         detector.save(folder / detector.file)
         _write_signatures(folder / "signatures.parquet", tables.signatures)
-        _write_split(folder / "train.parquet", tables.train, tables.cross_fitted)
-        _write_split(folder / "test.parquet", tables.test)
+        met = "signature"
+        if opinion is not None and tables.contexts is not None:
+            opinion.save(folder / opinion.file)
+            _write_contexts(folder / CONTEXTS, tables.contexts)
+            met = "context"
+        _write_split(folder / "train.parquet", met, tables.train, tables.cross_fitted)
+        _write_split(folder / "test.parquet", met, tables.test)
         manifest["sha256"] = {name: sha256(folder / name) for name in files_of(manifest)}
         manifest["manifest_sha256"] = _manifest_sha256(manifest)
         write_json(folder / MANIFEST, manifest)
@@ -138,12 +174,15 @@ def read(path: Path) -> tuple[dict[str, Any], Tables]:
             raise InputError(f"{name} is missing", where=str(path), mend="Run kirl prepare again")
         if sha256(path / name) != manifest["sha256"].get(name):
             raise _changed(path / name, "the file as kirl prepare wrote it")
+    met = "context" if manifest.get("opinion") else "signature"
     try:
+        signatures = _read_signatures(path / "signatures.parquet")
         tables = Tables(
-            _read_signatures(path / "signatures.parquet"),
-            _read_split(path / "train.parquet"),
-            _read_split(path / "test.parquet"),
-            _read_cross_fitted(path / "train.parquet"),
+            signatures,
+            _read_split(path / "train.parquet", met),
+            _read_split(path / "test.parquet", met),
+            _read_cross_fitted(path / "train.parquet", met),
+            _read_contexts(path / CONTEXTS, signatures) if manifest.get("opinion") else None,
         )
         tables.check_ranges(len(manifest["catalogue"]["classes"]))
     except (pa.ArrowException, KeyError, ValueError, TypeError, OverflowError) as error:
@@ -260,29 +299,51 @@ def _read_signatures(path: Path) -> SignatureTable:
     )
 
 
+def _write_contexts(path: Path, contexts: Contexts) -> None:
+    columns = {name: pa.array(getattr(contexts, name)) for name in _CONTEXT_COLUMNS}
+    pq.write_table(pa.table(columns), path)
+
+
+def _read_contexts(path: Path, signatures: SignatureTable) -> Contexts:
+    table = pq.read_table(path)
+    signature, opinion, confidence = (table[name].to_numpy() for name in _CONTEXT_COLUMNS)
+    if not np.isin(confidence, np.array(CONFIDENCES, np.float32)).all():
+        raise ValueError("a confidence is that of no bucket")
+    found = np.stack([signature, opinion, confidence], axis=1)
+    if np.any(np.diff(np.unique(found, axis=0, return_inverse=True)[1].reshape(-1)) != 1):
+        raise ValueError("contexts are not in order, or twice there")
+    return Contexts(
+        signature.astype(np.int32),
+        signatures.predicted,
+        opinion.astype(np.int8),
+        confidence.astype(np.float32),
+    )
+
+
 def _write_split(
     path: Path,
+    met: str,
     flows: Split,
     cross_fitted: Iterable[NDArray[np.int32]] = (),
 ) -> None:
-    columns = {"signature": pa.array(flows[0]), "actual": pa.array(flows[1])}
+    columns = {met: pa.array(flows[0]), "actual": pa.array(flows[1])}
     for number, draw in enumerate(cross_fitted):
         columns[f"{_CROSS_FITTED}{number}"] = pa.array(draw)
     pq.write_table(pa.table(columns), path, compression="zstd")
 
 
-def _read_cross_fitted(path: Path) -> NDArray[np.int32]:
-    """Signatures by draw, int32 [draws, flows]."""
+def _read_cross_fitted(path: Path, met: str) -> NDArray[np.int32]:
+    """Signatures or contexts by draw, int32 [draws, flows]."""
     schema = pq.read_schema(path)
     names = [name for name in schema.names if name.startswith(_CROSS_FITTED)]
-    table = pq.read_table(path, columns=["signature", *names])
+    table = pq.read_table(path, columns=[met, *names])
     draws = [table[f"{_CROSS_FITTED}{number}"].to_numpy() for number in range(len(names))]
     return np.array(draws, np.int32).reshape(len(names), len(table))
 
 
-def _read_split(path: Path) -> Split:
-    table = pq.read_table(path, columns=["signature", "actual"])
+def _read_split(path: Path, met: str) -> Split:
+    table = pq.read_table(path, columns=[met, "actual"])
     return (
-        table["signature"].to_numpy().astype(np.int32),
+        table[met].to_numpy().astype(np.int32),
         table["actual"].to_numpy().astype(np.int8),
     )

@@ -21,7 +21,11 @@ _MOST_NAMED = 12
 
 
 def scenario_warnings(
-    train: NDArray[np.int8], report: Mapping[str, ClassReport], catalogue: Catalogue
+    train: NDArray[np.int8],
+    report: Mapping[str, ClassReport],
+    catalogue: Catalogue,
+    *,
+    of_alerts: bool = False,
 ) -> list[str]:
     """One sentence for each kind of weakness that the scenario has.
 
@@ -29,23 +33,26 @@ def scenario_warnings(
         train: int8 [flows], classes of the training flows.
         report: of the detections on the test flows.
         catalogue: the classes.
+        of_alerts: whether flows are alerts with a verdict. A rule predicts one class whatever the
+            alert really was, so classes that no rule predicts are no weakness.
     """
     names = catalogue.class_names
     counts = dict(zip(names, np.bincount(train, minlength=len(names)).tolist(), strict=True))
     tested = {name: row.support for name, row in report.items() if row.support}
     few = {name: count for name, count in counts.items() if 0 < count < ENOUGH}
-    missed = {name: tested[name] for name in tested if not report[name].recall}
+    missed = {} if of_alerts else {n: tested[n] for n in tested if not report[n].recall}
     absent = [name for name in names if not counts[name] and name not in tested]
     found = []
     if few:
         found.append(
-            f"Fewer than {ENOUGH} flows to train on: {_listed(few)}. Little can be learnt of "
-            f"{_these(few)}; add flows."
+            f"Fewer than {ENOUGH} {'alerts with a verdict' if of_alerts else 'flows'} to train "
+            f"on: {_listed(few)}. Little can be learnt of {_these(few)}; add "
+            f"{'verdicts' if of_alerts else 'flows'}."
         )
     if missed:
         found.append(
-            f"No test flow is detected as what it is, recall 0 %: {_listed(missed)}. No policy "
-            "can mend that; add flows, or features that tell them apart."
+            f"No test flow is detected as what it is, recall 0 %: {_listed(missed)}. Add "
+            "flows, or features that tell them apart."
         )
     if absent:
         found.append(

@@ -18,4 +18,6 @@ DASHES = re.compile(
 
 def label_key(label: str) -> str:
     """What is compared of a label: letters and digits, whatever their case."""
-    return "".join(c for c in DASHES.sub(" ", label).casefold() if c.isalnum())
+    key = "".join(c for c in DASHES.sub(" ", label).casefold() if c.isalnum())
+    # A label of signs alone is told from others by its signs.
+    return key or label.strip()

@@ -32,15 +32,26 @@ class Contexts:
     Attributes:
         signature: int32 [contexts], the signature of each context.
         predicted: int8 [signatures], the class that each signature predicts.
+        opinion: int8 [contexts], the class that the second opinion finds the likeliest in each
+            context; ``None`` where there is no second opinion.
+        confidence: float32 [contexts], how sure it is of that (:mod:`envs.detector.opinion`);
+            ``None`` likewise.
+        distinct: number of training flows. Training meets them over and over, and what was counted
+            a hundred times is no more certain for that. ``None`` where nobody counted.
+        of_rules: whether signatures are rules of an IDS, which are often wrong.
     """
 
     signature: NDArray[np.int32]
     predicted: NDArray[np.int8]
+    opinion: NDArray[np.int8] | None = None
+    confidence: NDArray[np.float32] | None = None
+    distinct: int | None = None
+    of_rules: bool = False
 
     @classmethod
-    def of_signatures(cls, predicted: NDArray[np.int8]) -> Contexts:
+    def of_signatures(cls, predicted: NDArray[np.int8], *, of_rules: bool = False) -> Contexts:
         """One context per signature: there is no second opinion."""
-        return cls(np.arange(len(predicted), dtype=np.int32), predicted)
+        return cls(np.arange(len(predicted), dtype=np.int32), predicted, of_rules=of_rules)
 
     def __len__(self) -> int:
         return len(self.signature)
@@ -48,7 +59,37 @@ class Contexts:
     @cached_property
     def are_signatures(self) -> bool:
         """Whether contexts and signatures are the same, number by number."""
-        return np.array_equal(self.signature, np.arange(len(self.predicted)))
+        return not self.has_opinion and np.array_equal(
+            self.signature, np.arange(len(self.predicted))
+        )
+
+    @property
+    def has_opinion(self) -> bool:
+        """Whether contexts hold a second opinion."""
+        return self.opinion is not None
+
+    @property
+    def recorded_truly(self) -> bool:
+        """Whether what an action earned is recorded by the class that flows truly were of.
+
+        Under the class that is predicted, rewards tell little of an action where a second opinion
+        decides with it, or where what is predicted is wrong as often as it is right.
+        """
+        return self.has_opinion or self.of_rules
+
+    @cached_property
+    def kind(self) -> NDArray[np.int32]:
+        """A number for what both detectors say in each context, int32 [contexts].
+
+        Contexts have the same number exactly where signatures predict the same class and the
+        second opinion is the same and as sure. Without one, only the class counts.
+        """
+        if self.opinion is None or self.confidence is None:
+            said = self.traffic[:, None].astype(np.float64)
+        else:
+            said = np.stack([self.traffic, self.opinion, self.confidence], axis=1)
+        _, number = np.unique(said, axis=0, return_inverse=True)
+        return number.reshape(-1).astype(np.int32)
 
     @cached_property
     def traffic(self) -> NDArray[np.int8]:
@@ -171,9 +212,10 @@ def observe(
 
     Returns:
         float32 [n, 5] with columns y, ID(sig), N, C, B, or [n, 7] with A_LLM, R_LLM behind
-        them. Counts above 2**24 are rounded to the nearest float32.
+        them; with a second opinion, its class and confidence are two more behind these. Counts
+        above 2**24 are rounded to the nearest float32.
     """
-    columns = 5 if suggestion is None else 7
+    columns = (5 if suggestion is None else 7) + 2 * contexts.has_opinion
     table = np.empty((len(context), columns), dtype=np.float32)
     signature = contexts.signature[context]
     seen, correct = counters.seen[signature], counters.correct[signature]
@@ -185,10 +227,15 @@ def observe(
     if suggestion is not None:
         table[:, 5] = suggestion.action[context]
         table[:, 6] = suggestion.reward[context]
+    if contexts.opinion is not None and contexts.confidence is not None:
+        table[:, -2] = contexts.opinion[context]
+        table[:, -1] = contexts.confidence[context]
     return table
 
 
-def observation_space(signatures: int, catalogue: Catalogue, *, suggestion: bool) -> gym.spaces.Box:
+def observation_space(
+    signatures: int, catalogue: Catalogue, *, suggestion: bool, opinion: bool = False
+) -> gym.spaces.Box:
     """The space of :func:`observe`'s rows."""
     classes, actions = len(catalogue.classes), len(catalogue.actions)
     high = [classes - 1, signatures - 1, np.inf, np.inf, 1.0]
@@ -196,4 +243,7 @@ def observation_space(signatures: int, catalogue: Catalogue, *, suggestion: bool
     if suggestion:
         high += [actions - 1, catalogue.highest_reward]
         low += [0.0, catalogue.lowest_reward]
+    if opinion:
+        high += [classes - 1, 1.0]
+        low += [0.0, 0.0]
     return gym.spaces.Box(np.array(low, np.float32), np.array(high, np.float32), dtype=np.float32)

@@ -464,15 +464,24 @@ def reward_sums(counts: GraphCounts, catalogue: Catalogue) -> Numbers:
 
 
 def experience(
-    counts: GraphCounts, catalogue: Catalogue
+    counts: GraphCounts, catalogue: Catalogue, *, truly: bool = False
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What advice goes by: flows and reward of each edge, learnt and taught together.
+
+    Args:
+        counts: the graph's.
+        catalogue: classes, actions, rewards.
+        truly: goes by the types that flows truly were of, rather than by the predicted ones.
 
     Returns:
         Weight in flows and summed reward, each float64 [classes, actions].
     """
-    weight = counts.type_evidence.sum(axis=2).astype(np.float64)
-    reward = reward_sums(counts, catalogue).astype(np.float64)
+    if truly:
+        weight = counts.type_evidence.sum(axis=0).T.astype(np.float64)
+        reward = weight * catalogue.rewards
+    else:
+        weight = counts.type_evidence.sum(axis=2).astype(np.float64)
+        reward = reward_sums(counts, catalogue).astype(np.float64)
     if counts.taught is not None:
         weight, reward = weight + counts.taught.weight, reward + counts.taught.reward
     return weight, reward

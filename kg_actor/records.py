@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from envs import BetaPrior, Catalogue
+from envs import BetaPrior, Catalogue, Contexts
 from kg_actor.graph import GraphCounts, Numbers, counters_of, experience
 
 
@@ -162,10 +162,14 @@ class Records:
             int64, or float64 where forgetting is on.
         confidence: float64 [contexts], B of the context's signature.
         action_weight: float64 [classes, actions], flows of experience with an action under a
-            predicted type, learnt and taught.
+            predicted type, learnt and taught. With a second opinion, or where signatures are the
+            rules of an IDS, on flows that truly were of a type
+            (:attr:`envs.Contexts.recorded_truly`).
         action_reward: float64 [classes, actions], its mean reward there; NaN where there is
             no experience.
         version: of the graph.
+        contexts: what the contexts stand for where actions are recorded by true type, ``None``
+            otherwise.
     """
 
     predicted: NDArray[np.int8]
@@ -174,11 +178,13 @@ class Records:
     action_weight: NDArray[np.float64]
     action_reward: NDArray[np.float64]
     version: int
+    contexts: Contexts | None = None
 
 
 def records_of(counts: GraphCounts, catalogue: Catalogue, prior: BetaPrior) -> Records:
     """Derives the records of all contexts from the graph's counts."""
-    weight, mean = mean_rewards(counts, catalogue)
+    contexts = counts.contexts
+    weight, mean = mean_rewards(counts, catalogue, truly=contexts.recorded_truly)
     return Records(
         counts.contexts.traffic,
         counts.context_evidence,
@@ -186,19 +192,25 @@ def records_of(counts: GraphCounts, catalogue: Catalogue, prior: BetaPrior) -> R
         weight,
         mean,
         counts.version,
+        contexts if contexts.recorded_truly else None,
     )
 
 
 def mean_rewards(
-    counts: GraphCounts, catalogue: Catalogue
+    counts: GraphCounts, catalogue: Catalogue, *, truly: bool = False
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Flows of experience and mean reward of each type -> action edge, learnt and taught.
+
+    Args:
+        counts: the graph's.
+        catalogue: classes, actions, rewards.
+        truly: goes by the types that flows truly were of, rather than by the predicted ones.
 
     Returns:
         Weight, and mean reward (NaN where there is no experience), each float64
         [classes, actions].
     """
-    weight, reward = experience(counts, catalogue)
+    weight, reward = experience(counts, catalogue, truly=truly)
     mean = np.full(reward.shape, np.nan)
     np.divide(reward, weight, out=mean, where=weight > 0)
     return weight, mean

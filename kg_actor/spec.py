@@ -37,6 +37,10 @@ class GraphSpec:
         signature: int32 [contexts], the signature of each context; ``None`` where contexts are
             signatures.
         synthetic: whether the flows were drawn from a model.
+        opinion: int8 [contexts], the second opinion's class; ``None`` where there is none.
+        confidence: float32 [contexts], how sure it is; ``None`` likewise.
+        distinct: number of the scenario's training flows; ``None`` likewise.
+        of_rules: whether signatures are rules of an IDS.
     """
 
     fingerprint: str
@@ -47,6 +51,10 @@ class GraphSpec:
     half_life: float | None = None
     signature: NDArray[np.int32] | None = None
     synthetic: bool = False
+    opinion: NDArray[np.int8] | None = None
+    confidence: NDArray[np.float32] | None = None
+    distinct: int | None = None
+    of_rules: bool = False
 
     @classmethod
     def of(
@@ -62,14 +70,20 @@ class GraphSpec:
             half_life,
             None if scenario.contexts.are_signatures else scenario.contexts.signature,
             scenario.synthetic,
+            scenario.contexts.opinion,
+            scenario.contexts.confidence,
+            scenario.contexts.distinct,
+            scenario.contexts.of_rules,
         )
 
     @cached_property
     def contexts(self) -> Contexts:
         """What flows are met in."""
         if self.signature is None:
-            return Contexts.of_signatures(self.predicted)
-        return Contexts(self.signature, self.predicted)
+            return Contexts.of_signatures(self.predicted, of_rules=self.of_rules)
+        return Contexts(
+            self.signature, self.predicted, self.opinion, self.confidence, self.distinct
+        )
 
     def new_graph(self) -> KnowledgeGraph:
         """An empty graph of this kind."""
@@ -108,7 +122,15 @@ class GraphSpec:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able fields."""
-        return {
+        # Graphs of a tree without a second opinion are described as they always were.
+        opinion: dict[str, Any] = {"of_rules": True} if self.of_rules else {}
+        if self.opinion is not None and self.confidence is not None:
+            opinion = {
+                "opinion": self.opinion.tolist(),
+                "confidence": self.confidence.tolist(),
+                "distinct": self.distinct,
+            }
+        return opinion | {
             "fingerprint": self.fingerprint,
             "kind": self.kind,
             "synthetic": self.synthetic,
@@ -147,6 +169,8 @@ class GraphSpec:
         given = prior if half_life is None else [*prior, float(half_life)]
         if not all(0 < number < math.inf for number in given):
             raise ValueError("prior and half-life must be numbers above 0")
+        signature = _signatures(data["signature"], len(numbers))
+        opinion, confidence = _opinions(data, signature, classes)
         return cls(
             _hexadecimal(data["fingerprint"]),
             data["kind"],
@@ -154,8 +178,12 @@ class GraphSpec:
             catalogue,
             BetaPrior(*prior),
             None if half_life is None else float(half_life),
-            _signatures(data["signature"], len(numbers)),
+            signature,
             is_synthetic(data),
+            opinion,
+            confidence,
+            _distinct(data.get("distinct")),
+            data.get("of_rules") is True,
         )
 
 
@@ -168,6 +196,32 @@ def _signatures(numbers: Any, signatures: int) -> NDArray[np.int32] | None:  # n
     if not all(type(number) is int and 0 <= number < signatures for number in numbers):
         raise ValueError("a context has no signature")
     return np.array(numbers, dtype=np.int32)
+
+
+def _opinions(
+    data: Any,  # noqa: ANN401 (from a file)
+    signature: NDArray[np.int32] | None,
+    classes: int,
+) -> tuple[NDArray[np.int8] | None, NDArray[np.float32] | None]:
+    """The second opinion of each context, out of a file."""
+    opinion, confidence = data.get("opinion"), data.get("confidence")
+    if opinion is None and confidence is None:
+        return None, None
+    contexts = None if signature is None else len(signature)
+    for column in (opinion, confidence):
+        if not isinstance(column, list) or len(column) != contexts:
+            raise ValueError("a second opinion of other contexts")
+    if not all(type(number) is int and 0 <= number < classes for number in opinion):
+        raise ValueError("a second opinion names no class")
+    if not all(type(number) is float and 0 <= number <= 1 for number in confidence):
+        raise ValueError("a confidence that cannot be")
+    return np.array(opinion, dtype=np.int8), np.array(confidence, dtype=np.float32)
+
+
+def _distinct(number: Any) -> int | None:  # noqa: ANN401 (from a file)
+    if number is not None and not (type(number) is int and number > 0):
+        raise ValueError("no sensible number of training flows")
+    return None if number is None else int(number)
 
 
 def _hexadecimal(text: Any) -> str:  # noqa: ANN401 (from a file)

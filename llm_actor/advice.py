@@ -19,7 +19,7 @@ from envs import Catalogue, Suggestion
 from kg_actor import Records
 from llm_actor.advisor import Advisor, Answers, ask
 from llm_actor.circuit import CircuitState
-from llm_actor.prompts import Prompts, compose
+from llm_actor.prompts import Prompts, compose, recorded_rewards
 
 CACHE_SIZE = 65_536
 """Answers kept; the least recently used go first."""
@@ -111,9 +111,15 @@ class AdviceDesk:
         state: CircuitState | None = getattr(self.advisor, "circuit", None)
         return state
 
-    def advise(self, records: Records) -> AdviceTable:
-        """The advice table for these records."""
-        prompts = compose(records, self._catalogue)
+    def advise(self, records: Records, weights: NDArray[np.float64] | None = None) -> AdviceTable:
+        """The advice table for these records.
+
+        Args:
+            records: of all contexts.
+            weights: float64 [classes], what a flow of each true class counts; by default all
+                count alike.
+        """
+        prompts = compose(records, self._catalogue, weights)
         keys = prompts.keys()
         self._make_room(len(keys))
         self._asked = self._fallbacks = 0
@@ -203,7 +209,7 @@ class AdviceDesk:
     def _told(self, records: Records, distinct: int) -> AdviceTable:
         action = self._table.argmax(axis=1).astype(np.int16)
         # The exact record rather than the rounded one that the prompt tells (eq. 4).
-        reward = np.nan_to_num(records.action_reward[records.predicted, action], nan=0.0)
+        reward = recorded_rewards(records, action)
         age = records.version - self._versions
         return AdviceTable(
             Suggestion(action, reward.astype(np.float32)),

@@ -73,7 +73,8 @@ class GraphReader:
     A signature's flows are of the predicted type, or of the types it was confused with, in
     the shares on record. Each type's action records say what an action earns there, so the
     promise is their average by share. An action without a record promises 0, midway between
-    the best and the worst reward; a signature without flows counts as never wrong.
+    the best and the worst reward; a signature without flows counts as never wrong. Where rare
+    classes count more (:attr:`Prompts.weights`), so do their shares.
 
     Args:
         temperature: of the softmax over promised rewards, in reward units. Small values
@@ -95,6 +96,8 @@ class GraphReader:
         shares = prompts.shares.copy()
         unseen = shares.sum(axis=1) == 0
         shares[unseen, prompts.predicted[unseen]] = 1.0
+        if prompts.weights is not None:
+            shares *= prompts.weights
         shares /= shares.sum(axis=1, keepdims=True)
         rewards = np.nan_to_num(prompts.rewards, nan=0.0)
         promised = np.zeros(prompts.candidates.shape, dtype=np.float32)

@@ -15,12 +15,17 @@ from numpy.typing import NDArray
 from envs import Catalogue
 from kg_actor import Records
 from kg_actor.filtering import open_actions
+from llm_actor.shrinking import shrunk
 
 REWARD_STEP = 0.1
 """Mean rewards are rounded to a multiple of this."""
 
 SHARE_STEP = 0.01
 """Shares of true classes and confidences are rounded to a multiple of this."""
+
+
+WEIGHT_STEP = 0.1
+"""Weights of classes are rounded to a multiple of this."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +35,17 @@ class Prompts:
     Attributes:
         predicted: int8 [prompts], index of the predicted class.
         confidence: float32 [prompts], B of the signature.
-        shares: float32 [prompts, classes], share of each true class among the signature's
-            flows so far; all 0 when it has met none.
+        shares: float32 [prompts, classes], share of each true class among the context's
+            flows so far; all 0 when it has met none. With a second opinion, drawn towards those
+            of its kind (:mod:`llm_actor.shrinking`).
         rewards: float32 [classes, actions], mean reward of each action under each predicted
-            class, shared by all prompts; NaN where there is no record.
+            class, or on flows of each true class where there is a second opinion, shared by all
+            prompts; NaN where there is no record.
         candidates: bool [prompts, actions], the actions that may be chosen
             (:func:`kg_actor.filtering.open_actions` over the rounded records).
         catalogue: names of classes and actions.
+        weights: float32 [classes], what a flow of each true class counts; ``None`` where all count
+            alike.
     """
 
     predicted: NDArray[np.int8]
@@ -45,6 +54,7 @@ class Prompts:
     rewards: NDArray[np.float32]
     candidates: NDArray[np.bool_]
     catalogue: Catalogue
+    weights: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.predicted)
@@ -76,6 +86,9 @@ class Prompts:
                 types, actions = np.split(np.frombuffer(kind, np.bool_), [shown_types.shape[1]])
                 shown = rewards[kind] = self.rewards[np.ix_(types, actions)].tobytes()
             keys.append(row + chosen + shown)
+        if self.weights is not None:
+            common = self.weights.tobytes()
+            keys = [key + common for key in keys]
         return keys
 
     def take(self, rows: Sequence[int] | NDArray[np.integer]) -> Prompts:
@@ -87,6 +100,7 @@ class Prompts:
             self.rewards,
             self.candidates[rows],
             self.catalogue,
+            self.weights,
         )
 
 
@@ -96,12 +110,18 @@ def _bytes(rows: NDArray[np.float32] | NDArray[np.bool_]) -> list[bytes]:
     return [data[start : start + width] for start in range(0, len(data), width)]
 
 
-def compose(records: Records, catalogue: Catalogue) -> Prompts:
-    """One prompt for every signature, from the graph's records."""
-    met = records.context_actual.astype(np.float64)
-    # Faded flows may weigh less than one; where there are none, every share is 0.
-    seen = met.sum(axis=1, keepdims=True)
-    shares = np.divide(met, seen, out=np.zeros_like(met), where=seen > 0)
+def compose(
+    records: Records, catalogue: Catalogue, weights: NDArray[np.float64] | None = None
+) -> Prompts:
+    """One prompt for every context, from the graph's records.
+
+    Args:
+        records: of all contexts.
+        catalogue: names of classes and actions.
+        weights: float64 [classes], what a flow of each true class counts, rounded to a multiple
+            of :data:`WEIGHT_STEP`; by default all count alike.
+    """
+    shares = _shares(records)
     rounded = _rounded(shares, SHARE_STEP)
     # A confusion that rounding hides from the prompt must not decide over its candidates.
     rewards = _rounded(records.action_reward, REWARD_STEP)
@@ -112,7 +132,37 @@ def compose(records: Records, catalogue: Catalogue) -> Prompts:
         rewards,
         open_actions(records.predicted, rounded, rewards),
         catalogue,
+        None if weights is None else _rounded(weights, WEIGHT_STEP),
     )
+
+
+def recorded_rewards(records: Records, action: NDArray[np.integer]) -> NDArray[np.float64]:
+    """R_LLM (eq. 4): what an action has earned by the records, 0 where there are none.
+
+    Args:
+        records: of all contexts.
+        action: [contexts], one for each.
+
+    Returns:
+        float64 [contexts]: the action's mean reward under the predicted class; with a second
+        opinion, its mean reward over the classes that flows of the context are of.
+    """
+    rewards = np.nan_to_num(records.action_reward, nan=0.0)
+    mean: NDArray[np.float64] = rewards[records.predicted, action]
+    if records.contexts is not None:
+        mean = np.einsum("ct,tc->c", _shares(records), rewards[:, action])
+    return mean
+
+
+def _shares(records: Records) -> NDArray[np.float64]:
+    """Share of each true class among each context's flows, 0 where there are none."""
+    met = records.context_actual.astype(np.float64)
+    if records.contexts is not None and records.contexts.has_opinion:
+        met = shrunk(met, records.contexts)
+    # Faded flows may weigh less than one; where there are none, every share is 0.
+    seen = met.sum(axis=1, keepdims=True)
+    shares: NDArray[np.float64] = np.divide(met, seen, out=np.zeros_like(met), where=seen > 0)
+    return shares
 
 
 def _rounded(values: NDArray[np.float64], step: float) -> NDArray[np.float32]:

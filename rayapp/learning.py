@@ -68,7 +68,8 @@ class GradientLearning(RLlibLearning):
 
     class_balance: Annotated[float, Field(ge=0, le=1)] = 0.7
     """Weigh rare classes up: a flow counts (flows of the most frequent true class / flows of its
-    own true class) to this power. With 0 all flows count alike, with 1 all classes do."""
+    own true class) to this power. With 0 all flows count alike, with 1 all classes do. Where the
+    scenario has a second opinion, the default is 0.25."""
 
     class_weight_limit: Annotated[float, Field(ge=1, le=1e12)] = 20.0
     """Let no flow count more than this many flows of the most frequent class."""
@@ -115,7 +116,8 @@ class DQNLearning(GradientLearning):
 
     class_balance: Annotated[float, Field(ge=0, le=1)] = 0.4
     """Weigh rare classes up: a flow counts (flows of the most frequent true class / flows of its
-    own true class) to this power. With 0 all flows count alike, with 1 all classes do."""
+    own true class) to this power. With 0 all flows count alike, with 1 all classes do. Where the
+    scenario has a second opinion, the default is 0.25."""
 
     replay_tables: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 64
     """Learn from the interactions of this many iterations, the latest included."""

@@ -119,6 +119,13 @@ def scenario(flows: Flows, tmp_path_factory: pytest.TempPathFactory) -> Scenario
     return Scenario.prepare(flows, tmp_path_factory.mktemp("prepared") / "scenario", seed=0)
 
 
+@pytest.fixture(scope="session")
+def opinion_scenario(flows: Flows, tmp_path_factory: pytest.TempPathFactory) -> Scenario:
+    """The same with a second opinion, so that flows are met in contexts."""
+    folder = tmp_path_factory.mktemp("prepared") / "scenario"
+    return Scenario.prepare(flows, folder, seed=0, opinion="boosted")
+
+
 @dataclass(frozen=True)
 class ObjectStore:
     """A server that speaks S3's language; the environment points to it."""

@@ -125,11 +125,14 @@ class TreeNodes:
             # Before anything is read: a file may claim any size.
             _check_shapes({name: file.get_slice(name) for name in _KINDS})
             nodes = cls(**{name: file.get_tensor(name) for name in _KINDS})
-        nodes._check()
+        nodes.check()
         return nodes
 
-    def _check(self) -> None:
-        """Compiled code trusts the numbers that it walks by; a file's are not to be trusted."""
+    def check(self) -> None:
+        """Raises :class:`ValueError` unless the nodes are a tree whose walks all end.
+
+        Compiled code trusts the numbers that it walks by; a file's are not to be trusted.
+        """
         inside = np.flatnonzero(self.children_left != LEAF)
         below = np.concatenate([self.children_left[inside], self.children_right[inside]])
         width, classes = self.width[0], self.classes

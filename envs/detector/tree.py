@@ -18,7 +18,7 @@ from envs.detector.leaves import leaf_classes, leaf_rules
 from envs.detector.nodes import TreeNodes
 from envs.errors import InputError
 from envs.flows import FeatureSchema
-from envs.honesty import cross_fitted_nodes
+from envs.honesty import cross_fitted_nodes, nodes_as
 from envs.signatures import SignatureTable
 
 
@@ -84,6 +84,27 @@ class TreeDetector:
         return self._signature_of_node[
             cross_fitted_nodes(self._tree, features, folds=folds, seed=seed)
         ]
+
+    def match_as(
+        self, features: NDArray[np.float32], predicted: NDArray[np.int8]
+    ) -> NDArray[np.int32]:
+        """The signatures of given classes that flows match, int32 [n].
+
+        Args:
+            features: float32 [n, features], finite.
+            predicted: int8 [n], the class as which each flow is met.
+        """
+        features = np.ascontiguousarray(features, dtype=np.float32)
+        return self._signature_of_node[nodes_as(self._tree, features, predicted)]
+
+    def predict(self, features: NDArray[np.float32]) -> NDArray[np.int8]:
+        """The class that each flow's signature predicts, int8 [n].
+
+        Args:
+            features: float32 [n, features], finite.
+        """
+        predicted: NDArray[np.int8] = leaf_classes(self._tree)[self.match(features)]
+        return predicted
 
     def digest(self) -> str:
         """SHA-256 of the tree's structure: equal trees have equal digests."""

@@ -173,7 +173,7 @@ def advice(
             prompt.
     """
     every = records_of(graph.counts(), graph.catalogue, graph.prior)
-    prompts = compose(every, graph.catalogue).take([records.signature])
+    prompts = compose(every, graph.catalogue).take([_context(graph, records.signature)])
     built = console.loaded(spec)
     console.warn_of_template(spec)
     answers, own = ask(built, prompts)
@@ -182,6 +182,16 @@ def advice(
     promised = GraphReader().promised(prompts)[0]
     text = _text(spec, built, prompts)
     return Advice(spec, bool(own[0]), text, records, prompts, probabilities, promised, reference)
+
+
+def _context(graph: KnowledgeGraph, signature: int) -> int:
+    """The context in which most flows of a signature were met.
+
+    Without a second opinion a signature has one context.
+    """
+    counts = graph.counts()
+    own = np.flatnonzero(counts.contexts.signature == signature)
+    return int(own[counts.context_evidence[own].sum(axis=1).argmax()])
 
 
 def given_options(assignments: Sequence[str]) -> dict[str, Any]:

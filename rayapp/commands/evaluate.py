@@ -18,6 +18,16 @@ from rayapp.commands.places import RUN
 from rayapp.commands.prepare import read_flows
 from rayapp.runs.folder import RunFolder
 
+_OPINIONS = (
+    "opinion: best action for the second opinion's class; both: for the likeliest class by tree "
+    "and second opinion; context: as signature, for policies that see both"
+)
+_PARTS = (
+    ("opinion wrong", "opinion_wrong"),
+    ("opinions differ", "differ"),
+    ("both wrong alike", "wrong_alike"),
+)
+
 
 def evaluate_run(
     run: Annotated[
@@ -52,11 +62,12 @@ def scorecard(folder: RunFolder, data: list[Path] | None = None) -> Scorecard:
     if data:
         context, actual = _matched(data, scenario)
         flows = FlowSet(context, actual, flows.contexts, flows.catalogue)
-    return evaluate(policy.actions(flows.contexts), flows)
+    known = scenario.training_counts() if scenario.has_opinion else None
+    return evaluate(policy.actions(flows.contexts), flows, known)
 
 
 def _matched(data: list[Path], scenario: Scenario) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
-    """Signatures, by the scenario's detector, and true classes of the flows in files."""
+    """Contexts, by the scenario's detectors, and true classes of the flows in files."""
     if scenario.of_alerts:
         raise InputError(
             "the run was trained on alerts of an IDS, and files of flows hold none",
@@ -66,7 +77,7 @@ def _matched(data: list[Path], scenario: Scenario) -> tuple[NDArray[np.int32], N
             "--verdicts",
         )
     unseen = read_flows(further_flows(scenario, data))
-    return scenario.detector().match(unseen.features), unseen.actual
+    return scenario.matcher()(unseen.features), unseen.actual
 
 
 def scorecard_table(cards: dict[str, Scorecard], where: str) -> Table:
@@ -79,10 +90,18 @@ def scorecard_table(cards: dict[str, Scorecard], where: str) -> Table:
     )
     table.add_column("class")
     table.add_column("flows", justify="right")
-    for name in (*cards, "bound: class", "bound: signature"):
+    bounds = {"class": first.predicted_class, "signature": first.signature_oracle}
+    if first.opinions is not None:
+        bounds |= {
+            "opinion": first.opinions.opinion_class,
+            "both": first.opinions.likeliest_class,
+            "context": first.opinions.context_oracle,
+        }
+        table.caption = f"{table.caption}; {_OPINIONS}"
+    for name in (*cards, *(f"bound: {bound}" for bound in bounds)):
         table.add_column(name, justify="right")
     scores = [card.score for card in cards.values()]
-    scores += [first.predicted_class, first.signature_oracle]
+    scores += bounds.values()
     for name, count in first.flows_per_class.items():
         rewards = [f"{score.per_class[name]:.3f}" for score in scores]
         table.add_row(name, f"{count:,}", *rewards)
@@ -99,7 +118,12 @@ def scorecard_table(cards: dict[str, Scorecard], where: str) -> Table:
         shares = [getattr(card.correct_action, key) for card in cards.values()]
         count = first.misdetected if key == "misdetected" else first.flows
         count -= first.misdetected if key == "detected_correctly" else 0
-        table.add_row(title, f"{count:,}", *map(_percent, shares), "", "")
+        table.add_row(title, f"{count:,}", *map(_percent, shares))
+    told = [card.opinions for card in cards.values() if card.opinions is not None]
+    for title, key in _PARTS if told else ():
+        parts = [getattr(opinions, key) for opinions in told]
+        shares = [_percent(part.correct_action) for part in parts]
+        table.add_row(f"  {title}", f"{parts[0].flows:,}", *shares)
     return table
 
 

@@ -15,6 +15,7 @@ from envs import Catalogue, Flows, InputError, Scenario
 from envs.datasets import registry
 from envs.datasets.labels import Attempted
 from envs.datasets.source import FlowSource
+from envs.detector import OpinionKind
 from envs.division import FOLDS, Wishes
 from envs.storage import locate
 from rayapp.cluster import job
@@ -35,6 +36,14 @@ class Engine(StrEnum):
 
     memory = "memory"
     ray = "ray"
+
+
+class Opinion(StrEnum):
+    """Kinds of second opinion."""
+
+    boosted = "boosted"
+    forest = "forest"
+    none = "none"
 
 
 def prepare(
@@ -165,6 +174,14 @@ def prepare(
             "before the split.",
         ),
     ] = False,
+    second_opinion: Annotated[
+        Opinion,
+        typer.Option(
+            help="Fit a classifier of another kind beside the tree: boosted trees or a random "
+            "forest. Mitigations are then chosen by what both say of a flow. It needs "
+            "--cross-fit.",
+        ),
+    ] = Opinion.none,
     address: Annotated[
         str | None,
         typer.Option(help="Stream on this Ray cluster. All its machines must see the files."),
@@ -177,7 +194,9 @@ def prepare(
     ] = False,
 ) -> None:
     """Split flows 70/30, fit the detector, and write signatures and splits as a scenario."""
-    wishes = Wishes(seed, honest, cross_fit, sample, deduplicate)
+    kinds: dict[Opinion, OpinionKind] = {Opinion.boosted: "boosted", Opinion.forest: "forest"}
+    second = kinds.get(second_opinion)
+    wishes = Wishes(seed, honest, cross_fit, sample, deduplicate, second)
     wishes.check()
     check_one(
         {
@@ -194,6 +213,7 @@ def prepare(
         "--deduplicate": deduplicate,
         "--address": address,
         "--engine ray": engine is Engine.ray,
+        "--second-opinion": wishes.opinion,
     }
     if alerts:
         check_effect(
@@ -269,6 +289,7 @@ def _in_memory(source: FlowSource, out: Path, wishes: Wishes) -> tuple[Scenario,
         cross_fit=wishes.cross_fit,
         sample=wishes.sample,
         deduplicate=wishes.deduplicate,
+        opinion=wishes.opinion,
         stage=console.working,
     )
     return scenario, own_peak()
@@ -329,4 +350,17 @@ def show(scenario: Scenario, place: str | None = None) -> None:
     console.out.print(
         f"{manifest['signatures']:,} signatures from {manifest['flows']['train']:,} training "
         f"flows, written to {place or scenario.path}"
+    )
+    _show_opinion(scenario)
+
+
+def _show_opinion(scenario: Scenario) -> None:
+    contexts, (met, actual) = scenario.contexts, scenario.test
+    if contexts.opinion is None:
+        return
+    tree, second = contexts.traffic[met] == actual, contexts.opinion[met] == actual
+    console.out.print(
+        f"Second opinion ({scenario.manifest['opinion']['kind']}): right on {second.mean():.2%} of "
+        f"the test flows, the tree on {tree.mean():.2%}, one of them on "
+        f"{(tree | second).mean():.2%}; {len(contexts):,} contexts"
     )

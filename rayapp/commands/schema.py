@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from envs import Catalogue
-from envs.datasets import schema_draft
+from envs.datasets import registry, schema_draft
+from envs.datasets.tables.rows import shown_path
 from envs.datasets.tables.sample import sample
 from envs.files import replacing
 from rayapp.commands import console
@@ -38,8 +39,15 @@ def schema(
     """Draft a schema file for a table of your own. Check it, and give it to kirl prepare."""
     classes = Catalogue.find(catalogue)
     place = None if out is None else check_out(out, [file], overwrite=overwrite)
+    one = sample(file)
+    known = [kind.name for kind in registry.all_kinds().values() if kind.fits(one)]
+    if known:
+        console.say(
+            f"kirl prepare reads these columns without a schema, as {' or '.join(known)}: try "
+            f"kirl prepare --data {shown_path(file)} first."
+        )
     with console.Reporter("Reading labels", "bytes") as reporter:
-        draft = schema_draft.draft(sample(file), classes, catalogue, reporter)
+        draft = schema_draft.draft(one, classes, catalogue, reporter)
     text = schema_draft.written(draft, classes.class_names)
     if place is not None:
         with replacing(place) as temporary:

@@ -114,8 +114,9 @@ def train(
     given = {"shared": graph, "lessons": lessons}
     update = {name: value for name, value in given.items() if value}
     if update:
-        data = settings.model_dump()
-        settings = config.parse({**data, "graph": {**data["graph"], **update}}, "settings")
+        data = settings.model_dump(exclude_unset=True)
+        graph_settings = {**data.get("graph", {}), **update}
+        settings = config.parse({**data, "graph": graph_settings}, "settings")
     result = run(settings, scenario, out, address)
     if job.current():
         folder = RunFolder(out)

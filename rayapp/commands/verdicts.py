@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from envs import InputError
 from envs.datasets.alerts.verdicts import draft, write_draft
 from rayapp.commands import console
 from rayapp.commands.alerts import told_alerts
@@ -47,6 +48,12 @@ def draft_verdicts(
 
     Fill in what each alert really was, and give the file to kirl prepare --alerts --verdicts.
     """
+    if out.is_file() and not overwrite:
+        raise InputError(
+            "is there already, maybe with verdicts in it",
+            where=str(out),
+            mend="Choose another --out, or add --overwrite to replace it",
+        )
     place = check_out(out, [*alerts, *([schema] if schema else [])], overwrite=overwrite)
     read = told_alerts(alerts, schema)
     drawn = draft(read.alerts, number, seed)

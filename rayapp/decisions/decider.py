@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from envs import Scenario
 from envs.datasets.source import FlowBatch
-from envs.detector import UNKNOWN, Detector
+from envs.detector import UNKNOWN
 from rayapp.decisions.knowledge import RunKnowledge
 from rayapp.runs.folder import RunFolder
 
@@ -42,15 +42,17 @@ class Decided:
 
 
 class Decider:
-    """Decides with a finished run's detector, policy and knowledge.
+    """Decides with a finished run's detectors, policy and knowledge.
 
     Args:
-        detector: the scenario's.
+        matched: gives the contexts of flows or alerts (:meth:`envs.Scenario.matcher`).
         knowledge: of the run.
     """
 
-    def __init__(self, detector: Detector[Any], knowledge: RunKnowledge) -> None:
-        self._detector, self.knowledge = detector, knowledge
+    def __init__(
+        self, matched: Callable[[Any], NDArray[np.int32]], knowledge: RunKnowledge
+    ) -> None:
+        self._matched, self.knowledge = matched, knowledge
 
     @classmethod
     def of(cls, folder: RunFolder, scenario: Scenario) -> Decider:
@@ -63,7 +65,7 @@ class Decider:
         Raises:
             InputError: the run has not finished, or is damaged.
         """
-        return cls(scenario.detector(), RunKnowledge.of(folder, scenario))
+        return cls(scenario.matcher(), RunKnowledge.of(folder, scenario))
 
     def contexts(self, met: NDArray[np.float32] | Sequence[str]) -> NDArray[np.int32]:
         """The context that each flow or alert is met in, int32 [n].
@@ -75,7 +77,7 @@ class Decider:
             Numbers of contexts; :data:`UNDECIDED` for a rule that the run does not know.
         """
         # scikit-learn's trees take no empty matrix.
-        return self._detector.match(met) if len(met) else np.zeros(0, np.int32)
+        return self._matched(met) if len(met) else np.zeros(0, np.int32)
 
     def actions(self, features: NDArray[np.float32]) -> NDArray[np.int64]:
         """What the policy does about each flow, int64 [n]: indices of the catalogue's actions.

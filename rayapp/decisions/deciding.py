@@ -79,6 +79,7 @@ class Job:
         Raises:
             InputError: the run cannot be used, or the files cannot be read for it.
         """
+        settings = folder.manifest().settings
         scenario = folder.scenario()
         rows: Rows
         if scenario.of_alerts:
@@ -91,7 +92,7 @@ class Job:
             remarks.append(
                 "The run was trained on synthetic flows: its decisions are for trying things out."
             )
-        if decider.knowledge.graph is None and folder.manifest().settings.algorithm.keeps_graph:
+        if decider.knowledge.graph is None and settings.algorithm.keeps_graph:
             remarks.append(
                 "The run's knowledge graph is not there: expected rewards follow from the counters "
                 "that its policy was saved with."

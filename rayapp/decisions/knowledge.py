@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs import Catalogue, Contexts, Scenario, Suggestion
+from envs import BetaPrior, Catalogue, Contexts, Counters, Scenario, Suggestion
+from envs.scenario import SPLITS
 from envs.score import context_counts
 from kg_actor import KnowledgeGraph, queries, store
 from kg_actor.graph import Numbers, counters_of
 from kg_actor.neighbourhood import Answers
+from llm_actor.shrinking import shrunk
 from rayapp import config
 from rayapp.decisions.expected import class_shares, expected_rewards
 from rayapp.runs.folder import RunFolder
@@ -81,6 +83,7 @@ class RunKnowledge:
         was saved with. Of the flows that were detected wrongly it is not saved what they were:
         they are spread over the other classes as the scenario's training flows of that context
         were. A policy that keeps no counters has those of the training flows, as the run met them.
+        For alerts they are those of all verdicts, each of which counts once.
 
         Args:
             folder: of the run.
@@ -92,13 +95,19 @@ class RunKnowledge:
         settings = folder.manifest().settings
         policy, contexts = folder.policy(), scenario.contexts
         graph = folder.graph() if store.exists(folder.graph_folder) else None
-        if graph is not None:
+        if scenario.of_alerts:
+            counted = _of_verdicts(scenario, config.beta_prior(settings.prior))
+        elif graph is not None:
             counted = _of_graph(graph)
         else:
             flows = scenario.flow_set("train", matching=settings.matching)
             counted = _of_policy(policy, context_counts(flows), contexts, settings)
         prior = graph.prior if graph is not None else config.beta_prior(settings.prior)
-        shares = class_shares(counted.evidence, contexts.traffic, prior)
+        if contexts.has_opinion:
+            met = shrunk(counted.evidence, contexts)
+            shares = met / met.sum(axis=1, keepdims=True)
+        else:
+            shares = class_shares(counted.evidence, contexts.traffic, prior)
         return cls(
             contexts,
             scenario.signatures.rule,
@@ -122,7 +131,7 @@ class RunKnowledge:
     def detection(self, context: int) -> dict[str, Any]:
         """What is detected in a context, JSON-able."""
         signature = int(self.contexts.signature[context])
-        return {
+        detected = {
             "class": self.catalogue.class_names[self.contexts.traffic[context]],
             "signature": signature,
             "rule": self.rules[signature],
@@ -130,6 +139,15 @@ class RunKnowledge:
             "correct": int(self.counted.correct[context]),
             "confidence": float(self.counted.confidence[context]),
         }
+        return detected | self._second_opinion(context)
+
+    def _second_opinion(self, context: int) -> dict[str, Any]:
+        opinion, confidence = self.contexts.opinion, self.contexts.confidence
+        if opinion is None or confidence is None:
+            return {}
+        told = self.catalogue.class_names[opinion[context]]
+        sure = round(float(confidence[context]), DECIMALS)
+        return {"second_opinion": {"class": told, "confidence": sure}}
 
     def decision(self, context: int, top: int | None = None) -> dict[str, Any]:
         """What is done about it, JSON-able.
@@ -196,6 +214,18 @@ class RunKnowledge:
             return None
         # By way of a text: what Python gives has lists where what is written has them.
         return json.loads(json.dumps(queries.to_json(self._answers.around([signature])[0])))
+
+
+def _of_verdicts(scenario: Scenario, prior: BetaPrior) -> Counted:
+    """Every verdict counts once: training meets it over and over, and the graph counts that."""
+    counters = scenario.verdicts(prior) or Counters.zeros(len(scenario.signatures), prior)
+    evidence = sum(context_counts(scenario.flow_set(name)) for name in SPLITS)
+    return Counted(
+        counters.seen.astype(np.int64),
+        counters.correct.astype(np.int64),
+        counters.confidence(),
+        np.asarray(evidence),
+    )
 
 
 def _of_graph(graph: KnowledgeGraph) -> Counted:

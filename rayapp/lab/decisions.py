@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from envs import Suggestion
 from kg_actor import Records
 from llm_actor import Advisor, compose
 from llm_actor.advisor import ask
+from llm_actor.prompts import recorded_rewards
 from rayapp.decisions.decider import Decider
 from rayapp.rl.acting import action_probabilities
 from rayapp.rl.saved_policy import SavedPolicy
@@ -57,6 +58,7 @@ class AskingDecider:
             raise ValueError("a policy trained without advice has no use for an advisor")
         self._decider, self._policy, self._known = decider, policy, policy.suggestion
         self._advisor, self._records = advisor, records
+        self._prompts = compose(records, decider.knowledge.catalogue)
         self._network = policy.network()
 
     def actions(self, features: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -65,18 +67,11 @@ class AskingDecider:
         Args:
             features: float32 [n, features].
         """
-        context, records = self._decider.contexts(features), self._records
-        asked = replace(
-            records,
-            predicted=records.predicted[context],
-            context_actual=records.context_actual[context],
-            confidence=records.confidence[context],
-        )
-        answers, _ = ask(self._advisor, compose(asked, self._decider.knowledge.catalogue))
+        context = self._decider.contexts(features)
+        answers, _ = ask(self._advisor, self._prompts.take(context))
         suggestion = Suggestion(self._known.action.copy(), self._known.reward.copy())
         suggestion.action[context] = answers.argmax(axis=1)
-        reward = records.action_reward[asked.predicted, suggestion.action[context]]
-        suggestion.reward[context] = np.nan_to_num(reward)
+        suggestion.reward[context] = recorded_rewards(self._records, suggestion.action)[context]
         chosen: NDArray[np.int64] = action_probabilities(
             self._network,
             self._decider.knowledge.contexts,

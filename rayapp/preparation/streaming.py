@@ -27,10 +27,10 @@ from numpy.typing import DTypeLike, NDArray
 from envs import InputError, Scenario
 from envs.datasets.duplicates import Duplicates, Hashes, row_hashes
 from envs.datasets.source import FlowBatch, FlowSource, Tally
-from envs.detector import TreeDetector
+from envs.detector import SecondOpinion, TreeDetector, Views
 from envs.division import Wishes, divide
 from envs.flows import Progress, Provenance
-from envs.matching import MatchedFlows, match_honestly
+from envs.matching import MatchedFlows, Opinions, fit_opinion, match_honestly
 from envs.scenario_files import check_replaceable
 from rayapp.preparation.stream import BatchHeader, Work, stream
 
@@ -86,9 +86,24 @@ def prepare(
     features = passes.features(division.fit)
     with passes.stages.working(f"Fitting a decision tree on {len(division.fit):,} flows"):
         detector = TreeDetector.fit(features, actual[division.fit], seed=wishes.seed)
-        cross_fitted = match_honestly(detector, features, wishes)
-    del features
-    signature = passes.signatures(detector)
+        if wishes.opinion is None:
+            cross_fitted = match_honestly(detector, features, wishes)
+    opinions = None
+    if wishes.opinion is None:
+        del features
+        signature = passes.signatures(detector)
+    else:
+        second, cross_fitted, honest = fit_opinion(
+            detector,
+            features,
+            actual[division.fit],
+            wishes,
+            source.catalogue,
+            passes.stages.working,
+        )
+        del features
+        signature, views = passes.views(detector, second)
+        opinions = Opinions(second, honest, views)
     with passes.stages.working(f"Writing {out}"):
         matched = MatchedFlows(
             provenance,
@@ -100,6 +115,7 @@ def prepare(
             signature,
             cross_fitted,
             duplicates,
+            opinions,
         )
         return Scenario.of_matched(out, matched, wishes)
 
@@ -159,6 +175,18 @@ class _Passes:
             first = self._starts[header.part] + header.start
             arrived[first : first + header.flows] = signature
         return self._in_order(arrived)
+
+    def views(
+        self, detector: TreeDetector, opinion: SecondOpinion
+    ) -> tuple[NDArray[np.int32], Views]:
+        """The same with the second opinion's views."""
+        arrived = np.empty((self._starts[-1], 3), np.int32)
+        work = _Contexts(ray.put(detector), ray.put(opinion))
+        for header, said in self._again("Matching signatures, asking twice", work, np.int32):
+            first = self._starts[header.part] + header.start
+            arrived[first : first + header.flows] = said.reshape(-1, 3)
+        signature, seen, bucket = self._in_order(arrived).T
+        return np.ascontiguousarray(signature), Views(seen.astype(np.int8), bucket.astype(np.int8))
 
     def _again(self, title: str, work: Work, kind: DTypeLike) -> Any:  # noqa: ANN401
         left = dict(self._digests)
@@ -239,5 +267,29 @@ class _Signatures:
 
         def match(start: int, batch: FlowBatch) -> NDArray[Any]:
             return detector.match(batch.features)
+
+        return match
+
+
+@dataclass(frozen=True)
+class _Contexts:
+    """Signatures of all flows, and what the second opinion says of them, int32 [flows, 3].
+
+    Attributes:
+        detector: in the object store.
+        opinion: likewise.
+    """
+
+    detector: Any
+    opinion: Any
+
+    def begin(self, part: int) -> Callable[[int, FlowBatch], NDArray[Any]]:
+        detector: TreeDetector = ray.get(self.detector)
+        opinion: SecondOpinion = ray.get(self.opinion)
+
+        def match(start: int, batch: FlowBatch) -> NDArray[Any]:
+            views = opinion.views(batch.features)
+            met = (detector.match(batch.features), views.opinion, views.bucket)
+            return np.stack(met, axis=1).astype(np.int32)
 
         return match

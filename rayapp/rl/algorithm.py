@@ -40,8 +40,9 @@ from envs import InteractionTable
 from envs.score import evaluate, score
 from kg_actor import GraphCounts, GraphState, Keyed, MergeKey
 from rayapp.rl import rllib_private, sharing
+from rayapp.rl.balance import balance
 from rayapp.rl.config import KnowledgeConfig
-from rayapp.rl.counted import balance, cloning_rows, counted_rows
+from rayapp.rl.counted import cloning_rows, counted_rows
 from rayapp.rl.graph_checkpoint import COMPONENT_GRAPH
 from rayapp.rl.memory import Knowledge, Memory
 from rayapp.rl.monitor import IterationMetrics

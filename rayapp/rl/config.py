@@ -106,11 +106,14 @@ class KnowledgeConfig(AlgorithmConfig):
             encoder=encoder,
             embedding_dim=embedding_dim,
             hidden=hidden,
+            opinion=scenario.has_opinion,
         )
         self.environment(
             "kirl/ThreatMitigation-v0",
             env_config={"scenario": str(path), "augmented": infuse},
-            observation_space=observation_space(network.signatures, catalogue, suggestion=infuse),
+            observation_space=observation_space(
+                network.signatures, catalogue, suggestion=infuse, opinion=network.opinion
+            ),
             action_space=gym.spaces.Discrete(network.actions),
         )
         self.network = network.to_json()

@@ -34,6 +34,7 @@ from llm_actor import actor as advisor_actor
 from llm_actor.circuit import CircuitState
 from llm_actor.selection import AdvisorSpec, build
 from rayapp.rl import sharing
+from rayapp.rl.balance import balance
 from rayapp.rl.graph_checkpoint import GraphCheckpoint
 
 if TYPE_CHECKING:
@@ -175,9 +176,23 @@ class Memory:
             return Knowledge(counters, None, None, counts.version, met)
         records = records_of(counts, self._scenario.catalogue, own.prior)
         with told_while_waiting(self._advisor_in_words, _log.warning):
-            self.advised = self._desk.advise(records)
+            self.advised = self._desk.advise(records, self._class_weights(met))
         reference = own.reference.policy(self.advised.log_probabilities)
         return Knowledge(counters, self.advised.suggestion, reference, counts.version, met)
+
+    def _class_weights(
+        self, met: NDArray[np.int64] | NDArray[np.float64]
+    ) -> NDArray[np.float64] | None:
+        """What a flow of each true class counts for the advisor: as much as for the learner.
+
+        Advice that takes all flows for alike would hold a policy on contexts back from what it is
+        to learn. Without a second opinion advice is what it always was.
+        """
+        own = self._config
+        learns = own.reference_flows < own.total_env_steps and own.class_balance
+        if not (self._scenario.has_opinion and learns):
+            return None
+        return balance(met, own.class_balance, own.class_weight_limit)
 
     @property
     def _advisor_in_words(self) -> str:

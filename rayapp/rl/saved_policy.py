@@ -149,7 +149,10 @@ class SavedPolicy:
             suggestion = Suggestion(
                 tensors["suggestion.action"].numpy(), tensors["suggestion.reward"].numpy()
             )
-            if len(suggestion.action) != len(seen) or len(suggestion.reward) != len(seen):
+            contexts = len(suggestion.action)
+            # Without a second opinion there is one context per signature.
+            fits = contexts >= 1 if spec.opinion else contexts == len(seen)
+            if not fits or len(suggestion.reward) != contexts:
                 raise ValueError("advice and network are of different databases")
             if suggestion.action.min() < 0 or suggestion.action.max() >= spec.actions:
                 raise ValueError("advice names no action")

@@ -34,7 +34,7 @@ from envs.flows import KIND
 from kg_actor import KnowledgeGraph, store
 from kg_actor.shards import in_shards
 from llm_actor.circuit import CircuitState
-from rayapp.config import TrainingSettings, flat
+from rayapp.config import TrainingSettings, flat, for_scenario
 from rayapp.runs.locks import locked
 from rayapp.runs.mirrors import shown
 
@@ -311,6 +311,7 @@ def begin(folder: RunFolder, settings: TrainingSettings, scenario: Scenario) -> 
         InputError: the folder holds something else, or a run of other settings or scenario.
     """
     check_writable(folder.path)
+    settings = for_scenario(settings, has_opinion=scenario.has_opinion)
     total = settings.total_flows(len(scenario.train[0]))
     graph = settings.graph.model_copy(
         update={

@@ -57,8 +57,10 @@ class Run:
 
     def score(self) -> Scorecard:
         """What the policy earns on the test split, as ``kirl evaluate --json`` prints it."""
-        flows = self.scenario().flow_set("test")
-        return evaluate(self.policy().actions(flows.contexts), flows)
+        scenario = self.scenario()
+        flows = scenario.flow_set("test")
+        known = scenario.training_counts() if scenario.has_opinion else None
+        return evaluate(self.policy().actions(flows.contexts), flows, known)
 
     def scorecard(self) -> DataFrame:
         """What the policy earns on the test split, by true class.

@@ -8,8 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.tree import DecisionTreeClassifier
 
+from envs.datasets.cicflowmeter import SCHEMA
+from envs.detector import TreeDetector
 from envs.detector.nodes import TreeNodes
-from envs.honesty import cross_fitted_nodes
+from envs.flows import Flows
+from envs.honesty import cross_fitted_nodes, dealt
 
 
 def overlapping(seed: int, rows: int = 120) -> tuple[np.ndarray, np.ndarray]:
@@ -88,3 +91,43 @@ def test_impossible_folds_are_refused(folds: int) -> None:
 
     with pytest.raises(ValueError, match="folds"):
         cross_fitted_nodes(grown(features, actual), features, folds=folds, seed=0)
+
+
+# With a second opinion, trees are fitted again without each fold.
+
+
+@given(st.lists(st.integers(0, 3), min_size=4, max_size=60), st.integers(2, 4), st.integers(0, 9))
+def test_folds_share_every_class_evenly(classes: list[int], folds: int, seed: int) -> None:
+    actual = np.array(classes, np.int8)
+
+    fold = dealt(actual, folds, seed)
+
+    assert np.ptp(np.bincount(fold, minlength=folds)) <= 1
+    for number in np.unique(actual):
+        assert np.ptp(np.bincount(fold[actual == number], minlength=folds)) <= 1
+    assert np.array_equal(fold, dealt(actual, folds, seed))
+
+
+def test_more_folds_than_flows_are_refused() -> None:
+    with pytest.raises(ValueError, match="5 folds for 4 flows"):
+        dealt(np.zeros(4, np.int8), 5, 0)
+
+
+def test_flows_reach_a_leaf_of_the_class_that_they_are_met_as(flows: Flows) -> None:
+    detector = TreeDetector.fit(flows.features, flows.actual, seed=0)
+    wanted = np.random.default_rng(0).permutation(flows.actual)
+
+    signature = detector.match_as(flows.features, wanted)
+
+    table = detector.signatures(np.bincount(detector.match(flows.features)), SCHEMA)
+    assert np.array_equal(table.predicted[signature], wanted)
+    # Where it is their own class, it is their own leaf.
+    same = wanted == flows.actual
+    assert np.array_equal(signature[same], detector.match(flows.features)[same])
+
+
+def test_flows_met_as_a_class_without_a_leaf_reach_their_own(flows: Flows) -> None:
+    detector = TreeDetector.fit(flows.features, flows.actual, seed=0)
+    absent = np.full(len(flows), 7, np.int8)
+
+    assert np.array_equal(detector.match_as(flows.features, absent), detector.match(flows.features))

@@ -33,11 +33,22 @@ def test_each_weakness_is_told_once_with_its_numbers() -> None:
     assert warnings == [
         "Fewer than 50 flows to train on: DDoS (3), Web (49). Little can be learnt of them; add "
         "flows.",
-        "No test flow is detected as what it is, recall 0 %: Web (21). No policy can mend that; "
-        "add flows, or features that tell them apart.",
+        "No test flow is detected as what it is, recall 0 %: Web (21). Add flows, or features "
+        "that tell them apart.",
         "4 of the catalogue's 8 classes never occur: PortScan, SSH-Patator, FTP-Patator, "
         "Infiltration. Nothing is learnt of them.",
     ]
+
+
+def test_of_alerts_a_class_that_no_rule_predicts_is_no_weakness() -> None:
+    actual = np.full(49, PAPER.class_names.index("Benign"), np.int8)
+    report = detection_report(np.full_like(actual, PAPER.class_names.index("DoS")), actual, PAPER)
+
+    few, absent = scenario_warnings(actual, report, PAPER, of_alerts=True)
+
+    assert few.startswith("Fewer than 50 alerts with a verdict to train on: Benign (49).")
+    assert few.endswith("add verdicts.")
+    assert absent.startswith("7 of the catalogue's 8 classes never occur")
 
 
 def test_a_sound_scenario_has_none() -> None:

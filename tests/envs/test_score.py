@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from envs import Catalogue, Contexts, FlowSet
-from envs.score import best_actions, evaluate
+from envs.score import Part, best_actions, evaluate
 
 PAPER = Catalogue.named("paper")
 
@@ -132,3 +132,67 @@ def test_best_actions_weigh_every_class_by_its_flows() -> None:
     multi_factor = PAPER.action_names.index("Multi-factor Authentication")
     # Multi-factor authentication earns 4 on both; each one's own best earns -5 on the other.
     assert best_actions(counts, PAPER).tolist() == [NO_ACTION, multi_factor]
+
+
+def two_opinions() -> FlowSet:
+    """Nine flows in four contexts of two signatures: 'Benign' and 'DoS', each doubted once."""
+    benign, dos, web = (PAPER.class_index(name) for name in ("Benign", "DoS", "Web"))
+    met = [
+        *[(0, benign)] * 3,  # both say Benign
+        *[(1, web)] * 2,  # the second opinion says Web
+        (1, benign),
+        *[(2, web)] * 2,  # both say DoS
+        (3, benign),  # the second opinion says Benign
+    ]
+    contexts = Contexts(
+        np.array([0, 0, 1, 1], np.int32),
+        np.array([benign, dos], np.int8),
+        np.array([benign, web, dos, benign], np.int8),
+        np.array([0.9995, 0.75, 0.9995, 0.5], np.float32),
+    )
+    context, actual = np.array(met).T
+    return FlowSet(context.astype(np.int32), actual.astype(np.int8), contexts, PAPER)
+
+
+def test_results_by_what_both_detectors_say() -> None:
+    card = evaluate(np.array([NO_ACTION, VALIDATE, VALIDATE, FILTER]), two_opinions())
+
+    told = card.opinions
+    assert told is not None
+    assert card.misdetected == 5
+    # Tree wrong: contexts 1 (twice), 2 (twice), 3; right but in the last.
+    assert told.tree_wrong == Part(5, (4 * 5 - 5) / 5, 4 / 5)
+    assert told.tree_wrong.correct_action == card.correct_action.misdetected
+    # Second opinion wrong: a flow of context 1, and both of context 2.
+    assert told.opinion_wrong == Part(3, (2 * 5 - 5) / 3, 2 / 3)
+    assert told.differ == Part(4, (2 * 5 - 2 * 5) / 4, 2 / 4)
+    assert told.wrong_alike == Part(2, 5.0, 1.0)
+
+
+def test_bounds_of_both_detectors() -> None:
+    flows = two_opinions()
+    training = np.zeros((4, len(PAPER.classes)), np.int64)
+    # Where both say DoS, training flows were of Web.
+    training[2, PAPER.class_index("Web")] = 3
+
+    told = evaluate(np.zeros(4, int), flows, training).opinions
+
+    assert told is not None
+    # Right: 3 of context 0, 2 of 3 of context 1, none of context 2, the one of context 3.
+    assert told.opinion_class.average_reward == pytest.approx((6 * 5 - 3 * 5) / 9)
+    assert told.likeliest_class.average_reward == pytest.approx((8 * 5 - 5) / 9)
+    assert told.context_oracle.average_reward == pytest.approx((8 * 5 - 5) / 9)
+    untold = evaluate(np.zeros(4, int), flows).opinions
+    assert untold is not None
+    assert untold.likeliest_class == told.opinion_class
+
+
+def test_there_are_no_results_by_both_where_there_is_one(flow_set: FlowSet) -> None:
+    card = evaluate(np.zeros(3, int), flow_set)
+
+    assert card.opinions is None
+    assert "second_opinion" not in card.to_json()
+    assert set(evaluate(np.zeros(4, int), two_opinions()).to_json()["second_opinion"]) == {
+        *("tree_wrong", "opinion_wrong", "differ", "wrong_alike"),
+        *("opinion_class", "likeliest_class", "context_oracle"),
+    }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
+from random import Random
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +23,10 @@ CONTEXTS = Contexts(np.array([0, 0, 0, 1, 2, 2], np.int32), PREDICTED)
 SPEC = GraphSpec(
     "3f8a" * 16, "synthetic", PREDICTED, PAPER, BetaPrior(), signature=CONTEXTS.signature
 )
+
+OPINIONS = np.array([1, 2, 7, 2, 6, 0], np.int8)
+SURE = np.array([0.9995, 0.75, 0.5, 0.9945, 0.945, 0.5], np.float32)
+WITH_OPINION = replace(SPEC, opinion=OPINIONS, confidence=SURE, distinct=40)
 
 Event = tuple[int, int, int]
 events = st.lists(
@@ -68,14 +75,17 @@ def test_records_tell_contexts_of_one_signature_apart() -> None:
     assert np.allclose(records.confidence[:3], 10 / 14)
 
 
-@given(events)
-def test_store_and_snapshot_keep_contexts(tmp_path_factory: object, met: list[Event]) -> None:
-    folder = Path(tmp_path_factory.mktemp("graph"))  # type: ignore[attr-defined]
-    store = GraphStore.open(folder / "store", SPEC)
+@pytest.mark.parametrize("wanted", [SPEC, WITH_OPINION], ids=["alone", "opinion"])
+@given(met=events)
+def test_store_and_snapshot_keep_contexts(
+    tmp_path_factory: pytest.TempPathFactory, wanted: GraphSpec, met: list[Event]
+) -> None:
+    folder = tmp_path_factory.mktemp("graph")
+    store = GraphStore.open(folder / "store", wanted)
     store.merge([Keyed(MergeKey("run", 0, 0), table_of(met))])
     state = store.state()
     store.close()
-    snapshot.save(state, SPEC, folder / "snapshot")
+    snapshot.save(state, wanted, folder / "snapshot")
 
     stored, of_store = read(folder / "store")
     saved, of_snapshot = snapshot.load(folder / "snapshot")
@@ -83,4 +93,70 @@ def test_store_and_snapshot_keep_contexts(tmp_path_factory: object, met: list[Ev
     assert stored.state().equals(state)
     assert saved.equals(state)
     for spec in (of_store, of_snapshot):
-        assert np.array_equal(spec.contexts.signature, CONTEXTS.signature)
+        for name in ("signature", "opinion", "confidence", "distinct"):
+            found, given_one = (getattr(one.contexts, name) for one in (spec, wanted))
+            assert np.array_equal(found, given_one)
+            assert getattr(found, "dtype", None) == getattr(given_one, "dtype", None)
+
+
+@given(
+    st.lists(events, min_size=1, max_size=4),
+    st.randoms(use_true_random=False),
+)
+def test_the_order_of_merges_makes_no_difference(parts: list[list[Event]], chance: Random) -> None:
+    tables = [Keyed(MergeKey("run", n, 0), table_of(part)) for n, part in enumerate(parts)]
+    shuffled = [*tables, *tables[:1]]
+    chance.shuffle(shuffled)
+    one, other = WITH_OPINION.new_graph(), WITH_OPINION.new_graph()
+
+    for keyed in tables:
+        one.merge(keyed.table, keyed.key)
+    for keyed in shuffled:
+        other.merge(keyed.table, keyed.key)
+
+    assert one.counts().equals(other.counts())
+    ours, theirs = (records_of(graph.counts(), PAPER, BetaPrior()) for graph in (one, other))
+    assert np.array_equal(ours.context_actual, theirs.context_actual)
+    assert np.array_equal(ours.action_reward, theirs.action_reward, equal_nan=True)
+
+
+def test_rewards_are_those_of_true_types_where_there_is_a_second_opinion() -> None:
+    """What is done under a predicted type depends on the second opinion there."""
+    graph = WITH_OPINION.new_graph()
+    # Signature 0 predicts type 1; in context 2 its flows are of type 7, and are acted on so.
+    graph.merge(table_of([(0, 14, 1)] * 9 + [(2, 3, 7)] * 3), MergeKey("run", 0, 0))
+
+    records = records_of(graph.counts(), PAPER, BetaPrior())
+
+    assert records.contexts is not None
+    assert records.action_weight[1, [14, 3]].tolist() == [9, 0]
+    assert records.action_weight[7, [14, 3]].tolist() == [0, 3]
+    assert records.action_reward[1, 14] == PAPER.rewards[1, 14]
+    assert records.action_reward[7, 3] == PAPER.rewards[7, 3]
+    assert np.isnan(records.action_reward[1, 3])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"opinion": [0, 0, 0, 0, 0, 8]},
+        {"opinion": [0, 0, 0]},
+        {"opinion": None},
+        {"opinion": "all of them"},
+        {"confidence": [0.5, 0.5, 0.5, 0.5, 0.5, 2.0]},
+        {"confidence": [True] * 6},
+        {"confidence": None},
+        {"signature": None},
+        {"distinct": 0},
+        {"distinct": "many"},
+    ],
+)
+def test_a_second_opinion_that_cannot_be_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        GraphSpec.from_json(WITH_OPINION.to_json() | change, "here")
+
+
+def test_a_graph_without_a_second_opinion_is_described_as_ever() -> None:
+    assert set(WITH_OPINION.to_json()) - set(SPEC.to_json()) == {
+        *("opinion", "confidence", "distinct")
+    }

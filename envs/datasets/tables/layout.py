@@ -291,5 +291,6 @@ def _no_label(form: TableFormat, one: Sample) -> InputError:
         "there is no label column",
         where=shown_path(one.path),
         expected=f"a column {names}" if names else "labels in a file of their own",
-        mend="Give the labels with --labels FILE, or decide the flows with kirl decide",
+        mend="Give kirl prepare the labels with --labels FILE, or decide the flows: kirl decide "
+        f"--run RUN --data {shown_path(one.path)}",
     )

@@ -213,12 +213,13 @@ def _usable(
         else:
             samples.append(completed(form, one))
     if not samples:
+        unlabelled = any(_NO_LABEL in why for why in unused)
         raise InputError(
             f"there is no table of {form.title} in the folder",
             where=", ".join(shown_path(path) for path in paths[:3]),
             expected=f"files with the features of {form.made_by}"
-            + (", with a label" if any(_NO_LABEL in why for why in unused) else ""),
-            mend=form.advice,
+            + (", with a label" if unlabelled else ""),
+            mend=form.advice + ("; or give their labels with --labels FILE" if unlabelled else ""),
             below="\n".join(unused[:_REMARKS]),
         )
     return samples, unused

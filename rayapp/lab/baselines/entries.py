@@ -32,6 +32,7 @@ def _supervised(manifest: RunManifest, folder: RunFolder) -> Trainee:
         encoder=settings.network.encoder,
         embedding_dim=settings.network.embedding_dim,
         hidden=settings.network.hidden,
+        opinion=scenario.has_opinion,
     )
     return SupervisedTrainee(
         scenario.flow_set("train", matching=settings.matching),

@@ -57,10 +57,10 @@ def test_alerts_are_decided_by_their_rules(run: RunFolder, tmp_path: Path) -> No
     assert records[1]["undecided"] == "the run does not know the rule '1:9'"
     assert records[0]["src_ip"] == "10.0.0.1"
     assert (records[0]["dst_ip"], records[0]["dst_port"]) == ("fe80::1", "80")
-    # Seven of ten are trained on, and the second rule was never right.
+    # Ten verdicts on each rule, those of the test part too; the second rule was never right.
     wrong, right = records[0]["detection"], records[2]["detection"]
-    assert (wrong["seen"], wrong["correct"], wrong["confidence"]) == (7, 0, 1 / 9)
-    assert (right["seen"], right["correct"], right["confidence"]) == (7, 7, 8 / 9)
+    assert (wrong["seen"], wrong["correct"], wrong["confidence"]) == (10, 0, 1 / 12)
+    assert (right["seen"], right["correct"], right["confidence"]) == (10, 10, 11 / 12)
     assert records[0]["explanation"]["true_classes"][0]["class"] == "Benign"
 
 

@@ -78,6 +78,7 @@ def assert_same(one: Scenario, other: Scenario) -> None:
         pytest.param(Wishes(sample=220), id="sampled"),
         pytest.param(Wishes(honest=0.4, sample=210), id="honest"),
         pytest.param(Wishes(sample=230, deduplicate=True), id="without duplicates"),
+        pytest.param(Wishes(seed=1, sample=240, opinion="boosted"), id="opinion"),
     ],
 )
 def test_streamed_files_give_the_scenario_that_memory_gives(
@@ -91,6 +92,7 @@ def test_streamed_files_give_the_scenario_that_memory_gives(
         honest=wishes.honest,
         sample=wishes.sample,
         deduplicate=wishes.deduplicate,
+        opinion=wishes.opinion,
     )
 
     source = files(folder, part_bytes=30_000)

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rayapp.rl.counted import balance
+from rayapp.rl.balance import balance
 
 FLOWS = st.lists(st.integers(0, 10_000_000), min_size=2, max_size=8).map(np.array)
 

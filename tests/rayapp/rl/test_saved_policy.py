@@ -38,6 +38,33 @@ def test_what_is_loaded_acts_as_what_was_saved(policy: SavedPolicy, tmp_path: Pa
     assert loaded.counters.prior == BetaPrior(2.0, 1.0)
 
 
+def with_opinion(policy: SavedPolicy) -> SavedPolicy:
+    """The same with two contexts more than signatures."""
+    spec = dataclasses.replace(policy.spec, opinion=True)
+    torch.manual_seed(0)
+    weights = {n: torch.randn_like(value) for n, value in build(spec, 15).state_dict().items()}
+    told = Suggestion(np.array([0, 14, 10, 3, 2], np.int16), np.ones(5, np.float32))
+    return dataclasses.replace(policy, spec=spec, weights=weights, suggestion=told)
+
+
+def test_a_policy_on_contexts_is_kept_as_well(policy: SavedPolicy, tmp_path: Path) -> None:
+    contexts = Contexts(
+        np.array([0, 0, 1, 2, 2], np.int32),
+        CONTEXTS.predicted,
+        np.array([0, 7, 2, 6, 1], np.int8),
+        np.array([0.9995, 0.5, 0.75, 0.945, 0.5], np.float32),
+    )
+    finer = with_opinion(policy)
+    finer.save(tmp_path / "policy")
+
+    loaded = load_policy(tmp_path / "policy", "abc")
+
+    probabilities = loaded.probabilities(contexts)
+    assert np.array_equal(probabilities, finer.probabilities(contexts))
+    # What the second opinion says matters within one signature.
+    assert not np.allclose(probabilities[0], probabilities[1])
+
+
 def test_its_actions_are_the_most_probable_ones(policy: SavedPolicy) -> None:
     probabilities = policy.probabilities(CONTEXTS)
 
