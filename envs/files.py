@@ -12,18 +12,37 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from envs.errors import InputError
+from envs.errors import InputError, quoted
 
 LOCK = "lock"
 """The file whose lock keeps other processes out of a folder."""
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Opens a file for reading; what may never end, or never begin, is refused unread.
+
+    Raises:
+        InputError: it is a pipe, a device or a socket.
+        OSError: the system refuses to open it.
+    """
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(
+            "a pipe or a device, which is not read",
+            where=quoted(str(path), 500)[1:-1],
+            expected="a file",
+            mend="Save what it gives to a file, and give that file",
+        )
+    return path.open("rb")
 
 
 @contextlib.contextmanager
@@ -57,6 +76,12 @@ def check_writable(path: Path) -> None:
         InputError: the place cannot be written to.
     """
     folder = path.absolute().parent
+    try:
+        str(path.absolute()).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(
+            "the name is not UTF-8", where=str(path), mend="Choose a name of usual letters"
+        ) from error
     try:
         with contextlib.suppress(FileNotFoundError):
             path.lstat()  # refuses names that are too long

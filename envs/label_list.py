@@ -11,6 +11,7 @@ from pathlib import Path
 
 from envs import plain_yaml
 from envs.errors import InputError, quoted
+from envs.files import open_regular
 from envs.spelling import label_key
 
 LEAVE_OUT = "drop"
@@ -71,7 +72,7 @@ def _class(said: str) -> str:
 
 def _rows(path: Path) -> dict[str, str] | None:
     try:
-        with path.open("rb") as raw:
+        with open_regular(path) as raw:
             content = raw.read(plain_yaml.MOST_BYTES + 1)
     except OSError as error:
         raise InputError(

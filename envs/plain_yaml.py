@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import yaml
 
 from envs.errors import InputError
+from envs.files import open_regular
 
 MOST_BYTES = 1 << 20
 MOST_DEPTH = 12
@@ -63,7 +64,7 @@ def read(path: Path) -> Document:
     """
     file = str(path)
     try:
-        with path.open("rb") as raw:
+        with open_regular(path) as raw:
             content = raw.read(MOST_BYTES + 1)
     except OSError as error:
         raise InputError(

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from envs import InputError
+from envs.files import open_regular
 
 
 def merged(
@@ -44,7 +45,10 @@ def merged(
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+        with open_regular(file) as raw:
+            data = yaml.safe_load(raw.read().decode("utf-8"))
+    except InputError:
+        raise
     except FileNotFoundError as error:
         raise InputError("no such file", where=str(file), mend="Check --config") from error
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:

@@ -22,6 +22,7 @@ from envs.catalogue import Catalogue, shipped
 from envs.datasets.labels import DROP, UNKNOWN, Labelling, decode_text
 from envs.datasets.source import Tally
 from envs.errors import InputError, printable, quoted
+from envs.files import open_regular
 from envs.plain_yaml import MOST_BYTES
 from envs.spelling import label_key
 
@@ -160,7 +161,7 @@ def _check_class(label: str, name: str, where: str, catalogue: Catalogue) -> Non
 
 def _text(path: Path, most: int) -> str:
     try:
-        with path.open("rb") as raw:
+        with open_regular(path) as raw:
             return decode_text(raw.read(most)).removeprefix("\ufeff")
     except OSError as error:
         raise InputError(

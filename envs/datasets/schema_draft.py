@@ -109,11 +109,16 @@ def draft(one: Sample, catalogue: Catalogue, named: str, progress: Progress | No
     label = _label(cells)
     keys = _keys(cells, label)
     ignore = dict(_ignored(cells, label, keys))
-    left = [name for name in cells if name not in {label, *keys.values(), *ignore}]
-    numeric = tuple(name for name in left if is_numeric(cells[name]))
-    categories = tuple(name for name in left if name not in numeric and _are_words(cells[name]))
-    for name in left:
-        if name not in numeric and name not in categories:
+    taken = {label, *keys.values(), *ignore}
+    numeric, categories = [], []
+    for name, column in cells.items():
+        if name in taken:
+            continue
+        if is_numeric(column):
+            numeric.append(name)
+        elif _are_words(column):
+            categories.append(name)
+        else:
             ignore[name] = "many different words, or none"
     labels = _counted(one, label, progress) if label else Counter[str]()
     guessed = {
@@ -125,8 +130,8 @@ def draft(one: Sample, catalogue: Catalogue, named: str, progress: Progress | No
         label,
         keys,
         ignore,
-        categories,
-        numeric,
+        tuple(categories),
+        tuple(numeric),
         guessed,
     )
 

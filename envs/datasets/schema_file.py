@@ -117,7 +117,26 @@ def read(path: Path) -> TableSchema:
                 mend=f"Write one in place of {name}; kirl catalogue show {schema.catalogue} "
                 "lists them",
             )
+    _check_roles(schema, document)
     return schema
+
+
+def _check_roles(schema: TableSchema, document: Document) -> None:
+    """Refuses a column that is to be a feature and, elsewhere in the file, is said to be none."""
+    others = {column_key(name): "ignore" for name in schema.ignore}
+    if schema.label is not None:
+        others[column_key(schema.label)] = "label"
+    features = [] if isinstance(schema.features, str) else schema.features
+    for key, names in (("features", features), ("categories", schema.categories)):
+        for number, name in enumerate(names):
+            other = others.get(column_key(name))
+            if other is not None:
+                raise InputError(
+                    f"the column {quoted(name)} is named under {other}, too",
+                    where=document.where((key, number)),
+                    expected=f"columns under {key} that are neither the label nor ignored",
+                    mend=f"Remove it here, or from {other}",
+                )
 
 
 class SchemaSource(TableSource):
@@ -199,10 +218,10 @@ def form_of(schema: TableSchema, samples: Sequence[Sample]) -> TableFormat:
     _check_named(schema, named, samples)
     words = {column_key(name) for name in schema.categories}
     if isinstance(schema.features, str):
-        chosen = _numeric(schema, samples)
+        chosen = _numeric(schema, named, samples)
         chosen += [named[key] for key in words if named[key] not in chosen]
     else:
-        chosen = [named[column_key(name)] for name in schema.features]
+        chosen = list(dict.fromkeys(named[column_key(name)] for name in schema.features))
     if not chosen:
         raise InputError(
             "no column is left to be a feature",
@@ -266,15 +285,14 @@ def _check_named(schema: TableSchema, named: Mapping[str, str], samples: Sequenc
         )
 
 
-def _numeric(schema: TableSchema, samples: Sequence[Sample]) -> list[str]:
+def _numeric(schema: TableSchema, named: Mapping[str, str], samples: Sequence[Sample]) -> list[str]:
     """Columns of numbers that nothing else is said of, in the order of the files."""
     others = {column_key(name) for name in (*schema.ignore, *schema.keys.values())}
     others |= {column_key(name) for name in (*schema.categories, schema.label or "")}
-    names = dict.fromkeys(name for one in samples for name in one.names)
     return [
         name
-        for name in names
-        if column_key(name) not in others
+        for key, name in named.items()
+        if key not in others
         and all(is_numeric(cells) for one in samples if (cells := one.column(name)) is not None)
     ]
 

@@ -20,17 +20,27 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
+from envs.errors import printable
 from rayapp.cluster import job, session
 
 if TYPE_CHECKING:
     from llm_actor.advisor import Advisor
     from llm_actor.selection import AdvisorSpec
 
-err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+class _PrintableConsole(Console):
+    """Spells out control characters: names of files and columns may come from anyone."""
+
+    def render_str(self, text: str, **style: Any) -> Text:  # noqa: ANN401 (rich's options)
+        return super().render_str("\n".join(map(printable, text.split("\n"))), **style)
+
+
+err = _PrintableConsole(stderr=True, highlight=False, markup=False, emoji=False)
 """Progress and messages; results alone go to standard output."""
 
-out = Console(highlight=False, markup=False, emoji=False)
+out = _PrintableConsole(highlight=False, markup=False, emoji=False)
 
 _SECONDS_BETWEEN_LINES = 5.0
 

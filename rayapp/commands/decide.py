@@ -12,8 +12,8 @@ import typer
 
 from envs.datasets.source import REASONS
 from rayapp.commands import console
-from rayapp.commands.places import RUN
-from rayapp.decisions.writing import Format, check_out, format_of
+from rayapp.commands.places import RUN, check_out
+from rayapp.decisions.writing import Format, format_of
 from rayapp.runs.folder import RunFolder
 
 if TYPE_CHECKING:

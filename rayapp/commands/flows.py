@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from envs import InputError
-from envs.files import check_writable
 from rayapp.commands import console
+from rayapp.commands.places import check_out
 
 if TYPE_CHECKING:
     from envs.captures import MeterTally
@@ -41,9 +41,9 @@ def flows(
     NFStream measures them (the extra named capture installs it); columns and units are its own.
     kirl prepare and kirl decide read the file as data of the kind nfstream.
     """
-    _check(out, overwrite=overwrite)
+    place = _check(out, captures, overwrite=overwrite)
     begun = time.perf_counter()
-    tally = _measure(captures, out)
+    tally = _measure(captures, place)
     seconds = time.perf_counter() - begun
     if as_json:
         console.print_json(tally.to_json() | {"out": str(out), "seconds": round(seconds, 3)})
@@ -81,7 +81,7 @@ def _measure(captures: Sequence[Path], out: Path) -> MeterTally:
     return tally
 
 
-def _check(out: Path, *, overwrite: bool) -> None:
+def _check(out: Path, captures: Sequence[Path], *, overwrite: bool) -> Path:
     if out.suffix.lower() != ".parquet":
         raise InputError(
             "flows are written as Parquet",
@@ -89,12 +89,4 @@ def _check(out: Path, *, overwrite: bool) -> None:
             expected="a name that ends in .parquet",
             mend=f"Write --out {out.with_suffix('.parquet')}" if out.name else None,
         )
-    check_writable(out)
-    if out.is_dir():
-        raise InputError("this is a folder", where=str(out), mend="Choose another --out")
-    if out.exists() and not overwrite:
-        raise InputError(
-            "this file exists already",
-            where=str(out),
-            mend="Choose another --out, or add --overwrite to replace it",
-        )
+    return check_out(out, captures, overwrite=overwrite)

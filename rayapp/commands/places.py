@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,39 @@ DISK = _option(
 
 LOCAL = _option(_local("this command writes to a local folder only"), "FOLDER")
 """The same for a folder to work in that must be local."""
+
+
+def check_out(out: Path, read: Sequence[Path], *, overwrite: bool) -> Path:
+    """Checks that a file can be written, before the work begins; returns what it really is.
+
+    Raises:
+        InputError: it is there already, is no file, is one of those read, or cannot be written.
+    """
+    real = Path(os.path.realpath(out))
+    check_writable(real)
+    if not real.exists():
+        return real
+    if real.is_dir():
+        raise InputError(
+            "is a folder",
+            where=str(out),
+            expected="the name of a file",
+            mend="Choose another --out",
+        )
+    if not real.is_file():
+        raise InputError(
+            "is no usual file",
+            where=str(out),
+            expected="the name of a file",
+            mend="Choose another --out",
+        )
+    if any(path.is_file() and path.samefile(real) for path in read):
+        raise InputError("is one of the files to read", where=str(out), mend="Choose another --out")
+    if not overwrite:
+        raise InputError(
+            "exists already", where=str(out), mend="Choose another --out, or add --overwrite"
+        )
+    return real
 
 
 def check_vacant(place: Path | Remote, *, overwrite: bool) -> None:

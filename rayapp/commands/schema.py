@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from envs import Catalogue, InputError
+from envs import Catalogue
 from envs.datasets import registry, schema_draft
 from envs.datasets.tables.rows import shown_path
 from envs.datasets.tables.sample import sample
-from envs.files import check_writable, replacing
+from envs.files import replacing
 from rayapp.commands import console
+from rayapp.commands.places import check_out
 
 
 def schema(
@@ -37,15 +38,7 @@ def schema(
 ) -> None:
     """Draft a schema file for a table of your own. Check it, and give it to kirl prepare."""
     classes = Catalogue.find(catalogue)
-    if out is not None:
-        check_writable(out)
-        if out.exists() and (out.is_dir() or not overwrite):
-            raise InputError(
-                "is a folder" if out.is_dir() else "is there already",
-                where=str(out),
-                expected="a file that is not there yet",
-                mend="Choose another name" + ("" if out.is_dir() else ", or add --overwrite"),
-            )
+    place = None if out is None else check_out(out, [file], overwrite=overwrite)
     one = sample(file)
     known = [kind.name for kind in registry.all_kinds().values() if kind.fits(one)]
     if known:
@@ -56,8 +49,8 @@ def schema(
     with console.Reporter("Reading labels", "bytes") as reporter:
         draft = schema_draft.draft(one, classes, catalogue, reporter)
     text = schema_draft.written(draft, classes.class_names)
-    if out is not None:
-        with replacing(out) as temporary:
+    if place is not None:
+        with replacing(place) as temporary:
             temporary.write_text(text, encoding="utf-8")
         open_labels = [text for text, (_, name) in draft.labels.items() if name == "?"]
         console.err.print(

@@ -9,6 +9,7 @@ import typer
 import yaml
 
 from envs import InputError, Scenario
+from envs.files import open_regular
 from rayapp import config
 from rayapp.cluster import job
 from rayapp.commands import console
@@ -175,7 +176,10 @@ def _ranges(file: Path | None, over: list[str]) -> Space:
     content = None
     if file:
         try:
-            content = yaml.safe_load(file.read_text(encoding="utf-8"))
+            with open_regular(file) as raw:
+                content = yaml.safe_load(raw.read().decode("utf-8"))
+        except InputError:
+            raise
         except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             raise InputError(
                 f"not readable as YAML ({' '.join(str(error).split())[:200]})",

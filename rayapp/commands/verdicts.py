@@ -9,9 +9,9 @@ import typer
 
 from envs import InputError
 from envs.datasets.alerts.verdicts import draft, write_draft
-from envs.files import check_writable
 from rayapp.commands import console
 from rayapp.commands.alerts import told_alerts
+from rayapp.commands.places import check_out
 
 app = typer.Typer(help="Write files of verdicts on alerts, to be filled in.", no_args_is_help=True)
 
@@ -48,16 +48,16 @@ def draft_verdicts(
 
     Fill in what each alert really was, and give the file to kirl prepare --alerts --verdicts.
     """
-    if out.exists() and not overwrite:
+    if out.is_file() and not overwrite:
         raise InputError(
             "is there already, maybe with verdicts in it",
             where=str(out),
             mend="Choose another --out, or add --overwrite to replace it",
         )
-    check_writable(out)
+    place = check_out(out, [*alerts, *([schema] if schema else [])], overwrite=overwrite)
     read = told_alerts(alerts, schema)
     drawn = draft(read.alerts, number, seed)
-    write_draft(out, drawn)
+    write_draft(place, drawn)
     rules = len({alert.rule for alert in drawn})
     if as_json:
         console.print_json({"alerts": len(drawn), "rules": rules, "file": str(out)})

@@ -144,6 +144,13 @@ def _remarks(alerts: Alerts) -> list[str]:
         told.append(f"{alerts.others:,} records are no alerts, and are passed over.")
     if alerts.damaged:
         told.append(f"{alerts.damaged:,} lines are damaged, and are passed over.")
-    told += [f"{name} holds no alerts, and is not read." for name in alerts.unused]
-    told += [f"{name} is there twice, and is read once." for name in alerts.twice]
+    told += _first(alerts.unused, "holds no alerts, and is not read", "are not read")
+    told += _first(alerts.twice, "is there twice, and is read once", "are there twice")
     return told
+
+
+def _first(names: Sequence[str], said: str, of_more: str) -> list[str]:
+    """A sentence for each of the first files, and one for all others: folders can be large."""
+    more = len(names) - _SHOWN
+    told = [f"{name} {said}." for name in names[:_SHOWN]]
+    return told + ([f"{more:,} more files {of_more}."] if more > 0 else [])

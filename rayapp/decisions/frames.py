@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from envs import Scenario
+from envs import InputError, Scenario
 from envs.reading import further_flows
 from rayapp.decisions import alerts
 from rayapp.decisions.columns import OUTCOME_COLUMNS
@@ -32,8 +32,15 @@ def decide(
         One row for each row of the frame, with its index.
 
     Raises:
-        InputError: a column is missing, or holds something else than numbers.
+        InputError: it is no DataFrame, or a column is missing, or holds something else than
+            numbers.
     """
+    if not isinstance(frame, pd.DataFrame):
+        raise InputError(
+            f"a {type(frame).__name__} is no table with named columns",
+            expected="a pandas DataFrame, one row per flow or alert",
+            mend="Make one, for example with pandas.DataFrame(records) or pandas.read_csv(file)",
+        )
     outcomes = Outcomes(decider.knowledge, explain=explain)
     # Until it is found otherwise: readers say nothing of rows that hold nothing.
     code = np.full(len(frame), -1, np.int32)
@@ -85,7 +92,7 @@ def _taken(values: list[Any], code: NDArray[np.int32]) -> NDArray[np.object_]:
 
 
 def _to_arrow(frame: pd.DataFrame) -> pa.Table:
-    names = [str(name) for name in frame.columns]
+    names = [_text(name) for name in frame.columns]
     columns = [_column(frame.iloc[:, place], name) for place, name in enumerate(names)]
     return pa.Table.from_arrays(columns, names)
 
@@ -95,4 +102,9 @@ def _column(column: pd.Series[Any], name: str) -> Any:  # noqa: ANN401 (pyarrow 
         return pa.array(column, from_pandas=True)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         # Values of several types; most columns are of no interest, and the others are read as text.
-        return pa.array([None if value is None else str(value) for value in column], pa.string())
+        return pa.array([None if value is None else _text(value) for value in column], pa.string())
+
+
+def _text(value: object) -> str:
+    """A value as text; halves of characters, which no file can hold, become question marks."""
+    return str(value).encode("utf-8", "replace").decode("utf-8")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Literal, Protocol
 
@@ -12,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from envs import InputError
-from envs.files import check_writable, replacing
+from envs.files import replacing
 from rayapp.decisions.columns import KEY_TYPES, keys_of, outcome_columns, schema, taken
 from rayapp.decisions.decider import Decided
 from rayapp.decisions.lines import CsvLines, JsonLines
@@ -117,36 +116,3 @@ def format_of(out: Path | None, given: Format | None) -> Format:
             mend="Rename it, or add --format json, csv or parquet",
         )
     return found
-
-
-def check_out(out: Path, data: Sequence[Path], *, overwrite: bool) -> Path:
-    """Checks that a file can be written, before the work begins; returns what it really is.
-
-    Raises:
-        InputError: it is there already, is no file, is one of those read, or cannot be written.
-    """
-    real = Path(os.path.realpath(out))
-    check_writable(real)
-    if not real.exists():
-        return real
-    if real.is_dir():
-        raise InputError(
-            "is a folder",
-            where=str(out),
-            expected="the name of a file",
-            mend="Choose another --out",
-        )
-    if not real.is_file():
-        raise InputError(
-            "is no usual file",
-            where=str(out),
-            expected="the name of a file",
-            mend="Leave --out out to write to standard output",
-        )
-    if any(path.is_file() and path.samefile(real) for path in data):
-        raise InputError("is read by --data", where=str(out), mend="Choose another --out")
-    if not overwrite:
-        raise InputError(
-            "exists already", where=str(out), mend="Choose another --out, or add --overwrite"
-        )
-    return real

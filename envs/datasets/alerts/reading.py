@@ -216,7 +216,12 @@ def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
             folder, exists = path.is_dir(), path.exists()
             inside = sorted(each for each in path.rglob("*") if _plain(each)) if folder else [path]
         except (OSError, ValueError) as error:
-            raise InputError(f"cannot be read ({error})", where=where) from error
+            raise InputError(
+                f"cannot be read ({getattr(error, 'strerror', None) or error})",
+                where=where,
+                expected=_EXPECTED,
+                mend="Check the path and its permissions",
+            ) from error
         if not exists:
             raise InputError("there is no such file or folder", where=where, expected=_EXPECTED)
         if not folder and not path.is_file():

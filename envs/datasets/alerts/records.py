@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 
 from envs.datasets.labels import decode_text
 from envs.errors import InputError, quoted
+from envs.files import open_regular
 
 MOST_LINE = 16 << 20
 """Bytes of a line; Suricata's lines hold payloads, but none of this size."""
@@ -58,7 +59,7 @@ def read_records(path: Path, account: Account) -> Iterator[tuple[int, Record]]:
         InputError: the file cannot be read, or holds no such records.
     """
     where = shown(path)
-    with _reading(where), path.open("rb") as raw:
+    with _reading(where), open_regular(path) as raw:
         packed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         with gzip.open(raw) if packed else raw as file:

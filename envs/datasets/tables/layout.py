@@ -207,8 +207,10 @@ def _position(field: Field, one: Sample, form: TableFormat) -> int:
                 return pair[0]
     found = [place for key in field.keys for place in positions.get(key, ())]
     if len(found) > 1:
+        spelled = list(dict.fromkeys(quoted(one.names[place].strip()) for place in found))
         raise InputError(
-            f"column '{field.name}' occurs {len(found)} times",
+            f"column {quoted(field.name)} occurs {len(found)} times"
+            + (f", as {' and as '.join(spelled[:_SHOWN])}" if len(spelled) > 1 else ""),
             where=shown_path(one.path),
             expected="each column once" + "".join(f" ('{name}' twice)" for name, _ in form.twins),
             mend="Remove or rename the column that is not meant",

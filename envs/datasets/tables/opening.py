@@ -16,6 +16,7 @@ from typing import IO
 
 from envs.datasets.tables.rows import reading, shown_path
 from envs.errors import InputError, quoted
+from envs.files import open_regular
 
 LINE_BYTES = 1 << 20
 """The longest line taken for a row; a published one has about 500 bytes."""
@@ -62,7 +63,7 @@ def opened(path: Path) -> Iterator[Opened]:
     Raises:
         InputError: it cannot be read, is damaged, or holds what cannot be unpacked here.
     """
-    with reading(path), path.open("rb") as raw:
+    with reading(path), open_regular(path) as raw:
         start = raw.read(8)
         raw.seek(0)
         if start.startswith(_PARQUET):

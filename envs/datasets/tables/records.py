@@ -43,7 +43,7 @@ _DEPTH = 6
 """Records within records that become columns; what is deeper is left as text."""
 
 _COLUMNS = 2000
-"""Columns of a record at the most."""
+"""Columns of a record at the most; a sample ends with the record that goes beyond them."""
 
 _BESIDE = 8
 """Names that a record which holds others has at the most; a sensor's own records have more."""
@@ -67,9 +67,12 @@ def sample_records(
     """
     array = is_array(stream)
     found: list[Record] = []
+    # In their order; records that share no name would make a table of millions of columns.
+    columns: dict[str, None] = {}
     for _, record in numbered(stream, where, array=array):
         found.append(flat(record))
-        if len(found) == rows:
+        columns |= dict.fromkeys(found[-1])
+        if len(found) == rows or len(columns) > _COLUMNS:
             break
     if not found:
         raise InputError(
@@ -78,7 +81,7 @@ def sample_records(
             expected="JSON records, one a line or in an array",
             mend="Export or download the file again",
         )
-    names = tuple(dict.fromkeys(name for record in found for name in record))
+    names = tuple(columns)
     return array, names, tuple(tuple(word_of(one.get(name)) for name in names) for one in found)
 
 

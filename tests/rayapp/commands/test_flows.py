@@ -57,7 +57,7 @@ def test_flows_are_written_and_told(capture: Path, tmp_path: Path) -> None:
     [
         ("flows.csv", "a name that ends in .parquet"),
         ("there.parquet", "--overwrite"),
-        ("folder.parquet", "this is a folder"),
+        ("folder.parquet", "is a folder"),
     ],
 )
 def test_a_place_that_does_not_do_is_refused(

@@ -89,3 +89,12 @@ def test_alerts_of_another_ids_and_flows_are_refused(
         Job.of(run, [tmp_path / "flows.csv"])
     with pytest.raises(InputError):
         Job.of(infused, [write_lines(tmp_path / "eve.json", RECORDS)])
+
+
+def test_of_many_other_files_in_a_folder_a_few_are_named(run: RunFolder, tmp_path: Path) -> None:
+    write_lines(tmp_path / "eve.json", [eve(7, 3)])
+    for number in range(20):
+        write_lines(tmp_path / f"dns{number:02}.json", [{"event_type": "dns", "flow_id": number}])
+    remarks = Job.of(run, [tmp_path]).remarks
+    assert len(remarks) == 4
+    assert remarks[-1] == "17 more files are not read."

@@ -73,7 +73,7 @@ def test_nothing_is_replaced_unasked(infused: RunFolder, data: Path, tmp_path: P
         (out, (), "exists already"),
         (tmp_path / "link.csv", (), "exists already"),
         (folder, ("--overwrite",), "is a folder"),
-        (data, ("--overwrite",), "is read by --data"),
+        (data, ("--overwrite",), "is one of the files to read"),
         (Path("/dev/null"), ("--overwrite", "--format", "csv"), "is no usual file"),
     ):
         refused = invoke(infused, "--data", data, "--out", place, *options)

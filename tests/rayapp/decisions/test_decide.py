@@ -304,3 +304,19 @@ def test_frames_are_read_by_all_names_in_any_order(
         run.decide(
             frame.astype(object).replace({"Flow Duration": {frame["Flow Duration"][3]: "x"}})
         )
+
+
+@pytest.mark.parametrize("given", [None, [1], {"a": [1]}, np.zeros((2, 2)), pd.Series([1.0])])
+def test_what_is_no_frame_is_refused(infused: RunFolder, given: object) -> None:
+    with pytest.raises(InputError, match="Expected a pandas DataFrame"):
+        Run(infused.path).decide(given)  # type: ignore[arg-type]
+
+
+def test_halves_of_characters_in_a_frame_are_no_obstacle(
+    infused: RunFolder, labelled: Flows
+) -> None:
+    frame = pd.DataFrame(labelled.features[:3], columns=list(labelled.schema.names))
+    expected = Run(infused.path).decide(frame)
+    note = pd.Series(["\ud800"] * 3, dtype=object)
+    found = Run(infused.path).decide(frame.assign(note=note))
+    pd.testing.assert_frame_equal(found, expected)
