@@ -157,7 +157,7 @@ def test_genuine_tables_with_columns_of_their_own() -> None:
     kaggle = TRAFFIC / "9-cicids2017" / "nospace-header-attack-normal.csv.gz"
     found = schema_draft.draft(sample(kaggle), PAPER, "paper")
     assert len(found.numeric) == 77
-    assert found.labels == {"Attack": (2684, "?"), "Normal": (1835, "?")}
+    assert found.labels == {"Attack": (2684, "?"), "Normal": (1835, "Benign")}
 
     numbered = TRAFFIC / "9-cicids2017" / "heartbleed-x-columns.csv.gz"
     found = schema_draft.draft(sample(numbered), PAPER, "paper")
