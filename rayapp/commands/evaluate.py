@@ -88,7 +88,7 @@ def scorecard_table(cards: dict[str, Scorecard], where: str) -> Table:
         caption="class: best action for the class detected; signature: best average "
         "reward that any policy can earn, knowing these labels (single classes may exceed it)",
     )
-    table.add_column("class")
+    table.add_column("class", overflow="fold")
     table.add_column("flows", justify="right")
     bounds = {"class": first.predicted_class, "signature": first.signature_oracle}
     if first.opinions is not None:
@@ -98,8 +98,10 @@ def scorecard_table(cards: dict[str, Scorecard], where: str) -> Table:
             "context": first.opinions.context_oracle,
         }
         table.caption = f"{table.caption}; {_OPINIONS}"
+        # Eight columns fit into a terminal of 80 only without space around them.
+        table.padding = (0, 0)
     for name in (*cards, *(f"bound: {bound}" for bound in bounds)):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     scores = [card.score for card in cards.values()]
     scores += bounds.values()
     for name, count in first.flows_per_class.items():
