@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -80,10 +80,6 @@ class FeatureSchema:
             for name, unit, *words in data["columns"]
         )
         return cls(str(data["source"]), tuple(columns))
-
-    def without(self, names: Collection[str]) -> FeatureSchema:
-        """The schema of the other columns."""
-        return replace(self, columns=tuple(c for c in self.columns if c.name not in names))
 
 
 _NOT_SAID = FeatureSchema("", ())

@@ -360,10 +360,7 @@ class Scenario:
 
     def training_counts(self) -> NDArray[np.int64]:
         """Training flows as they are met in training, int64 [contexts, classes]."""
-        flows = self.flow_set("train", matching="cross-fitted")
-        shape = (len(flows.contexts), len(flows.catalogue.classes))
-        cells = flows.context.astype(np.int64) * shape[1] + flows.actual
-        return np.bincount(cells, minlength=shape[0] * shape[1]).reshape(shape)
+        return self.flow_set("train", matching="cross-fitted").counts()
 
     def verdicts(self, prior: BetaPrior | None = None) -> Counters | None:
         """N and C of every rule by all verdicts, in training and test part; B follows by eq. 1.

@@ -148,7 +148,7 @@ def evaluate(
     """
     if not len(flows):
         raise ValueError("a scorecard needs at least one flow")
-    counts = context_counts(flows)
+    counts = flows.counts()
     catalogue, contexts = flows.catalogue, flows.contexts
     table = _interactions(actions, counts)
     right = contexts.traffic[table.context] == table.actual
@@ -246,15 +246,6 @@ def best_actions(counts: NDArray[np.int64], catalogue: Catalogue) -> NDArray[np.
     """
     best: NDArray[np.int64] = (counts @ catalogue.rewards.astype(np.int64)).argmax(axis=1)
     return best
-
-
-def context_counts(flows: FlowSet) -> NDArray[np.int64]:
-    """Flows by context and true class, int64 [contexts, classes]."""
-    shape = (len(flows.contexts), len(flows.catalogue.classes))
-    flat = np.bincount(
-        flows.context.astype(np.int64) * shape[1] + flows.actual, minlength=shape[0] * shape[1]
-    )
-    return flat.reshape(shape)
 
 
 def _acting(

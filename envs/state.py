@@ -134,6 +134,12 @@ class FlowSet:
         """The signature that each flow matches, int32 [flows]."""
         return self.contexts.signature[self.context]
 
+    def counts(self) -> NDArray[np.int64]:
+        """Flows by context and true class, int64 [contexts, classes]."""
+        shape = (len(self.contexts), len(self.catalogue.classes))
+        cells = self.context.astype(np.int64) * shape[1] + self.actual
+        return np.bincount(cells, minlength=shape[0] * shape[1]).reshape(shape)
+
 
 @dataclass(frozen=True)
 class Decided:

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs import BetaPrior, Catalogue, Contexts, Counters, Scenario, Suggestion
+from envs import BetaPrior, Catalogue, Contexts, Scenario, Suggestion
 from envs.scenario import SPLITS
-from envs.score import context_counts
 from kg_actor import KnowledgeGraph, queries, store
 from kg_actor.graph import Numbers, counters_of
 from kg_actor.neighbourhood import Answers
@@ -96,12 +95,14 @@ class RunKnowledge:
         policy, contexts = folder.policy(), scenario.contexts
         graph = folder.graph() if store.exists(folder.graph_folder) else None
         if scenario.of_alerts:
-            counted = _of_verdicts(scenario, config.beta_prior(settings.prior))
+            # Every verdict counts once: training meets it over and over, and its graph counts that.
+            verdicts = sum(scenario.flow_set(name).counts() for name in SPLITS)
+            counted = _of_flows(np.asarray(verdicts), contexts, config.beta_prior(settings.prior))
         elif graph is not None:
             counted = _of_graph(graph)
         else:
             flows = scenario.flow_set("train", matching=settings.matching)
-            counted = _of_policy(policy, context_counts(flows), contexts, settings)
+            counted = _of_policy(policy, flows.counts(), contexts, settings)
         prior = graph.prior if graph is not None else config.beta_prior(settings.prior)
         if contexts.has_opinion:
             met = shrunk(counted.evidence, contexts)
@@ -216,16 +217,12 @@ class RunKnowledge:
         return json.loads(json.dumps(queries.to_json(self._answers.around([signature])[0])))
 
 
-def _of_verdicts(scenario: Scenario, prior: BetaPrior) -> Counted:
-    """Every verdict counts once: training meets it over and over, and the graph counts that."""
-    counters = scenario.verdicts(prior) or Counters.zeros(len(scenario.signatures), prior)
-    evidence = sum(context_counts(scenario.flow_set(name)) for name in SPLITS)
-    return Counted(
-        counters.seen.astype(np.int64),
-        counters.correct.astype(np.int64),
-        counters.confidence(),
-        np.asarray(evidence),
-    )
+def _of_flows(met: NDArray[np.int64], contexts: Contexts, prior: BetaPrior) -> Counted:
+    """Counters of flows that are each counted once, given them by context and true class."""
+    of_signature, of = contexts.by_signature(met), contexts.signature
+    seen = of_signature.sum(axis=1)
+    correct = of_signature[np.arange(len(of_signature)), contexts.predicted]
+    return Counted(seen[of], correct[of], prior.confidence(seen, correct)[of], met)
 
 
 def _of_graph(graph: KnowledgeGraph) -> Counted:
@@ -249,12 +246,7 @@ def _of_policy(
     rows, traffic = np.arange(len(contexts)), contexts.traffic
     counters = getattr(policy, "counters", None)
     if counters is None:
-        of_signature = contexts.by_signature(met)
-        seen = of_signature.sum(axis=1)[contexts.signature]
-        correct = of_signature[np.arange(len(of_signature)), contexts.predicted]
-        correct = correct[contexts.signature]
-        confidence = config.beta_prior(settings.prior).confidence(seen, correct)
-        return Counted(seen, correct, confidence, met)
+        return _of_flows(met, contexts, config.beta_prior(settings.prior))
     seen, correct = (
         np.rint(column[contexts.signature]).astype(np.int64)
         for column in (counters.seen, counters.correct)

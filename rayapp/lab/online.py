@@ -18,7 +18,7 @@ import pandas as pd
 
 from envs import FlowSet, Scenario
 from envs.drift import Drift
-from envs.score import best_actions, context_counts, evaluate
+from envs.score import best_actions, evaluate
 from kg_actor.drawing.files import save_figure
 from kg_actor.drawing.style import INK
 from rayapp import config
@@ -90,7 +90,7 @@ def bounds(scenario: Scenario, drift: Drift) -> Bounds:
 
 
 def _best(flows: FlowSet) -> float:
-    actions = best_actions(context_counts(flows), flows.catalogue)
+    actions = best_actions(flows.counts(), flows.catalogue)
     return evaluate(actions, flows).score.average_reward
 
 
