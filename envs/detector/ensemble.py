@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.numpy import save
 
-from envs.detector.nodes import LEAF, TreeNodes, compiled
+from envs.detector.files import Shapes, read_arrays, write_arrays
+from envs.detector.nodes import LEAF, TreeNodes
 
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
@@ -147,11 +146,11 @@ class TreeEnsemble:
             features: float32 [n, width], finite.
         """
         found = np.empty((len(features), len(self.classes)))
-        starts, walkers = range(0, len(features), _CHUNK), self._walkers
+        starts, trees = range(0, len(features), _CHUNK), self._trees
 
         def walk(start: int) -> None:
             chunk = np.ascontiguousarray(features[start : start + _CHUNK], np.float32)
-            found[start : start + _CHUNK] = self._of_chunk(chunk, walkers)
+            found[start : start + _CHUNK] = self._of_chunk(chunk, trees)
 
         # A flow's probabilities do not depend on who computes them, or when.
         with ThreadPoolExecutor(min(len(starts), os.cpu_count() or 1) or 1) as pool:
@@ -159,11 +158,11 @@ class TreeEnsemble:
         return found
 
     def _of_chunk(
-        self, features: NDArray[np.float32], walkers: Sequence[tuple[Any, NDArray[np.float64]]]
+        self, features: NDArray[np.float32], trees: Sequence[TreeNodes]
     ) -> NDArray[np.float64]:
         scores = np.tile(self.baseline, (len(features), 1))
-        for (tree, value), column in zip(walkers, self.column.tolist(), strict=True):
-            reached = value[tree.apply(features)]
+        for tree, column in zip(trees, self.column.tolist(), strict=True):
+            reached = tree.value[tree.apply(features)]
             if column < 0:
                 scores += reached
             else:
@@ -182,9 +181,6 @@ class TreeEnsemble:
         return bool(len(self.column)) and int(self.column[0]) < 0
 
     @cached_property
-    def _walkers(self) -> list[tuple[Any, NDArray[np.float64]]]:
-        return [(_walker(tree), tree.value) for tree in self._trees()]
-
     def _trees(self) -> list[TreeNodes]:
         ends = np.cumsum(self.sizes).tolist()
         parts = (slice(start, end) for start, end in zip([0, *ends], ends, strict=False))
@@ -210,7 +206,7 @@ class TreeEnsemble:
 
     def save(self, path: Path) -> None:
         """Writes the arrays as safetensors."""
-        path.write_bytes(save({name: np.ascontiguousarray(getattr(self, name)) for name in _KINDS}))
+        write_arrays(path, {name: getattr(self, name) for name in _KINDS})
 
     @classmethod
     def load(cls, path: Path) -> TreeEnsemble:
@@ -221,12 +217,7 @@ class TreeEnsemble:
             safetensors.SafetensorError: it is no file of safetensors, or damaged.
             OSError: it cannot be read.
         """
-        with safe_open(path, framework="np") as file:
-            if set(file.keys()) != set(_KINDS):
-                raise ValueError("other arrays than an ensemble's")
-            # Before anything is read: a file may claim any size.
-            _check_shapes({name: file.get_slice(name) for name in _KINDS})
-            ensemble = cls(**{name: file.get_tensor(name) for name in _KINDS})
+        ensemble = cls(**read_arrays(path, _KINDS, "an ensemble", _check_shapes))
         ensemble._check()
         return ensemble
 
@@ -246,7 +237,7 @@ class TreeEnsemble:
             raise ValueError("shares that cannot be")
         if not np.isfinite(self.baseline).all() or not 0.01 <= self.temperature[0] <= 100:
             raise ValueError("a number is missing or infinite")
-        for tree in self._trees() or [_stump(self.classes, self.width)]:
+        for tree in self._trees or [_stump(self.classes, self.width)]:
             tree.check()
 
 
@@ -269,20 +260,7 @@ def _stump(classes: NDArray[np.int64], width: NDArray[np.int64]) -> TreeNodes:
     return TreeNodes(leaf, leaf, nothing, np.zeros(1), np.zeros((1, 1)), classes, width)
 
 
-def _walker(tree: TreeNodes) -> Any:  # noqa: ANN401 (scikit-learn is untyped)
-    nodes = {
-        "left_child": tree.children_left,
-        "right_child": tree.children_right,
-        "feature": tree.feature,
-        "threshold": tree.threshold,
-    }
-    return compiled(int(tree.width[0]), nodes, tree.value)
-
-
-def _check_shapes(arrays: Mapping[str, Any]) -> None:
-    if any(array.get_dtype() != _KINDS[name] for name, array in arrays.items()):
-        raise ValueError("an array of another type")
-    shapes = {name: tuple(array.get_shape()) for name, array in arrays.items()}
+def _check_shapes(shapes: Shapes) -> None:
     nodes, classes, trees = shapes["children_left"], shapes["classes"], shapes["sizes"]
     if len(nodes) != 1 or nodes[0] > _MOST_NODES:
         raise ValueError("a number of nodes that cannot be")

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.numpy import save
+
+from envs.detector.files import Shapes, read_arrays, write_arrays
 
 if TYPE_CHECKING:
     from sklearn.tree import DecisionTreeClassifier
@@ -107,8 +107,7 @@ class TreeNodes:
 
     def save(self, path: Path) -> None:
         """Writes the arrays as safetensors."""
-        # Not save_file: it takes the file from all other users.
-        path.write_bytes(save({name: getattr(self, name) for name in _KINDS}))
+        write_arrays(path, {name: getattr(self, name) for name in _KINDS})
 
     @classmethod
     def load(cls, path: Path) -> TreeNodes:
@@ -119,12 +118,7 @@ class TreeNodes:
             safetensors.SafetensorError: it is no file of safetensors, or damaged.
             OSError: it cannot be read.
         """
-        with safe_open(path, framework="np") as file:
-            if set(file.keys()) != set(_KINDS):
-                raise ValueError("other arrays than a tree's")
-            # Before anything is read: a file may claim any size.
-            _check_shapes({name: file.get_slice(name) for name in _KINDS})
-            nodes = cls(**{name: file.get_tensor(name) for name in _KINDS})
+        nodes = cls(**read_arrays(path, _KINDS, "a tree", _check_shapes))
         nodes.check()
         return nodes
 
@@ -153,10 +147,7 @@ class TreeNodes:
             raise ValueError("classes that cannot be")
 
 
-def _check_shapes(arrays: Mapping[str, Any]) -> None:
-    if any(array.get_dtype() != _KINDS[name] for name, array in arrays.items()):
-        raise ValueError("an array of another type")
-    shapes = {name: tuple(array.get_shape()) for name, array in arrays.items()}
+def _check_shapes(shapes: Shapes) -> None:
     nodes, classes = shapes["children_left"], shapes["classes"]
     if len(nodes) != 1 or not 1 <= nodes[0] <= _MOST_NODES:
         raise ValueError("a number of nodes that cannot be")

@@ -13,9 +13,9 @@ from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 
 from envs.detector.ensemble import TreeEnsemble
+from envs.detector.files import prepared
 from envs.division import stratified_sample
 from envs.errors import InputError
 
@@ -161,22 +161,11 @@ class SecondOpinion:
             InputError: the file is missing, is no second opinion, or holds trees whose nodes point
                 outside of them.
         """
-        try:
+        with prepared(path, "second opinion"):
             ensemble = TreeEnsemble.load(path)
             if ensemble.classes[-1] >= classes:
                 raise ValueError("a class that the catalogue does not have")
             return cls(ensemble)
-        except FileNotFoundError as error:
-            raise InputError(
-                "no such file", where=str(path), mend="Prepare the scenario again"
-            ) from error
-        except (SafetensorError, ValueError, OSError) as error:
-            raise InputError(
-                f"not a readable second opinion ({error})",
-                where=str(path),
-                expected="a file written by kirl prepare",
-                mend="Prepare the scenario again",
-            ) from error
 
 
 def best_temperature(probabilities: NDArray[np.float64], actual: NDArray[np.int8]) -> float:

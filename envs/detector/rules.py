@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.detector.files import prepared
 from envs.detector.interface import UNKNOWN
 from envs.errors import InputError
 from envs.files import write_json
@@ -100,23 +101,13 @@ class RuleDetector:
         Raises:
             InputError: the file is missing, or is no list of rules.
         """
-        try:
+        faults = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+        with prepared(path, "list of rules", faults, lambda error: type(error).__name__):
             data = json.loads(path.read_text(encoding="utf-8"))
             return cls(
                 (Rule(_text(number), _text(message)) for number, message in data["rules"]),
                 {_text(key): _text(column) for key, column in data["columns"].items()},
             )
-        except FileNotFoundError as error:
-            raise InputError(
-                "no such file", where=str(path), mend="Prepare the scenario again"
-            ) from error
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise InputError(
-                f"not a readable list of rules ({type(error).__name__})",
-                where=str(path),
-                expected="a file written by kirl prepare",
-                mend="Prepare the scenario again",
-            ) from error
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 (of a file)

@@ -11,8 +11,8 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 
+from envs.detector.files import prepared
 from envs.detector.growing import grow
 from envs.detector.leaves import leaf_classes, leaf_rules
 from envs.detector.nodes import TreeNodes
@@ -136,16 +136,5 @@ class TreeDetector:
             InputError: the file is missing, is not a detector, or holds a tree whose nodes point
                 outside of it.
         """
-        try:
+        with prepared(path, "detector"):
             return cls(TreeNodes.load(path))
-        except FileNotFoundError as error:
-            raise InputError(
-                "no such file", where=str(path), mend="Prepare the scenario again"
-            ) from error
-        except (SafetensorError, ValueError, OSError) as error:
-            raise InputError(
-                f"not a readable detector ({error})",
-                where=str(path),
-                expected="a file written by kirl prepare",
-                mend="Prepare the scenario again",
-            ) from error
