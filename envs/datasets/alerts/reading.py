@@ -5,16 +5,17 @@ One call reads alerts of one kind. In a folder, what holds none is left alone an
 
 from __future__ import annotations
 
-import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from envs.datasets.alerts.alert import Alert, has_column, suricata_alert, table_alert, zeek_alert
 from envs.datasets.alerts.columns import Columns
-from envs.datasets.alerts.records import Account, Record, read_records, shown
+from envs.datasets.alerts.records import Account, Record, read_records
+from envs.datasets.tables.files import find_files
+from envs.datasets.tables.rows import shown_path
 from envs.detector import Rule
 from envs.errors import InputError, quoted
 
@@ -103,23 +104,23 @@ def read_alerts(paths: Sequence[Path], columns: Columns | None = None) -> Alerts
     seen: dict[str, str] = {}
     unused: list[str] = []
     twice: list[str] = []
-    for path, of_folder in _files(paths):
+    for path, named in find_files(paths, _EXPECTED):
         try:
             one, digest = _read_one(path, columns)
         except InputError:
-            if not of_folder:
+            if named:
                 raise
-            unused.append(shown(path))
+            unused.append(shown_path(path))
             continue
         if digest in seen:
-            twice.append(f"{shown(path)} (as {seen[digest]})")
+            twice.append(f"{shown_path(path)} (as {seen[digest]})")
             continue
-        seen[digest] = shown(path)
+        seen[digest] = shown_path(path)
         read = one if read is None else _joined(read, one)
     if read is None:
         raise InputError(
             "no alerts in " + _some(unused),
-            where=", ".join(map(shown, paths[:3])),
+            where=", ".join(map(shown_path, paths[:3])),
             expected=_EXPECTED,
             mend="Check the folder",
         )
@@ -129,7 +130,7 @@ def read_alerts(paths: Sequence[Path], columns: Columns | None = None) -> Alerts
 
 def _read_one(path: Path, columns: Columns | None) -> tuple[Alerts, str]:
     """The alerts of one file, and the digest of its content."""
-    account, found, where = Account(), Alerts(""), shown(path)
+    account, found, where = Account(), Alerts(""), shown_path(path)
     passed: Counter[str] = Counter()
     lacking, names = {columns["signature"], columns["class"]} if columns else set(), list[str]()
     for _, record in read_records(path, account):
@@ -205,38 +206,6 @@ def _mixed(one: str, kind: str, other: str, other_kind: str) -> InputError:
         expected="alerts of one IDS in one scenario",
         mend="Prepare one scenario for each",
     )
-
-
-def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
-    """Each file once, and whether it was found in a folder rather than named."""
-    done: set[str] = set()
-    for path in paths:
-        where = shown(path)
-        try:
-            folder, exists = path.is_dir(), path.exists()
-            inside = sorted(each for each in path.rglob("*") if _plain(each)) if folder else [path]
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"cannot be read ({getattr(error, 'strerror', None) or error})",
-                where=where,
-                expected=_EXPECTED,
-                mend="Check the path and its permissions",
-            ) from error
-        if not exists:
-            raise InputError("there is no such file or folder", where=where, expected=_EXPECTED)
-        if not folder and not path.is_file():
-            raise InputError("neither a file nor a folder", where=where, expected=_EXPECTED)
-        if not inside:
-            raise InputError("there is no file in this folder", where=where, expected=_EXPECTED)
-        for file in inside:
-            real = os.path.realpath(file)
-            if real not in done:
-                done.add(real)
-                yield file, folder
-
-
-def _plain(path: Path) -> bool:
-    return path.is_file() and not path.name.startswith(".")
 
 
 def _most(counted: Counter[str]) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from envs.datasets.labels import decode_text
+from envs.datasets.tables.rows import shown_path
 from envs.errors import InputError, quoted
 from envs.files import open_regular
 
@@ -58,7 +59,7 @@ def read_records(path: Path, account: Account) -> Iterator[tuple[int, Record]]:
     Raises:
         InputError: the file cannot be read, or holds no such records.
     """
-    where = shown(path)
+    where = shown_path(path)
     with _reading(where), open_regular(path) as raw:
         packed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
@@ -68,11 +69,6 @@ def read_records(path: Path, account: Account) -> Iterator[tuple[int, Record]]:
                 account.records += 1
                 yield number, record
             account.digest = lines.hash.hexdigest()
-
-
-def shown(path: Path) -> str:
-    """A path for messages."""
-    return quoted(str(path), 500)[1:-1]
 
 
 @contextmanager

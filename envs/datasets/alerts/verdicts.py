@@ -31,8 +31,9 @@ from numpy.typing import NDArray
 from envs.catalogue import Catalogue
 from envs.datasets.alerts.alert import Alert, moment
 from envs.datasets.alerts.classes import short_id, suggestion
-from envs.datasets.alerts.records import Account, Record, read_records, shown
+from envs.datasets.alerts.records import Account, Record, read_records
 from envs.datasets.labels import UNKNOWN, Labelling
+from envs.datasets.tables.rows import shown_path
 from envs.errors import InputError, printable, quoted
 from envs.files import replacing
 
@@ -176,7 +177,7 @@ def read_verdicts(path: Path, labelling: Labelling) -> Verdicts:
         InputError: it cannot be read, lacks a column, names classes that are not there, holds no
             verdict, or contradicts itself.
     """
-    account, verdicts = Account(), Verdicts(shown(path), labelling.catalogue)
+    account, verdicts = Account(), Verdicts(shown_path(path), labelling.catalogue)
     unknown: Counter[str] = Counter()
     for line, record in read_records(path, account):
         columns = {key: _column(record, options) for key, options in _NAMES.items()}

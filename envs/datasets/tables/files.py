@@ -48,24 +48,28 @@ def size_of(path: Path) -> int:
         return path.stat().st_size
 
 
-def find_files(paths: Sequence[Path]) -> list[tuple[Path, bool]]:
+def find_files(paths: Sequence[Path], expected: str = _READABLE) -> list[tuple[Path, bool]]:
     """The files that may be read, each once, in the order of reading, and whether each was named.
 
     A file that was not named lies in a folder that was.
+
+    Args:
+        paths: files and folders; folders are searched in depth.
+        expected: what they should hold, for messages.
 
     Raises:
         InputError: there is nothing to read.
     """
     if not paths:
-        raise InputError("no file or folder was named", expected=_READABLE)
+        raise InputError("no file or folder was named", expected=expected)
     found: dict[str, tuple[Path, bool]] = {}
     for path in paths:
-        for file, named in _expand(path):
+        for file, named in _expand(path, expected):
             found.setdefault(os.path.realpath(file), (file, named))
     return list(found.values())
 
 
-def _expand(path: Path) -> Iterator[tuple[Path, bool]]:
+def _expand(path: Path, expected: str) -> Iterator[tuple[Path, bool]]:
     where = shown_path(path)
     with reading(path):
         is_folder, is_file, exists = path.is_dir(), path.is_file(), path.exists()
@@ -73,18 +77,18 @@ def _expand(path: Path) -> Iterator[tuple[Path, bool]]:
         raise InputError(
             "there is no such file or folder",
             where=where,
-            expected=_READABLE,
+            expected=expected,
             mend="Check the path",
         )
     if is_folder:
-        yield from ((file, False) for file in _search(path))
+        yield from ((file, False) for file in _search(path, expected))
     elif not is_file:
-        raise InputError("neither a file nor a folder", where=where, expected=_READABLE)
+        raise InputError("neither a file nor a folder", where=where, expected=expected)
     else:
         yield path, True
 
 
-def _search(folder: Path) -> list[Path]:
+def _search(folder: Path, expected: str) -> list[Path]:
     def refuse(error: OSError) -> NoReturn:
         raise error
 
@@ -105,7 +109,7 @@ def _search(folder: Path) -> list[Path]:
         raise InputError(
             "there is nothing to read in this folder",
             where=shown_path(folder),
-            expected=_READABLE,
+            expected=expected,
             mend="Check the path",
         )
     return usable
