@@ -27,6 +27,40 @@ LOCK = "lock"
 """The file whose lock keeps other processes out of a folder."""
 
 
+def shown_path(path: Path) -> str:
+    """A path as its owner gave it, safe to print."""
+    return quoted(str(path), limit=500)[1:-1]
+
+
+def unreadable(where: str, error: OSError) -> InputError:
+    """The error for a file that the system refuses to open or to read."""
+    return InputError(
+        f"cannot be read ({error.strerror or type(error).__name__})",
+        where=where,
+        expected="a file that this user may read",
+        mend="Check the path, its permissions and the disk",
+    )
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns the operating system's refusals into :class:`InputError`."""
+    try:
+        yield
+    except OSError as error:
+        raise unreadable(shown_path(path), error) from error
+
+
+def beginning_of(path: Path, most: int) -> bytes:
+    """The first bytes of a file, at most ``most`` of them: of one that should be small, all.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    with reading(path), open_regular(path) as raw:
+        return raw.read(most)
+
+
 def open_regular(path: Path) -> BinaryIO:
     """Opens a file for reading; what may never end, or never begin, is refused unread.
 
@@ -38,7 +72,7 @@ def open_regular(path: Path) -> BinaryIO:
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise InputError(
             "a pipe or a device, which is not read",
-            where=quoted(str(path), 500)[1:-1],
+            where=shown_path(path),
             expected="a file",
             mend="Save what it gives to a file, and give that file",
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from envs import plain_yaml
 from envs.errors import InputError, quoted
-from envs.files import open_regular
+from envs.files import beginning_of
 from envs.spelling import label_key
 
 LEAVE_OUT = "drop"
@@ -71,13 +71,7 @@ def _class(said: str) -> str:
 
 
 def _rows(path: Path) -> dict[str, str] | None:
-    try:
-        with open_regular(path) as raw:
-            content = raw.read(plain_yaml.MOST_BYTES + 1)
-    except OSError as error:
-        raise InputError(
-            f"cannot be read ({error.strerror})", where=str(path), mend="Check the path"
-        ) from error
+    content = beginning_of(path, plain_yaml.MOST_BYTES + 1)
     if len(content) > plain_yaml.MOST_BYTES:
         return None
     try:

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import yaml
 
 from envs.errors import InputError
-from envs.files import open_regular
+from envs.files import beginning_of
 
 MOST_BYTES = 1 << 20
 MOST_DEPTH = 12
@@ -63,13 +63,7 @@ def read(path: Path) -> Document:
         InputError: it cannot be read, is no YAML, or is more than plain YAML.
     """
     file = str(path)
-    try:
-        with open_regular(path) as raw:
-            content = raw.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise InputError(
-            f"cannot be read ({error.strerror})", where=file, mend="Check the path"
-        ) from error
+    content = beginning_of(path, MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise InputError("is larger than 1 MiB", where=file, mend="Check that it is the right file")
     try:

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from envs.datasets.tables.rows import shown_path
 from envs.errors import InputError
+from envs.files import reading, shown_path, unreadable
 
 _CHUNK = 2**20
 _GZIP = b"\x1f\x8b"
@@ -74,15 +74,6 @@ class Content:
         return taken
 
 
-def unreadable(where: str, error: OSError) -> InputError:
-    """The error for a file that the system refuses to read."""
-    return InputError(
-        f"cannot be read ({error.strerror or error})",
-        where=where,
-        mend="Check that the file is there and that you may read it",
-    )
-
-
 @contextmanager
 def opened(path: Path) -> Iterator[Content]:
     """A capture's content, from its beginning.
@@ -90,10 +81,7 @@ def opened(path: Path) -> Iterator[Content]:
     Raises:
         InputError: it cannot be opened.
     """
-    where = shown_path(path)
-    try:
+    with reading(path):
         raw = path.open("rb", buffering=_CHUNK)
-    except OSError as error:
-        raise unreadable(where, error) from error
     with raw:
-        yield Content(raw, where)
+        yield Content(raw, shown_path(path))

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from envs.captures.content import CutOffError, opened, unreadable
+from envs.captures.content import CutOffError, opened
 from envs.captures.reading import is_capture, packets_of
 from envs.captures.tally import MeterTally
-from envs.datasets.tables.rows import shown_path
 from envs.errors import InputError
+from envs.files import reading, shown_path
 
 _EXPECTED = "packet captures (pcap or pcapng, plain or gzip), or folders that hold such"
 
@@ -60,18 +60,15 @@ def find_captures(paths: Sequence[Path], tally: MeterTally) -> list[CaptureFile]
 
 
 def _expand(path: Path, tally: MeterTally) -> list[Path]:
-    where = shown_path(path)
-    try:
+    with reading(path):
         if path.is_dir():
             return _search(path, tally)
         if path.is_file():
             return [path]
         there = path.exists()
-    except OSError as error:
-        raise unreadable(where, error) from error
     raise InputError(
         "this is no file and no folder" if there else "there is no such file or folder",
-        where=where,
+        where=shown_path(path),
         expected=_EXPECTED,
         mend="Check the path",
     )

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from envs.datasets import cicflowmeter
 from envs.datasets.tables.form import Field, TableFormat
-from envs.datasets.tables.rows import shown_path
 from envs.datasets.tables.sample import Sample
 from envs.datasets.tables.source import table_data_set
 from envs.errors import InputError
+from envs.files import shown_path
 
 TELLING = ("flow_duration", "tot_fwd_pkts", "tot_bwd_pkts")
 

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from envs.datasets.flow_keys import ENDS
 from envs.datasets.labels import is_missing
-from envs.datasets.tables.rows import Wanted, Words, is_number, shown_path
+from envs.datasets.tables.rows import Wanted, Words, is_number
 from envs.datasets.tables.sample import Sample, sample
 from envs.datasets.tables.source import Stretch, blocks
 from envs.datasets.zeek import label_of
 from envs.errors import InputError, quoted
+from envs.files import shown_path
 
 NAMES = {
     "id": ("uid", "flow_id", "Flow ID", "flowid", "flow"),

@@ -22,7 +22,7 @@ from envs.catalogue import Catalogue, shipped
 from envs.datasets.labels import DROP, UNKNOWN, Labelling, decode_text
 from envs.datasets.source import Tally
 from envs.errors import InputError, printable, quoted
-from envs.files import open_regular
+from envs.files import beginning_of
 from envs.plain_yaml import MOST_BYTES
 from envs.spelling import label_key
 
@@ -160,16 +160,7 @@ def _check_class(label: str, name: str, where: str, catalogue: Catalogue) -> Non
 
 
 def _text(path: Path, most: int) -> str:
-    try:
-        with open_regular(path) as raw:
-            return decode_text(raw.read(most)).removeprefix("\ufeff")
-    except OSError as error:
-        raise InputError(
-            f"cannot be read ({error.strerror or type(error).__name__})",
-            where=quoted(str(path), 500)[1:-1],
-            expected="a YAML or CSV file that says what labels mean",
-            mend="Check the path",
-        ) from error
+    return decode_text(beginning_of(path, most)).removeprefix("\ufeff")
 
 
 def _separator(text: str) -> str | None:

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from envs.datasets.flow_keys import ENDS, ids, pairs, times
 from envs.datasets.label_columns import NAMES, read_columns
-from envs.datasets.tables.rows import Words, shown_path
+from envs.datasets.tables.rows import Words
 from envs.errors import InputError, quoted
+from envs.files import shown_path
 
 TOLERANCE = 1.0
 """Seconds that a label's time may be away from a flow's."""

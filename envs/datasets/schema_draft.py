@@ -15,10 +15,10 @@ from envs.datasets.schema_file import ALL_NUMERIC, UNDECIDED, is_numeric
 from envs.datasets.source import Reading
 from envs.datasets.tables.form import KEYS, Field, TableFormat, column_key
 from envs.datasets.tables.layout import locate
-from envs.datasets.tables.rows import shown_path
 from envs.datasets.tables.sample import Sample
 from envs.datasets.tables.source import Stretch, blocks
 from envs.errors import InputError, printable
+from envs.files import shown_path
 from envs.flows import Column, FeatureSchema, Progress
 
 _LABELS = (

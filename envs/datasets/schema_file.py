@@ -32,10 +32,11 @@ from envs.datasets.source import Reading, Tally
 from envs.datasets.tables import form
 from envs.datasets.tables.files import find_files, looks_like_a_table
 from envs.datasets.tables.form import KEYS, TableFormat, column_key
-from envs.datasets.tables.rows import is_number, shown_path
+from envs.datasets.tables.rows import is_number
 from envs.datasets.tables.sample import Sample, sample, sample_held
 from envs.datasets.tables.source import TableSource
 from envs.errors import InputError, quoted
+from envs.files import shown_path
 from envs.flows import KIND, Provenance
 from envs.plain_yaml import Document
 

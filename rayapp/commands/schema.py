@@ -9,9 +9,8 @@ import typer
 
 from envs import Catalogue
 from envs.datasets import registry, schema_draft
-from envs.datasets.tables.rows import shown_path
 from envs.datasets.tables.sample import sample
-from envs.files import replacing
+from envs.files import replacing, shown_path
 from rayapp.commands import console
 from rayapp.commands.places import check_out
 

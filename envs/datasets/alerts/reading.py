@@ -15,9 +15,9 @@ from envs.datasets.alerts.alert import Alert, has_column, suricata_alert, table_
 from envs.datasets.alerts.columns import Columns
 from envs.datasets.alerts.records import Account, Record, read_records
 from envs.datasets.tables.files import find_files
-from envs.datasets.tables.rows import shown_path
 from envs.detector import Rule
 from envs.errors import InputError, quoted
+from envs.files import shown_path
 
 SURICATA, ZEEK, TABLE = "suricata-alerts", "zeek-notices", "alerts"
 """Kinds, as a scenario's manifest calls them."""

@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from envs.datasets.labels import decode_text
-from envs.datasets.tables.rows import shown_path
 from envs.errors import InputError, quoted
-from envs.files import open_regular
+from envs.files import open_regular, reading, shown_path
 
 MOST_LINE = 16 << 20
 """Bytes of a line; Suricata's lines hold payloads, but none of this size."""
@@ -60,7 +59,7 @@ def read_records(path: Path, account: Account) -> Iterator[tuple[int, Record]]:
         InputError: the file cannot be read, or holds no such records.
     """
     where = shown_path(path)
-    with _reading(where), open_regular(path) as raw:
+    with reading(path), _unpacking(where), open_regular(path) as raw:
         packed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         with gzip.open(raw) if packed else raw as file:
@@ -72,8 +71,8 @@ def read_records(path: Path, account: Account) -> Iterator[tuple[int, Record]]:
 
 
 @contextmanager
-def _reading(where: str) -> Iterator[None]:
-    """Tells what the system or gzip refuses."""
+def _unpacking(where: str) -> Iterator[None]:
+    """Tells what gzip refuses."""
     try:
         yield
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -82,10 +81,6 @@ def _reading(where: str) -> Iterator[None]:
             where=where,
             expected="a whole file",
             mend="Copy it again, or unpack what can be unpacked and give that",
-        ) from error
-    except OSError as error:
-        raise InputError(
-            f"cannot be read ({error.strerror or error})", where=where, mend="Check the path"
         ) from error
 
 

@@ -33,9 +33,8 @@ from envs.datasets.alerts.alert import Alert, moment
 from envs.datasets.alerts.classes import short_id, suggestion
 from envs.datasets.alerts.records import Account, Record, read_records
 from envs.datasets.labels import UNKNOWN, Labelling
-from envs.datasets.tables.rows import shown_path
 from envs.errors import InputError, printable, quoted
-from envs.files import replacing
+from envs.files import replacing, shown_path
 
 _NAMES = {
     "id": ("id", "flow_id", "uid", "alert_id"),

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from envs.datasets.tables.rows import reading, shown_path
 from envs.errors import InputError, quoted
+from envs.files import reading, shown_path
 
 _READABLE = "files, or folders of files, that hold CSV, Parquet, Zeek logs or JSON records"
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from envs.datasets.source import Reading
 from envs.datasets.tables.form import KEYS, Field, TableFormat, column_key
-from envs.datasets.tables.rows import Wanted, shown_path
+from envs.datasets.tables.rows import Wanted
 from envs.datasets.tables.sample import Sample
 from envs.errors import InputError, quoted
+from envs.files import shown_path
 from envs.flows import FeatureSchema
 
 _SHOWN = 8

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from envs.datasets.tables.rows import reading, shown_path
 from envs.errors import InputError, quoted
-from envs.files import open_regular
+from envs.files import open_regular, reading, shown_path
 
 LINE_BYTES = 1 << 20
 """The longest line taken for a row; a published one has about 500 bytes."""

@@ -26,10 +26,9 @@ from envs.datasets.tables.rows import (
     is_number,
     not_a_number,
     number_of,
-    reading,
-    shown_path,
 )
 from envs.errors import InputError, quoted
+from envs.files import reading, shown_path
 
 BATCH_ROWS = 1 << 16
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from envs.datasets.kind import DataSet
 from envs.datasets.labels import is_missing
 from envs.datasets.tables.files import find_files, looks_like_a_table
-from envs.datasets.tables.rows import shown_path
 from envs.datasets.tables.sample import Sample, sample
 from envs.errors import InputError, quoted
+from envs.files import shown_path
 from envs.spelling import label_key
 
 _SHOWN = 8

@@ -26,10 +26,10 @@ from envs.datasets.tables.rows import (
     is_number,
     not_a_number,
     number_of,
-    shown_path,
     truncated,
 )
 from envs.errors import InputError, quoted
+from envs.files import shown_path
 
 BLOCK_ROWS = 1 << 14
 

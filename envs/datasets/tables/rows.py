@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,11 +112,6 @@ class Block:
         )
 
 
-def shown_path(path: Path) -> str:
-    """A path as its owner gave it, safe to print."""
-    return quoted(str(path), limit=500)[1:-1]
-
-
 def word_in(cell: str, missing_words: tuple[str, ...] = ()) -> str:
     """The word in a cell, ``""`` where it says nothing."""
     word = cell.strip()
@@ -183,17 +176,3 @@ def to_float32(column: NDArray[np.float64]) -> NDArray[np.float32]:
     """float32 [n]; numbers beyond float32 become infinite."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         return column.astype(np.float32)
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals into :class:`InputError`."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"cannot be read ({error.strerror or type(error).__name__})",
-            where=shown_path(path),
-            expected="a file that this user may read",
-            mend="Check the path, its permissions and the disk",
-        ) from error

@@ -22,8 +22,9 @@ from envs.datasets.labels import decode_text
 from envs.datasets.tables import records
 from envs.datasets.tables.form import TableFormat, column_key
 from envs.datasets.tables.opening import LINE_BYTES, Opened, opened
-from envs.datasets.tables.rows import MISSING_WORDS, is_number, shown_path
+from envs.datasets.tables.rows import MISSING_WORDS, is_number
 from envs.errors import InputError, quoted
+from envs.files import shown_path
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -41,10 +41,11 @@ from envs.datasets.tables.layout import Layout, absent, completed, has_label, lo
 from envs.datasets.tables.opening import opened
 from envs.datasets.tables.parquet_files import group_starts, read_held, read_parquet
 from envs.datasets.tables.records import read_records
-from envs.datasets.tables.rows import Block, Wanted, Words, shown_path, word_in
+from envs.datasets.tables.rows import Block, Wanted, Words, word_in
 from envs.datasets.tables.sample import Dialect, Sample, sample, sample_held
 from envs.datasets.tables.text_files import read_text
 from envs.errors import InputError, quoted
+from envs.files import shown_path
 from envs.flows import Column, FeatureSchema, Provenance
 
 if TYPE_CHECKING:

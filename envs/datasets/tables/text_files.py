@@ -31,12 +31,11 @@ from envs.datasets.tables.rows import (
     is_number,
     not_a_number,
     number_of,
-    reading,
-    shown_path,
     truncated,
 )
 from envs.datasets.tables.sample import ZEEK_FIELDS, Dialect, split_last
 from envs.errors import InputError, quoted
+from envs.files import reading, shown_path
 
 BLOCK_BYTES = 8 << 20
 
