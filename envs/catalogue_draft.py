@@ -11,11 +11,10 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import yaml
-
 from envs.catalogue import Catalogue, Mitigation, TrafficClass
 from envs.catalogue_terms import MOST_CLASSES
 from envs.errors import InputError, quoted
+from envs.plain_yaml import text_of
 from envs.spelling import label_key
 
 MODEL = "enterprise-network"
@@ -165,10 +164,10 @@ def _lines(
 ) -> Iterator[str]:
     yield f"# Rankings are those of the catalogue {MODEL}, which says why they are as they are."
     yield "# 'kirl catalogue check' on this file names what is still to be filled in."
-    yield f"name: {_text(name)}"
+    yield f"name: {text_of(name)}"
     if benign is None:
         yield f"{FILL_IN} the class that is no attack; its ranking is [{model.no_action}]."
-    yield f"benign: {_text(benign or '')}"
+    yield "benign: " + (text_of(benign) if benign else "''")
     yield f"no_action: {model.no_action}"
     yield f"rewards: {{top: {model.ranks.top}, miss: {model.ranks.miss}}}"
     yield ""
@@ -184,13 +183,13 @@ def _lines(
 def _class(one: DraftClass, model: Catalogue) -> Iterator[str]:
     if one.like is not None and not one.sure:
         yield f"  # Taken for {one.like.name}, which is spelled nearly like it. Is it?"
-    yield f"  - name: {_text(one.name)}"
+    yield f"  - name: {text_of(one.name)}"
     if one.like is not None and one.like.about is not None:
-        yield f"    about: {_text(one.like.about)}"
+        yield f"    about: {text_of(one.like.about)}"
     if one.like is not None and one.like.technique:
         yield f"    technique: [{', '.join(one.like.technique)}]"
     yield "    labels:"
-    yield from (f"      - {_text(label)}" for label in one.labels)
+    yield from (f"      - {text_of(label)}" for label in one.labels)
     if one.like is None:
         yield f"    {FILL_IN} what to do about it, best first; names stand under mitigations."
         yield "    ranking: []"
@@ -215,9 +214,3 @@ def duration(seconds: int) -> str:
     """Seconds as a catalogue file writes them, in the largest unit that fits."""
     size, unit = next((size, unit) for size, unit in _UNITS if seconds % size == 0)
     return f"{seconds // size}{unit}"
-
-
-def _text(text: str) -> str:
-    """A text as YAML takes it for a text, on one line."""
-    written: str = yaml.safe_dump([text], default_flow_style=True, allow_unicode=True, width=10_000)
-    return written.strip()[1:-1]

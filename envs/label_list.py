@@ -10,12 +10,10 @@ import csv
 from pathlib import Path
 
 from envs import plain_yaml
+from envs.datasets.labels import DROP
 from envs.errors import InputError, quoted
 from envs.files import beginning_of
 from envs.spelling import label_key
-
-LEAVE_OUT = "drop"
-"""Stands in place of a class for labels whose flows are to be left out."""
 
 _SEPARATORS = ("\t", ";", ",")
 _HEADERS = ("label", "labels")
@@ -34,7 +32,7 @@ def read(path: Path) -> dict[str, str] | None:
     found = _mapping(path) if path.suffix.lower() in {".yaml", ".yml"} else _rows(path)
     if found is None:
         return None
-    labels = {label: said or label for label, said in found.items() if said != LEAVE_OUT}
+    labels = {label: said or label for label, said in found.items() if said != DROP}
     if not labels:
         raise InputError(
             "lists no labels",

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from envs.errors import InputError
+from envs.errors import InputError, printable
 from envs.files import beginning_of
 
 MOST_BYTES = 1 << 20
@@ -83,6 +83,20 @@ def read(path: Path) -> Document:
     return Document(file, _value(node, (), lines, file), lines)
 
 
+def text_of(text: str) -> str:
+    """A text as :func:`read` takes it for that text: on one line, printable, quoted if need be."""
+    written: str = yaml.dump(
+        [text], Dumper=_Dumper, default_flow_style=True, allow_unicode=True, width=float("inf")
+    )
+    if text.isprintable() and written == f"[{text}]\n":
+        return text
+    return '"' + printable(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what YAML 1.1 or :class:`_Loader` takes for something else than text."""
+
+
 class _Loader(yaml.SafeLoader):
     """Composes nodes of plain types."""
 
@@ -121,7 +135,8 @@ _PLAIN = {
     "float": (re.compile(r"^[-+]?[0-9]+\.[0-9]+(?:[eE][-+]?[0-9]{1,3})?$"), list("-+0123456789")),
 }
 for _kind, (_pattern, _first) in _PLAIN.items():
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", _pattern, _first)
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", _pattern, _first)
 
 
 def _value(node: yaml.Node, at: Location, lines: dict[Location, int], file: str) -> Any:  # noqa: ANN401

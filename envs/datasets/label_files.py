@@ -13,7 +13,6 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -21,9 +20,9 @@ from envs import plain_yaml
 from envs.catalogue import Catalogue, shipped
 from envs.datasets.labels import DROP, UNKNOWN, Labelling, decode_text
 from envs.datasets.source import Tally
-from envs.errors import InputError, printable, quoted
+from envs.errors import InputError, quoted
 from envs.files import beginning_of
-from envs.plain_yaml import MOST_BYTES
+from envs.plain_yaml import MOST_BYTES, text_of
 from envs.spelling import label_key
 
 UNDECIDED = "?"
@@ -46,6 +45,11 @@ _ALIKE = 0.9
 
 Entry = tuple[str, str, str]
 """A label, its class, and the place where that is said."""
+
+
+def line_of(label: str, meant: str | None) -> str:
+    """One line of a file to fill in: a label, and its class or :data:`UNDECIDED`."""
+    return f"{text_of(label)}: " + (text_of(meant) if meant else f'"{UNDECIDED}"')
 
 
 def is_mapping(path: Path) -> bool:
@@ -235,9 +239,8 @@ def _draft(
     for text, count in fitting:
         file, row = first[text]
         meant = _meant(text, labelling)
-        value = f'"{UNDECIDED}"' if meant is None else _yaml(meant)
         why = "" if meant is None else ", by its spelling"
-        yield f"{_yaml(text)}: {value}  # {_flows(count)}{why}; first in {file}, row {row}"
+        yield f"{line_of(text, meant)}  # {_flows(count)}{why}; first in {file}, row {row}"
     if len(listed) > len(fitting):
         yield f"# {len(listed) - len(fitting):,} more labels are not listed here."
 
@@ -263,15 +266,3 @@ def _knowing(tally: Tally, name: str) -> Iterator[str]:
             labels = [*tally.labels, *tally.unknown]
             if all(labelling.resolve(label)[0] != UNKNOWN for label in labels):
                 yield other
-
-
-def _yaml(text: str) -> str:
-    """A text on one line as YAML takes it."""
-    if re.fullmatch(r"[A-Za-z][A-Za-z0-9 _.-]*(?<! )", text) and text.lower() not in _WORDS:
-        return text
-    # What cannot be printed is escaped as YAML escapes it, too.
-    return '"' + printable(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
-
-
-_WORDS = frozenset(("null", "true", "false", "yes", "no", "on", "off", "y", "n"))
-"""What YAML takes for something else than text."""

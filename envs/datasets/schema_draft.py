@@ -10,16 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from envs.catalogue import Catalogue
+from envs.datasets.label_files import UNDECIDED
 from envs.datasets.labels import Labelling, is_missing
-from envs.datasets.schema_file import ALL_NUMERIC, UNDECIDED, is_numeric
+from envs.datasets.schema_file import ALL_NUMERIC, is_numeric
 from envs.datasets.source import Reading
 from envs.datasets.tables.form import KEYS, Field, TableFormat, column_key
 from envs.datasets.tables.layout import locate
 from envs.datasets.tables.sample import Sample
 from envs.datasets.tables.source import Stretch, blocks
-from envs.errors import InputError, printable
+from envs.errors import InputError
 from envs.files import shown_path
 from envs.flows import Column, FeatureSchema, Progress
+from envs.plain_yaml import text_of
 
 _LABELS = (
     *("label", "labels", "class", "classlabel", "attackcat", "attack", "attacktype", "category"),
@@ -220,14 +222,14 @@ def written(draft: Draft, classes: Sequence[str]) -> str:
     """The draft as YAML, with every guess marked."""
     lines = [
         "# A first draft by kirl schema. What is marked GUESS was guessed: check it.",
-        f"name: {_scalar(draft.name)}",
-        f"made_by: {_scalar(draft.name)}  # GUESS: what computed the features, in a few words",
-        f"catalogue: {_scalar(draft.catalogue)}",
+        f"name: {text_of(draft.name)}",
+        f"made_by: {text_of(draft.name)}  # GUESS: what computed the features, in a few words",
+        f"catalogue: {text_of(draft.catalogue)}",
     ]
     if draft.label is None:
         lines.append("# label: COLUMN            # no column of labels was found")
     else:
-        lines.append(f"label: {_scalar(draft.label)}  # GUESS")
+        lines.append(f"label: {text_of(draft.label)}  # GUESS")
     lines.append(f"features: {ALL_NUMERIC}      # {len(draft.numeric)} columns")
     lines += _listed("ignore", [(n, f"GUESS: {why}") for n, why in draft.ignore.items()])
     lines += _listed("categories", [(name, "GUESS") for name in draft.categories])
@@ -235,13 +237,15 @@ def written(draft: Draft, classes: Sequence[str]) -> str:
     lines.append("missing: {}                # what empty cells stand for; else the row is dropped")
     if draft.keys:
         lines.append("keys:                      # what tells flows apart")
-        lines += [f"  {key}: {_scalar(name)}  # GUESS" for key, name in draft.keys.items()]
+        lines += [f"  {key}: {text_of(name)}  # GUESS" for key, name in draft.keys.items()]
     if draft.labels:
         lines.append("# The class that each label means; 'drop' leaves flows out. The classes are")
         lines.append("# " + ", ".join(classes) + ".")
         lines.append("labels:")
         lines += [
-            f"  {_scalar(text)}: {_scalar(name)}  # {count:,} flows"
+            f"  {text_of(text)}: "
+            + (f"'{UNDECIDED}'" if name == UNDECIDED else text_of(name))
+            + f"  # {count:,} flows"
             + ("" if name == UNDECIDED else "; GUESS")
             for text, (count, name) in draft.labels.items()
         ]
@@ -251,13 +255,4 @@ def written(draft: Draft, classes: Sequence[str]) -> str:
 def _listed(key: str, entries: Sequence[tuple[str, str]]) -> list[str]:
     if not entries:
         return [f"{key}: []"]
-    return [f"{key}:", *(f"  - {_scalar(name)}  # {why}" for name, why in entries)]
-
-
-def _scalar(text: str) -> str:
-    """A text as YAML takes it."""
-    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*(?: [A-Za-z0-9_.-]+)*", text) and text not in (
-        *("true", "false", "null", "yes", "no", "on", "off"),
-    ):
-        return text
-    return "'" + printable(text).replace("'", "''") + "'"
+    return [f"{key}:", *(f"  - {text_of(name)}  # {why}" for name, why in entries)]

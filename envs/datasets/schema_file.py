@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from envs import plain_yaml
+from envs.datasets.label_files import UNDECIDED
 from envs.datasets.labels import is_missing
 from envs.datasets.source import Reading, Tally
 from envs.datasets.tables import form
@@ -47,9 +48,6 @@ ALL_NUMERIC = "all numeric"
 
 DESCRIBED = "schema"
 """Where a scenario's manifest keeps the schema: a key of ``source.reading``."""
-
-UNDECIDED = "?"
-"""Stands in a draft for a class that its writer could not guess."""
 
 _MOST = 4096
 

@@ -8,7 +8,6 @@ catalogue's own names, labels and further labels; and the names that Suricata an
 from __future__ import annotations
 
 import difflib
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -17,7 +16,7 @@ from pathlib import Path
 from envs import plain_yaml
 from envs.catalogue import Catalogue
 from envs.datasets.alerts.reading import FiredRule
-from envs.datasets.label_files import UNDECIDED
+from envs.datasets.label_files import UNDECIDED, line_of
 from envs.datasets.labels import DROP, LEFT_OUT, UNKNOWN, Labelling
 from envs.errors import InputError, quoted
 from envs.spelling import label_key
@@ -105,8 +104,7 @@ def _unmapped(unmapped: Counter[str], about: Mapping[str, str], labelling: Label
     for label, count in ordered:
         near, message = suggestion(label, labelling.catalogue), about[label]
         lines.append(
-            f"{json.dumps(label, ensure_ascii=False)}: {near or json.dumps(UNDECIDED)}"
-            f"  # {count:,} alerts" + (f", {message}" if message else "")
+            f"{line_of(label, near)}  # {count:,} alerts" + (f", {message}" if message else "")
         )
     return InputError(
         f"nobody says what {len(ordered):,} label(s) mean, with so many alerts: {shown}{rest}",
