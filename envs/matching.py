@@ -92,7 +92,7 @@ class MatchedFlows:
         )
 
     def _tables_of_contexts(self, opinions: Opinions) -> Tables:
-        """The same where flows are met in contexts: those that training or test flows meet."""
+        """Tables by context, for the contexts that training or test flows meet."""
         division, signatures = self.division, self._signatures()
         met = keys(self.signature, opinions.views)
         train, test = met[division.train], met[division.test]

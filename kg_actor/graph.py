@@ -117,7 +117,7 @@ class GraphCounts:
 
     @property
     def context_evidence(self) -> Numbers:
-        """The same by context: what advice follows."""
+        """What advice follows: the exact counts, or the faded ones where there are any."""
         return self.recent.context_actual if self.recent else self.context_actual
 
     @property

@@ -52,7 +52,7 @@ class ErrorProne:
 
 @dataclass(frozen=True)
 class ErrorProneRule(ErrorProne):
-    """The same of a rule of an IDS, with what verdicts say of it.
+    """A rule of an IDS that misdetects, with what verdicts say of it.
 
     ``seen``, ``wrong`` and ``confidence`` count all flows that the graph was given: a verdict that
     training met a hundred times counts a hundred times there, and once here.

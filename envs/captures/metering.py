@@ -26,7 +26,7 @@ OUT_OF_MEMORY = 3
 """Exit code: the flows under way take more memory than :data:`MEMORY_SHARE` allows."""
 
 MEMORY_SHARE = 0.5
-"""Of this machine's memory, for the flows under way."""
+"""Share of this machine's memory that the flows under way may take."""
 
 _ROWS = 4096
 

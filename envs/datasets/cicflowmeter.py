@@ -125,7 +125,7 @@ microseconds.
 TWIN = "Fwd Header Length.1"
 
 PROTOCOL = Field("Protocol", "number")
-"""Of IP: 6 is TCP, 17 UDP, 1 ICMP, 0 something else."""
+"""The IP protocol's number: 6 is TCP, 17 UDP, 1 ICMP, 0 something else."""
 
 SCHEMA = FeatureSchema("CICFlowMeter", tuple(Column(f.name, f.unit) for f in FIELDS))
 """The features of CICIDS2017 as a schema."""

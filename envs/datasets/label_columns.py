@@ -150,7 +150,7 @@ def _no_keys(one: Sample, where: str) -> InputError:
 
 
 def _merged(columns: Sequence[Words]) -> Words:
-    """The same column of several blocks as one."""
+    """One column, put together from its parts in several blocks."""
     places: dict[str, int] = {}
     codes = []
     for column in columns:

@@ -113,7 +113,7 @@ class SecondOpinion:
         return float(self._ensemble.temperature[0])
 
     def calibrated(self, temperature: float) -> SecondOpinion:
-        """The same with another temperature."""
+        """This opinion with another temperature."""
         return SecondOpinion(replace(self._ensemble, temperature=np.array([temperature])))
 
     def probabilities(self, features: NDArray[np.float32], classes: int) -> NDArray[np.float64]:

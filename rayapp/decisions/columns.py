@@ -76,7 +76,7 @@ def outcome_columns(*, explain: bool) -> dict[str, tuple[Any, Callable[[Outcome]
 
 
 def schema(*, explain: bool) -> pa.Schema:
-    """Of a whole table of decisions."""
+    """The columns of a table of decisions, with their types."""
     told = {name: kind for name, (kind, _) in outcome_columns(explain=explain).items()}
     return pa.schema(list((KEY_TYPES | told).items()))
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rayapp.rl.saved_policy import Policy
 
 DECIMALS = 6
-"""Of probabilities and rewards that are told."""
+"""Digits after the point of probabilities and rewards."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ _BEYOND_JSON = r"[^ !#-\[\]-~]"
 """What does not stand in a JSON text as it is, or could upset a terminal."""
 
 _BEYOND_CSV = r"[^ !#-+\--~]"
-"""The same of a cell of CSV."""
+"""What does not stand in a cell of CSV as it is, or could upset a terminal."""
 
 
 class JsonLines:

@@ -179,7 +179,7 @@ class _Passes:
     def views(
         self, detector: TreeDetector, opinion: SecondOpinion
     ) -> tuple[NDArray[np.int32], Views]:
-        """The same with the second opinion's views."""
+        """Reads again, matches (int32 [flows]), and asks the second opinion for its views."""
         arrived = np.empty((self._starts[-1], 3), np.int32)
         work = _Contexts(ray.put(detector), ray.put(opinion))
         for header, said in self._again("Matching signatures, asking twice", work, np.int32):

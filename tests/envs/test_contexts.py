@@ -32,7 +32,7 @@ def one(*told: tuple[int, int, int]) -> tuple[np.ndarray, Views]:
 
 
 def finder(*told: tuple[int, int, int, int]) -> ContextFinder:
-    """Of contexts, each with its training flows."""
+    """A finder that knows the told contexts, each with its number of training flows."""
     known = sorted(told)
     met = one(*(each[:3] for each in known))
     return ContextFinder(

@@ -27,7 +27,7 @@ CONTEXTS = Contexts(
 
 
 def records(*rows: tuple[int, int, int, int]) -> Records:
-    """Of context, action, actual class and count."""
+    """Records of rows, each a context, an action, an actual class and a count."""
     graph = KnowledgeGraph(CONTEXTS.predicted, PAPER, contexts=CONTEXTS)
     table = InteractionTable.tally(*np.array(rows, np.int64).reshape(-1, 4).T)
     graph.merge(table, MergeKey("run", 0, 0))

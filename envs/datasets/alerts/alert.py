@@ -19,7 +19,7 @@ MOST_TEXT = 300
 _DIGITS = 20
 
 _BITS = 128
-"""Of a whole number that is kept; longer ones take long to spell out."""
+"""Size of the largest whole number that is kept; larger ones take long to spell out."""
 
 
 @dataclass(frozen=True, slots=True)

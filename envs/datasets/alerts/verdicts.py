@@ -65,7 +65,7 @@ class Key(NamedTuple):
 
     @property
     def telling(self) -> tuple[bool, ...]:
-        """Of two verdicts on one alert, the one with the greater value counts."""
+        """How well the key fits: where two verdicts fit one alert, the greater value counts."""
         return tuple(part is not None for part in self)
 
 

@@ -135,11 +135,11 @@ def _read(paths: Sequence[Path], kinds: Sequence[DataSet], *, refuse: bool) -> I
 
 
 def _narrowed(fitting: Sequence[Fitting], kinds: Sequence[DataSet]) -> list[DataSet]:
-    """Of the kinds that files may be of, those that say most of them.
+    """The likeliest among the kinds that files may be of; several if they are equally likely.
 
-    Labels come first: a kind that is published with them. Then columns: a kind that more of them
-    tell. Then a program's output, which has no labels of its own: nothing says that the files are
-    of a data set that was made with it.
+    A kind that is published with the files' labels comes first. Then comes the one that knows
+    most of their columns. Then a program's output goes before a data set that was made with the
+    program: nothing says that the files are of that data set.
     """
     samples = [one.sample for one in fitting]
 

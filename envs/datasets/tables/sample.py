@@ -122,21 +122,21 @@ class Sample:
         return None
 
     def numbers(self, *names: str) -> NDArray[np.float64] | None:
-        """The same as numbers, NaN for what is none, float64 [rows]."""
+        """The column as numbers, NaN for what is none, float64 [rows]."""
         cells = self.column(*names)
         if cells is None:
             return None
         return np.array([_number(cell) for cell in cells], np.float64)
 
     def headed(self, form: TableFormat) -> Sample:
-        """The same with the names that a kind gives to the columns of a file without header."""
+        """This sample with the names that a kind gives to the columns of a file without header."""
         if self.names or len(form.headless) != self.dialect.width:
             return self
         named = replace(self, names=form.headless)
         return named if form.agrees is None or form.agrees(named) else self
 
     def with_columns(self, names: Sequence[str]) -> Sample:
-        """The same with further columns, which the first rows leave empty."""
+        """This sample with further columns, which the first rows leave empty."""
         more = ("",) * len(names)
         return replace(
             self,

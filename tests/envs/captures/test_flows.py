@@ -165,7 +165,7 @@ def rotated(folder: Path) -> Path:
 
 
 def shortened(path: Path) -> Path:
-    """Of every packet the headers alone."""
+    """A capture that kept only the headers of every packet."""
     path.write_bytes(pcap([Sent(one.time, one.frame, kept=82) for one in SENT]))
     return path
 
