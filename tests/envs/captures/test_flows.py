@@ -21,6 +21,7 @@ from envs.datasets import registry
 from envs.datasets.nfstream import FORM
 from envs.datasets.source import Reading
 from envs.errors import InputError
+from tests.genuine import TRAFFIC
 
 sys.path.insert(0, str(Path(__file__).parent))
 import wire
@@ -41,8 +42,6 @@ from wire import (
     udp,
     vlan,
 )
-
-TRAFFIC = Path(__file__).parents[4] / "shared" / "traffic"
 
 MS = 1000
 BEGIN = 1_700_000_000_000_000

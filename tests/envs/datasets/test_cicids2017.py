@@ -27,11 +27,11 @@ from envs.datasets.tables.sample import sample
 from envs.datasets.tables.source import TableSource, stretches
 from envs.errors import InputError
 from envs.flows import FeatureSchema, Flows, Progress
+from tests.genuine import SAMPLE
 
 PAPER = Catalogue.named("paper")
 FEATURES = SCHEMA.names
 
-SAMPLE = Path(__file__).parents[4] / "shared" / "cicids2017-sample" / "cicids2017-sample.csv.gz"
 
 # As published: some names have a stray space, and one name is there twice.
 HEADER = [

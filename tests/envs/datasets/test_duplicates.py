@@ -17,9 +17,9 @@ from envs.datasets.source import Reading
 from envs.datasets.tables.source import TableSource
 from envs.division import Wishes, divide
 from envs.flows import Provenance
+from tests.genuine import TRAFFIC
 
 PAPER = Catalogue.named("paper")
-SHARED = Path(__file__).parents[4] / "shared" / "traffic" / "9-cicids2017"
 
 
 def flows_of(features: NDArray[np.float32], actual: NDArray[np.int8]) -> Flows:
@@ -147,9 +147,9 @@ def test_files_of_equal_content_are_found_by_content(tmp_path: Path) -> None:
     assert equal_files(files[:2]) == []
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the genuine files are not here")
+@pytest.mark.skipif(not TRAFFIC.is_dir(), reason="the genuine files are not here")
 def test_a_genuine_day_under_two_names_is_told() -> None:
-    names = [SHARED / "dube-tu1.csv.gz", SHARED / "dube-w1.csv.gz"]
+    names = [TRAFFIC / "9-cicids2017" / f"dube-{name}.csv.gz" for name in ("tu1", "w1")]
 
     source = TableSource(FORM, names, Reading.labelled(PAPER))
     flows = source.read()

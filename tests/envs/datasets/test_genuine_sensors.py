@@ -15,19 +15,9 @@ from envs.datasets.labels import Labelling
 from envs.datasets.source import Reading
 from envs.errors import InputError
 from tests.envs.datasets.logs import opened, tallied
+from tests.genuine import TRAFFIC
 
-ROOT = Path(__file__).parents[3]
-
-TRAFFIC = next(
-    (
-        folder / "shared" / "traffic"
-        for folder in (ROOT.parent, ROOT.parent.parent)
-        if (folder / "shared" / "traffic").is_dir()
-    ),
-    None,
-)
-
-pytestmark = pytest.mark.skipif(TRAFFIC is None, reason="the files are not here")
+pytestmark = pytest.mark.skipif(not TRAFFIC.is_dir(), reason="the files are not here")
 
 LABELLED: dict[str, tuple[str, dict[str | None, int]]] = {
     "1-unsw-nb15/unsw-testing-set-head.csv.gz": (
@@ -91,7 +81,6 @@ OTHERS = re.compile(r".*/(cicflowmeter|made-nfstream|nfstream|zeek-notice)")
 
 
 def place(name: str) -> Path:
-    assert TRAFFIC is not None
     return TRAFFIC / name
 
 
@@ -149,7 +138,6 @@ def test_flows_and_their_labels_in_two_files(attack: str) -> None:
 
 
 def test_nothing_is_left_out() -> None:
-    assert TRAFFIC is not None
     folders = ("1-unsw-nb15", "5-netflow", "6-flow-tools", "7-sensor-logs")
     files = {f"{name}/{path.name}" for name in folders for path in (TRAFFIC / name).iterdir()}
 

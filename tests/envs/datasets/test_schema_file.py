@@ -16,9 +16,9 @@ from envs.datasets.schema_file import SchemaSource
 from envs.datasets.source import Reading
 from envs.datasets.tables.sample import sample
 from envs.reading import further_flows
+from tests.genuine import TRAFFIC
 
 PAPER = Catalogue.named("paper")
-TRAFFIC = Path(__file__).parents[4] / "shared" / "traffic"
 
 
 def table(path: Path, rows: int = 90, *, label: str = "Outcome") -> Path:

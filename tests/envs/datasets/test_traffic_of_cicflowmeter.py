@@ -16,8 +16,7 @@ from envs.datasets.labels import Labelling
 from envs.datasets.source import Reading
 from envs.errors import InputError
 from envs.flows import Flows
-
-TRAFFIC = Path(__file__).parents[4] / "shared" / "traffic"
+from tests.genuine import TRAFFIC
 
 pytestmark = pytest.mark.skipif(not TRAFFIC.exists(), reason="the genuine files are not here")
 

@@ -6,15 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-LOGS = next(
-    (
-        found
-        for parent in Path(__file__).parents
-        if (found := parent / "shared" / "traffic" / "7-sensor-logs").is_dir()
-    ),
-    None,
-)
-"""Genuine logs; ``None`` where they are absent."""
+from tests.genuine import TRAFFIC
+
+LOGS = TRAFFIC / "7-sensor-logs"
+"""Genuine logs, which may be absent."""
 
 NOTICES = (
     "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n#path\tnotice\n"

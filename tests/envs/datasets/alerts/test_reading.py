@@ -191,10 +191,9 @@ COUNTS = {
 }
 
 
-@pytest.mark.skipif(LOGS is None, reason="the genuine logs are not here")
+@pytest.mark.skipif(not LOGS.is_dir(), reason="the genuine logs are not here")
 @pytest.mark.parametrize("name", COUNTS)
 def test_genuine_logs_are_read_whole(name: str) -> None:
-    assert LOGS is not None
     read = read_alerts([LOGS / name])
 
     assert (len(read), len(read.rules), read.damaged) == (*COUNTS[name], 0)
